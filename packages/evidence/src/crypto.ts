@@ -1,0 +1,22 @@
+import type { PublicKey } from "./keys.ts";
+
+/**
+ * What evidence needs of cryptography. Implementations: `nodeCrypto` (@assay/evidence/node), `webCrypto`, `nobleCrypto`.
+ *
+ * All of them give the same answer to every question; test/crypto-corpus.test.ts holds them to it. They share one gate,
+ * `decodeSignature` (signature.ts), which refuses every form on which libraries are known to differ.
+ */
+export interface Crypto {
+  /** SHA-256 (FIPS 180-4): 32 bytes. */
+  sha256(data: Uint8Array): Uint8Array;
+  /**
+   * Whether `signature` is `key`'s signature over `data`, by the key's one algorithm. ECDSA signatures are DER.
+   * A malformed signature is `false`, never an exception.
+   */
+  verify(key: PublicKey, signature: Uint8Array, data: Uint8Array): boolean | Promise<boolean>;
+}
+
+/** A port that answers at once. */
+export interface SyncCrypto extends Crypto {
+  verify(key: PublicKey, signature: Uint8Array, data: Uint8Array): boolean;
+}

@@ -1,0 +1,154 @@
+import { describe, expect, test } from "vitest";
+import { nodeCrypto as crypto } from "../node/index.ts";
+import {
+  canonicalJson,
+  type EvidenceErrorCode,
+  formatCheckpoint,
+  formatNote,
+  fromHex,
+  inclusionProof,
+  leafHash,
+  type NodeAt,
+  noteKey,
+  noteSignatureLine,
+  noteSignedBytes,
+  nodeHash,
+  parseJson,
+  parseReceipt,
+  type RecordReceipt,
+  receiptTime,
+  recordCommitment,
+  rootHash,
+  toBase64,
+  toHex,
+  utf8Encode,
+  verifyReceipt,
+} from "../src/index.ts";
+import { code } from "./failure.ts";
+import { keyOf, sha256Of } from "./virtual.ts";
+
+const logKey = (origin: string) => noteKey(origin, 1, keyOf("log", "ed25519").publicKey.spki.slice(-32));
+
+const ORIGIN = "assay.example/record";
+const events = Array.from({ length: 11 }, (_, i) => ({
+  actor: "admin",
+  body: { n: i },
+  org: "acme",
+  orgSeq: i,
+  prev: i === 0 ? null : "ab".repeat(32),
+  time: 1_000 + i,
+  type: "test.happened",
+  v: 1,
+}));
+const salt = (i: number): Uint8Array => new Uint8Array(32).fill(i);
+const bytesOf = (event: (typeof events)[number]): Uint8Array => utf8Encode(canonicalJson(event));
+const commitments = events.map((event, i) => recordCommitment(crypto, salt(i), bytesOf(event)));
+const nodeAt: NodeAt = (level, index) =>
+  level === 0
+    ? leafHash(crypto, commitments[index] ?? new Uint8Array())
+    : nodeHash(crypto, nodeAt(level - 1, 2 * index), nodeAt(level - 1, 2 * index + 1));
+
+function checkpointOf(size: number, origin = ORIGIN, signer = origin): string {
+  const text = formatCheckpoint({ origin, size, root: rootHash(crypto, size, nodeAt), extensions: [] });
+  return formatNote(text, [noteSignatureLine(logKey(signer), keyOf("log", "ed25519").sign(noteSignedBytes(text)))]);
+}
+
+function receiptOf(sequence: number, size = events.length): RecordReceipt {
+  const event = events[sequence];
+  const commitment = commitments[sequence];
+  if (event === undefined || commitment === undefined) throw new Error(`no event ${sequence}`);
+  return {
+    sequence,
+    salt: toBase64(salt(sequence)),
+    event: toBase64(bytesOf(event)),
+    commitment: toHex(commitment),
+    size,
+    proof: inclusionProof(crypto, sequence, size, nodeAt).map(toHex),
+    checkpoint: checkpointOf(size),
+  };
+}
+
+const open = (receipt: RecordReceipt, keys = [logKey(ORIGIN)]) => verifyReceipt(crypto, receipt, keys);
+
+test("a receipt proves its event, place and time, in every tree that holds it", async () => {
+  for (let size = 1; size <= events.length; size++) {
+    for (let sequence = 0; sequence < size; sequence++) {
+      const verified = await open(receiptOf(sequence, size));
+      expect(verified).toMatchObject({ sequence, time: 1_000 + sequence, event: events[sequence] });
+      expect(verified.checkpoint).toMatchObject({ origin: ORIGIN, size });
+    }
+  }
+});
+
+test("a receipt survives its JSON form", async () => {
+  const receipt = receiptOf(3);
+  const read = parseReceipt(parseJson(JSON.stringify(receipt)));
+  expect(read).toEqual(receipt);
+  await expect(open(read)).resolves.toBeDefined();
+});
+
+test("a receipt gives a proven time to the evidence that its event names, and to no other", async () => {
+  const verified = await open(receiptOf(3));
+  const evidence = sha256Of("bundle");
+  expect(receiptTime(verified, evidence)).toBeUndefined();
+  const about = { ...verified, event: { ...verified.event, body: { evidence } } };
+  expect(receiptTime(about, evidence)).toEqual({ source: "receipt", time: 1_003, evidence: `record 3 of ${ORIGIN}` });
+  expect(receiptTime(about, sha256Of("other bundle"))).toBeUndefined();
+});
+
+describe("a receipt is refused", () => {
+  const good = receiptOf(5);
+  test.each<[string, Partial<RecordReceipt>, EvidenceErrorCode]>([
+    ["with another event", { event: receiptOf(6).event }, "receipt-unproven"],
+    ["with another salt", { salt: receiptOf(6).salt }, "receipt-unproven"],
+    ["with another commitment", { commitment: receiptOf(6).commitment }, "receipt-unproven"],
+    ["at another place", { sequence: 6 }, "receipt-unproven"],
+    ["for another size", { size: 10 }, "receipt-unproven"],
+    ["with another tree's checkpoint", { checkpoint: checkpointOf(10) }, "receipt-unproven"],
+    ["with a hash dropped", { proof: good.proof.slice(1) }, "receipt-unproven"],
+    ["with a hash repeated", { proof: [...good.proof, ...good.proof.slice(-1)] }, "receipt-unproven"],
+    ["without event and salt", { event: undefined, salt: undefined }, "receipt-withheld"],
+    ["without salt", { salt: undefined }, "receipt-invalid"],
+    ["with a short salt", { salt: "AAAA" }, "receipt-invalid"],
+    ["with a commitment in capitals", { commitment: good.commitment.toUpperCase() }, "receipt-invalid"],
+    ["with a short commitment", { commitment: "00" }, "receipt-invalid"],
+    ["with a short hash in its proof", { proof: ["00"] }, "receipt-invalid"],
+    ["with an endless proof", { proof: Array(65).fill("00".repeat(32)) }, "receipt-invalid"],
+    ["with a place outside the tree", { sequence: 11 }, "receipt-invalid"],
+    ["with a fractional place", { sequence: 0.5 }, "receipt-invalid"],
+    ["with an unsigned checkpoint", { checkpoint: "x" }, "note-invalid"],
+    [
+      "with another log's checkpoint under this log's signature",
+      { checkpoint: checkpointOf(11, "other.example/log", ORIGIN) },
+      "receipt-unproven",
+    ],
+  ])("%s", async (_, changes, expected) => {
+    await expect(open({ ...good, ...changes })).rejects.toThrow(code(expected));
+  });
+
+  test("under keys that did not sign its checkpoint", async () => {
+    await expect(open(good, [])).rejects.toThrow(code("note-unverified"));
+    const stranger = noteKey(ORIGIN, 1, keyOf("stranger", "ed25519").publicKey.spki.slice(-32));
+    await expect(open(good, [stranger])).rejects.toThrow(code("note-unverified"));
+  });
+
+  test("when what was committed to is no event", async () => {
+    const bytes = utf8Encode('{"actor":"a"}');
+    const commitment = recordCommitment(crypto, salt(0), bytes);
+    const text = formatCheckpoint({ origin: ORIGIN, size: 1, root: leafHash(crypto, commitment), extensions: [] });
+    const checkpoint = formatNote(text, [
+      noteSignatureLine(logKey(ORIGIN), keyOf("log", "ed25519").sign(noteSignedBytes(text))),
+    ]);
+    const receipt = {
+      sequence: 0,
+      size: 1,
+      proof: [],
+      salt: toBase64(salt(0)),
+      event: toBase64(bytes),
+      commitment: toHex(commitment),
+      checkpoint,
+    };
+    await expect(open(receipt)).rejects.toThrow(code("receipt-invalid"));
+    expect(fromHex(receipt.commitment)).toHaveLength(32);
+  });
+});

@@ -1,0 +1,87 @@
+/**
+ * `npm run build`: bundles what users install into dist/.
+ *
+ *   assay.mjs                  the CLI; verbs are chunks of their own, loaded on use
+ *   server.mjs, writer.mjs, admin.mjs   the service, its writer thread, `assay server …`
+ *   THIRD_PARTY_LICENSES.txt   the licence of each package that went in
+ *
+ * Nothing but Node's built-in modules stays outside. Names are kept and nothing is minified: a stack trace must be readable.
+ */
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type BuildOptions, build, type Metafile } from "esbuild";
+import { ROOT } from "./repository.ts";
+
+const root = fileURLToPath(ROOT);
+const outdir = join(root, "dist");
+
+/** The server's programs by the name of their bundle. Chunks lie beside them, so a program finds its neighbour by a relative URL. */
+const SERVER_PROGRAMS = { server: "main", writer: "writer", admin: "admin" };
+
+const shared = {
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  splitting: true,
+  outdir,
+  outExtension: { ".js": ".mjs" },
+  keepNames: true,
+  legalComments: "none",
+  metafile: true,
+  absWorkingDir: root,
+  logLevel: "warning",
+  // CommonJS packages in an ES module bundle still call require() for built-in modules.
+  banner: {
+    js: 'import { createRequire as createRequireOfBundle } from "node:module"; const require = createRequireOfBundle(import.meta.url);',
+  },
+} satisfies BuildOptions;
+
+/** The folder of the package that a bundled file belongs to, from the root; undefined for our own files. */
+function packageFolder(input: string): string | undefined {
+  return /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
+}
+
+/** Name, version and licence text of each package in the bundles. */
+function licences(metafiles: Metafile[]): string {
+  const folders = new Set<string>();
+  for (const { inputs } of metafiles) {
+    for (const input of Object.keys(inputs)) {
+      const folder = packageFolder(input);
+      if (folder !== undefined) folders.add(folder);
+    }
+  }
+  const sections = [...folders].sort().map((folder) => {
+    const at = join(root, folder);
+    const { name, version, license } = JSON.parse(readFileSync(join(at, "package.json"), "utf8")) as Record<
+      string,
+      string
+    >;
+    const file = readdirSync(at).find((entry) => /^(?:licen[cs]e|copying)(?:[.-]|$)/i.test(entry));
+    const text =
+      file === undefined ? "(the package holds no licence file)" : readFileSync(join(at, file), "utf8").trim();
+    return `${name} ${version}\nLicence: ${license}\n\n${text}\n`;
+  });
+  return `Assay contains the following packages.\n\n${sections.join(`\n${"-".repeat(80)}\n\n`)}`;
+}
+
+rmSync(outdir, { recursive: true, force: true });
+mkdirSync(outdir);
+const builds = await Promise.allSettled([
+  build({ ...shared, entryPoints: { assay: "packages/cli/src/main.ts" }, chunkNames: "cli-[name]-[hash]" }),
+  build({
+    ...shared,
+    entryPoints: Object.fromEntries(
+      Object.entries(SERVER_PROGRAMS).map(([bundle, source]) => [bundle, `packages/server/src/${source}.ts`]),
+    ),
+    chunkNames: "server-[name]-[hash]",
+  }),
+]);
+const metafiles = builds.filter((result) => result.status === "fulfilled").map(({ value }) => value.metafile);
+if (metafiles.length < builds.length) process.exit(1); // esbuild has said why
+writeFileSync(join(outdir, "THIRD_PARTY_LICENSES.txt"), licences(metafiles));
+for (const entry of readdirSync(outdir).sort()) {
+  const { size } = statSync(join(outdir, entry));
+  if (!/^(?:cli|server)-/.test(entry)) console.log(`dist/${entry} ${(size / 1024).toFixed(0)} KiB`);
+}

@@ -1,0 +1,134 @@
+/**
+ * Installs the real clients that the interop suite and the demo drive, each through its own package manager, into `.cache/interop`.
+ *
+ * What is there in the wanted version is left alone, so only the first run takes long: cosign builds cold in about seven minutes. Nothing
+ * outside the folder changes, apart from Go's own module and build caches. `node scripts/interop-install.ts NAME…` installs only those.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { CLIENTS, type Client } from "../interop/clients.ts";
+import { ROOT } from "./repository.ts";
+
+const folder = fileURLToPath(new URL(".cache/interop/", ROOT));
+const bin = join(folder, "bin");
+const HEARTBEAT_MS = 30_000;
+
+class InstallError extends Error {}
+
+/** Runs a command to its end; its output is shown only when it fails. */
+async function run(
+  label: string,
+  command: string,
+  args: string[],
+  options: { cwd: string; env?: NodeJS.ProcessEnv },
+): Promise<void> {
+  const started = performance.now();
+  const seconds = (): string => ((performance.now() - started) / 1000).toFixed(0);
+  const heartbeat = setInterval(() => console.log(`${label}: still at it after ${seconds()} s`), HEARTBEAT_MS);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+      let output = "";
+      const keep = (chunk: Buffer): void => {
+        output = `${output}${chunk.toString()}`.slice(-16_384);
+      };
+      child.stdout.on("data", keep);
+      child.stderr.on("data", keep);
+      child.on("error", (cause: NodeJS.ErrnoException) => {
+        reject(
+          cause.code === "ENOENT"
+            ? new InstallError(
+                `${label} needs \`${command}\`, which is not on the PATH: ${NEEDS[command] ?? "install it"}`,
+              )
+            : cause,
+        );
+      });
+      child.on("close", (code) => {
+        if (code === 0) resolve();
+        else reject(new InstallError(`${label}: \`${command} ${args.join(" ")}\` ended with ${code}\n${output}`));
+      });
+    });
+  } finally {
+    clearInterval(heartbeat);
+  }
+}
+
+const NEEDS: Record<string, string> = {
+  go: "install Go 1.26 or newer (https://go.dev/doc/install); only the interop suite and the demo need it",
+  npm: "npm comes with Node",
+};
+
+async function install(client: Client): Promise<void> {
+  const target = join(bin, client.name);
+  switch (client.from) {
+    case "go": {
+      // `go install` names the program after the last element of its package path.
+      await run(client.name, "go", ["install", `${client.package}@${client.version}`], {
+        cwd: folder,
+        env: { ...process.env, GOBIN: bin, GOFLAGS: "-buildvcs=false" },
+      });
+      break;
+    }
+    case "go-wrapper": {
+      // Some modules are served at exact versions only and without a version list, which `go install` asks for: a module of our own
+      // that requires the one version does not.
+      const wrapper = join(folder, "modules", client.name);
+      rmSync(wrapper, { recursive: true, force: true });
+      mkdirSync(wrapper, { recursive: true });
+      const go = { cwd: wrapper, env: { ...process.env, GOFLAGS: "-buildvcs=false" } };
+      await run(client.name, "go", ["mod", "init", `interop.invalid/${client.name}`], go);
+      await run(client.name, "go", ["mod", "edit", "-require", `${client.module}@${client.version}`], go);
+      await run(client.name, "go", ["build", "-mod=mod", "-o", target, client.package], go);
+      break;
+    }
+    case "npm": {
+      const prefix = join(folder, "modules", client.name);
+      rmSync(prefix, { recursive: true, force: true });
+      mkdirSync(prefix, { recursive: true });
+      writeFileSync(join(prefix, "package.json"), '{ "private": true }\n');
+      await run(
+        client.name,
+        "npm",
+        ["install", "--no-audit", "--no-fund", "--no-package-lock", `${client.package}@${client.version}`],
+        {
+          cwd: prefix,
+        },
+      );
+      rmSync(target, { force: true });
+      symlinkSync(relative(bin, join(prefix, "node_modules", client.package, client.program)), target);
+      break;
+    }
+  }
+  if (!existsSync(target)) throw new InstallError(`${client.name}: the installation ended well but left no ${target}`);
+}
+
+mkdirSync(bin, { recursive: true });
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !CLIENTS.some((client) => client.name === name));
+if (unknown.length > 0) {
+  console.error(`no such client: ${unknown.join(", ")}; there are ${CLIENTS.map(({ name }) => name).join(", ")}`);
+  process.exit(2);
+}
+for (const client of CLIENTS) {
+  if (asked.length > 0 && !asked.includes(client.name)) continue;
+  // The stamp holds everything the installation depends on: a changed row installs anew.
+  const stamp = join(bin, `.${client.name}.json`);
+  const wanted = `${JSON.stringify(client)}\n`;
+  if (existsSync(join(bin, client.name)) && existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) {
+    console.log(`${client.name} ${client.version}: there`);
+    continue;
+  }
+  const started = performance.now();
+  console.log(`${client.name} ${client.version}: installing with ${client.from === "npm" ? "npm" : "go"} …`);
+  try {
+    await install(client);
+  } catch (error) {
+    if (!(error instanceof InstallError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  }
+  writeFileSync(stamp, wanted);
+  console.log(`${client.name} ${client.version}: installed in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+}
