@@ -1,0 +1,136 @@
+import { digestHex, isDigest } from "@assay/evidence";
+import type { Digest, ProvenTime, Verdict } from "@assay/evidence";
+import type { Signer } from "./identity.ts";
+import { member } from "./json-member.ts";
+import { quote } from "./quote.ts";
+
+/** What is put before a decision: a verification's verdict, or a report that nobody signed. */
+export type Candidate =
+  | (Verdict & {
+      /** When the server received it, in milliseconds. For display; a proven time is in the verdict itself. */
+      readonly receivedAt?: number;
+      /** The record's sequence at which it was received. */
+      readonly sequence?: number;
+    })
+  | {
+      readonly status: "reported";
+      readonly evidence: Digest;
+      readonly predicateType: string;
+      readonly receivedAt?: number;
+      readonly sequence?: number;
+    };
+
+/** A candidate as the rules see it: only fields that were found to be of their type. */
+export type Considered =
+  | {
+      readonly form: "verified";
+      readonly evidence: Digest;
+      readonly predicateType: string;
+      readonly predicate: unknown;
+      readonly signer: Signer;
+      readonly time: ProvenTime | null;
+      readonly sequence: number | undefined;
+      /** Whether the statement names the artifact: the verification has checked it, and this checks it again. */
+      readonly aboutArtifact: boolean;
+    }
+  | {
+      readonly form: "refused";
+      readonly evidence: Digest;
+      readonly predicateType: string | undefined;
+      readonly code: string;
+      readonly message: string;
+    }
+  | { readonly form: "reported"; readonly evidence: Digest; readonly predicateType: string }
+  | { readonly form: "malformed"; readonly evidence: Digest | null; readonly why: string };
+
+const TIME_SOURCES: readonly unknown[] = [
+  "received-here",
+  "receipt",
+  "rfc3161",
+  "log",
+] satisfies ProvenTime["source"][];
+
+/** Reads a candidate as data that could be anything; what is not as declared is `malformed`, never an exception. */
+export function consider(candidate: unknown, artifact: Digest): Considered {
+  try {
+    return read(candidate, artifact);
+  } catch (error) {
+    // A getter or proxy that throws: callers pass plain data, so this is a defect of the caller, and counts for nothing.
+    return {
+      form: "malformed",
+      evidence: null,
+      why: `reading it failed: ${quote(error instanceof Error ? error.message : error)}`,
+    };
+  }
+}
+
+function read(candidate: unknown, artifact: Digest): Considered {
+  const evidence = member(candidate, "evidence");
+  if (!isDigest(evidence)) return { form: "malformed", evidence: null, why: `its digest is ${quote(evidence)}` };
+  const malformed = (why: string): Considered => ({ form: "malformed", evidence, why });
+
+  const status = member(candidate, "status");
+  const predicateType = member(candidate, "predicateType");
+  if (status === "reported") {
+    return typeof predicateType === "string"
+      ? { form: "reported", evidence, predicateType }
+      : malformed("a report without predicate type");
+  }
+  if (status === "refused") {
+    const code = member(candidate, "code");
+    const message = member(candidate, "message");
+    if (typeof code !== "string" || typeof message !== "string") return malformed("a refusal without code or message");
+    return {
+      form: "refused",
+      evidence,
+      predicateType: typeof predicateType === "string" ? predicateType : undefined,
+      code,
+      message,
+    };
+  }
+  if (status !== "verified") return malformed(`its status is ${quote(status)}`);
+
+  const type = member(candidate, "statement", "predicateType");
+  const signer = readSigner(member(candidate, "signer"));
+  const time = readTime(member(candidate, "time"));
+  const sequence = member(candidate, "sequence");
+  if (typeof type !== "string") return malformed("a verdict without predicate type");
+  if (signer === undefined) return malformed("a verdict without signer");
+  if (time === undefined) return malformed("a verdict whose time is not one");
+  if (sequence !== undefined && typeof sequence !== "number") return malformed("its sequence is not a number");
+  return {
+    form: "verified",
+    evidence,
+    predicateType: type,
+    predicate: member(candidate, "statement", "predicate"),
+    signer,
+    time,
+    sequence,
+    aboutArtifact: names(member(candidate, "statement", "subjects"), artifact),
+  };
+}
+
+function readSigner(value: unknown): Signer | undefined {
+  const [keyId, entry, name] = [member(value, "keyId"), member(value, "entry"), member(value, "name")];
+  if (member(value, "kind") !== "key" || typeof keyId !== "string" || !/^[0-9a-f]{64}$/.test(keyId)) return undefined;
+  return typeof entry === "string" && typeof name === "string" ? { keyId, entry, name } : undefined;
+}
+
+function readTime(value: unknown): ProvenTime | null | undefined {
+  if (value === null) return null;
+  const [source, time, evidence] = [member(value, "source"), member(value, "time"), member(value, "evidence")];
+  if (
+    !TIME_SOURCES.includes(source) ||
+    typeof time !== "number" ||
+    !Number.isSafeInteger(time) ||
+    typeof evidence !== "string"
+  )
+    return undefined;
+  return { source: source as ProvenTime["source"], time, evidence };
+}
+
+/** Whether one of the subjects has the artifact's sha256, in exactly its form. Names and other algorithms prove nothing. */
+function names(subjects: unknown, artifact: Digest): boolean {
+  const hex = digestHex(artifact);
+  return Array.isArray(subjects) && subjects.some((subject) => member(subject, "digest", "sha256") === hex);
+}

@@ -1,0 +1,157 @@
+import type { Digest } from "@assay/evidence";
+import type { Considered } from "./candidate.ts";
+import { showDuration } from "./duration.ts";
+import { isIdentity, showIdentity } from "./identity.ts";
+import type { Identity } from "./identity.ts";
+import { LIMITS } from "./limits.ts";
+import type { Rule } from "./policy.ts";
+import { PREDICATE_TYPE } from "./predicate-types.ts";
+import { objectionToProvenance } from "./provenance.ts";
+import { quote, showText } from "./quote.ts";
+import type { Objection } from "./rejection.ts";
+import { objectionToTests } from "./test-result.ts";
+import { objectionToSummary } from "./verification-summary.ts";
+
+/** What a check may know besides rule and candidate. */
+export type CheckContext = { readonly policyDigest: Digest; readonly asOf: number | null; readonly time: number };
+
+type Verified = Extract<Considered, { form: "verified" }>;
+
+/** The predicate types that a rule reads. */
+export function predicateTypesOf(rule: Rule): readonly string[] {
+  return rule.kind === "provenance"
+    ? [PREDICATE_TYPE.provenanceV1, PREDICATE_TYPE.provenanceV02]
+    : [rule.predicateType];
+}
+
+/**
+ * What stands against `candidate` counting for `rule`; `undefined` if nothing does.
+ *
+ * The answer depends on this one candidate alone, never on the others: that is the other half of what keeps a decision monotonic (the
+ * first is `countDistinct`).
+ */
+export function objectionTo(candidate: Considered, rule: Rule, context: CheckContext): Objection | undefined {
+  const otherType = objectionToType(candidate, rule);
+  if (otherType !== undefined) return otherType;
+  switch (candidate.form) {
+    case "malformed":
+      return { code: "candidate-malformed", reason: `The candidate is not one: ${candidate.why}.` };
+    case "refused":
+      return {
+        code: "refused",
+        reason: `Its verification refused it (${quote(candidate.code)}): ${quote(candidate.message)}.`,
+        observed: quote(candidate.code),
+      };
+    case "reported":
+      return { code: "reported", reason: "It is an unsigned report: shown, but never counted as verified." };
+    case "verified":
+      return (
+        objectionToSubject(candidate) ??
+        objectionToSigner(candidate, rule) ??
+        objectionToTime(candidate, rule, context) ??
+        objectionToContent(candidate, rule, context)
+      );
+  }
+}
+
+function objectionToType(candidate: Considered, rule: Rule): Objection | undefined {
+  const type = candidate.form === "malformed" ? undefined : candidate.predicateType;
+  // A refused bundle may be too damaged to have a type: then it is shown as refused at every rule.
+  if (type === undefined || predicateTypesOf(rule).includes(type)) return undefined;
+  return {
+    code: "other-predicate-type",
+    reason: `It is of type ${quote(type)}.`,
+    path: "$.predicateType",
+    observed: quote(type),
+  };
+}
+
+function objectionToSubject(candidate: Verified): Objection | undefined {
+  if (candidate.aboutArtifact) return undefined;
+  return {
+    code: "subject-mismatch",
+    reason: "Its statement does not name the artifact's sha256 digest, though it was given as evidence about it.",
+    path: "$.subject",
+  };
+}
+
+function objectionToSigner({ signer }: Verified, rule: Rule): Objection | undefined {
+  const excepted = rule.except.find((identity) => isIdentity(signer, identity));
+  if (excepted !== undefined)
+    return { code: "excepted-signer", reason: `The rule excepts ${showText(showIdentity(excepted))}, who signed it.` };
+  if (rule.identities.some((identity) => isIdentity(signer, identity))) return undefined;
+  return {
+    code: "other-signer",
+    reason: `It is signed by ${quote(signer.name)} (key sha256:${signer.keyId}), whom the rule does not name.`,
+  };
+}
+
+function objectionToTime({ time, sequence }: Verified, rule: Rule, context: CheckContext): Objection | undefined {
+  if (context.asOf !== null && sequence !== undefined && sequence > context.asOf) {
+    return {
+      code: "after-as-of",
+      reason: `It was recorded at ${sequence}, after ${context.asOf}, as of which is decided.`,
+      observed: String(sequence),
+    };
+  }
+  if (time !== null && time.time > context.time + LIMITS.clockSkew) {
+    return {
+      code: "time-in-future",
+      reason: `Its proven time lies ${showDuration(time.time - context.time)} after the decision's time.`,
+      observed: String(time.time),
+    };
+  }
+  if (rule.maximumAge === null) return undefined;
+  if (time === null)
+    return { code: "time-unproven", reason: "Nothing proves when it was signed, so its age is unknown." };
+  const age = context.time - time.time;
+  if (age <= rule.maximumAge) return undefined;
+  return {
+    code: "too-old",
+    reason: `It is ${showDuration(age)} old (proven by ${quote(time.evidence)}); at most ${showDuration(rule.maximumAge)} is allowed.`,
+    observed: String(time.time),
+  };
+}
+
+function objectionToContent(candidate: Verified, rule: Rule, context: CheckContext): Objection | undefined {
+  switch (rule.kind) {
+    case "evidence":
+    case "age":
+      // A summary is the only type whose mere existence may say the opposite of what the rule's author means.
+      return candidate.predicateType === PREDICATE_TYPE.verificationSummary
+        ? objectionToSummary(candidate.predicate, context.policyDigest)
+        : undefined;
+    case "tests":
+      return objectionToTests(candidate.predicate, rule);
+    case "provenance":
+      return objectionToProvenance(candidate.predicateType, candidate.predicate, candidate.signer, rule);
+  }
+}
+
+/** What the rule asks for, as the words that follow "missing: ". */
+export function describeNeed(rule: Rule): string {
+  const age = rule.maximumAge === null ? "" : `, proven to be at most ${showDuration(rule.maximumAge)} old`;
+  switch (rule.kind) {
+    case "evidence":
+      return `evidence of type ${rule.predicateType} signed by ${describeSigners(rule)}${age}`;
+    case "age":
+      return `evidence of type ${rule.predicateType} signed by ${describeSigners(rule)}${age}`;
+    case "tests": {
+      const named = rule.passed.length === 0 ? "" : ` that names ${rule.passed.map(quote).join(", ")}`;
+      return `a passed test result${named}, signed by ${describeSigners(rule)}${age}`;
+    }
+    case "provenance": {
+      const { source } = rule;
+      const refs = source?.refs === undefined ? "" : ` at ${source.refs.map(showText).join(" or ")}`;
+      const from = source === undefined ? "" : `, from ${source.repository}${refs}`;
+      const path = source?.path === undefined ? "" : `, defined by ${showText(source.path)}`;
+      return `provenance by builder ${rule.builders.map(({ id }) => id).join(" or ")}${from}${path}, signed by ${describeSigners(rule)}${age}`;
+    }
+  }
+}
+
+function describeSigners({ identities, atLeast }: { identities: readonly Identity[]; atLeast: number }): string {
+  const names = identities.map((identity) => showText(showIdentity(identity)));
+  if (names.length === 1) return names[0] ?? "";
+  return atLeast === 1 ? `one of ${names.join(", ")}` : `${atLeast} different identities of ${names.join(", ")}`;
+}
