@@ -1,0 +1,218 @@
+import { z } from "zod";
+import { defineEvent, type EventDefinition } from "../record/command.ts";
+import type { Transactor } from "../storage/database.ts";
+import { BOOTSTRAP_ADMIN, parsePrincipal, personId, serviceAccountId } from "./names.ts";
+import { ROLES } from "./roles.ts";
+import type { AccessTables } from "./schema.ts";
+
+// Bodies are read for ever: they hold what was true then, so names are plain strings here and the grammar stands in commands.
+const nameBody = z.strictObject({ name: z.string() });
+const principalBody = z.strictObject({ principal: z.string() });
+const emptyBody = z.strictObject({});
+
+/** Voids the registry tokens a principal holds: something was taken away that they may rest on. */
+async function nextEpoch(transactor: Transactor, principal: string): Promise<void> {
+  await transactor
+    .tables<AccessTables>()
+    .updateTable("principal")
+    .set((where) => ({ epoch: where("epoch", "+", 1) }))
+    .where("id", "=", principal)
+    .execute();
+}
+
+async function insertPrincipal(
+  transactor: Transactor,
+  id: string,
+  event: { readonly sequence: number; readonly time: number; readonly actor: string },
+): Promise<void> {
+  const parsed = parsePrincipal(id);
+  await transactor
+    .tables<AccessTables>()
+    .insertInto("principal")
+    .values({
+      id,
+      kind: parsed?.kind ?? "bootstrap",
+      name: parsed?.name ?? id,
+      org: parsed?.kind === "service" ? parsed.org : null,
+      epoch: 0,
+      created_sequence: event.sequence,
+      created_time: event.time,
+      created_by: event.actor,
+      ended_sequence: null,
+    })
+    .execute();
+}
+
+/** Ends the role a principal has in an organisation, if any. */
+async function endRole(transactor: Transactor, org: string, principal: string, sequence: number): Promise<void> {
+  await transactor
+    .tables<AccessTables>()
+    .updateTable("role_membership")
+    .set({ to_seq: sequence })
+    .where("org", "=", org)
+    .where("principal", "=", principal)
+    .where("to_seq", "is", null)
+    .execute();
+}
+
+/** The facts of this room. Events of an organisation (its birth, roles, service accounts, their keys) stand in its own chain. */
+export const accessEvents: readonly EventDefinition[] = [
+  defineEvent({
+    type: "access.organisation-created",
+    version: 1,
+    body: nameBody,
+    project: async (transactor, event) => {
+      await transactor
+        .tables<AccessTables>()
+        .insertInto("organisation")
+        .values({
+          name: event.body.name,
+          is_default: 0,
+          created_sequence: event.sequence,
+          created_time: event.time,
+          created_by: event.actor,
+        })
+        .execute();
+    },
+  }),
+  defineEvent({
+    type: "access.bootstrapped",
+    version: 1,
+    body: z.strictObject({ defaultOrg: z.string() }),
+    project: async (transactor, event) => {
+      await transactor
+        .tables<AccessTables>()
+        .updateTable("organisation")
+        .set({ is_default: 1 })
+        .where("name", "=", event.body.defaultOrg)
+        .execute();
+      await insertPrincipal(transactor, BOOTSTRAP_ADMIN, event);
+    },
+  }),
+  defineEvent({
+    type: "access.bootstrap-admin-disabled",
+    version: 1,
+    body: emptyBody,
+    project: async (transactor, event) => {
+      await transactor
+        .tables<AccessTables>()
+        .updateTable("principal")
+        .set({ ended_sequence: event.sequence })
+        .where("id", "=", BOOTSTRAP_ADMIN)
+        .execute();
+      await nextEpoch(transactor, BOOTSTRAP_ADMIN);
+    },
+  }),
+  defineEvent({
+    type: "access.bootstrap-admin-enabled",
+    version: 1,
+    body: emptyBody,
+    project: async (transactor) => {
+      await transactor
+        .tables<AccessTables>()
+        .updateTable("principal")
+        .set({ ended_sequence: null })
+        .where("id", "=", BOOTSTRAP_ADMIN)
+        .execute();
+    },
+  }),
+  defineEvent({
+    type: "access.person-created",
+    version: 1,
+    body: nameBody,
+    project: (transactor, event) => insertPrincipal(transactor, personId(event.body.name), event),
+  }),
+  defineEvent({
+    type: "access.service-account-created",
+    version: 1,
+    body: nameBody,
+    project: (transactor, event) => insertPrincipal(transactor, serviceAccountId(event.org, event.body.name), event),
+  }),
+  defineEvent({
+    type: "access.principal-removed",
+    version: 1,
+    body: principalBody,
+    project: async (transactor, event) => {
+      const tables = transactor.tables<AccessTables>();
+      await tables
+        .updateTable("principal")
+        .set({ ended_sequence: event.sequence })
+        .where("id", "=", event.body.principal)
+        .execute();
+      await tables
+        .updateTable("api_key")
+        .set({ revoked_sequence: event.sequence, revoked_time: event.time })
+        .where("principal", "=", event.body.principal)
+        .where("revoked_sequence", "is", null)
+        .execute();
+      await nextEpoch(transactor, event.body.principal);
+    },
+  }),
+  defineEvent({
+    type: "access.role-granted",
+    version: 1,
+    body: z.strictObject({ principal: z.string(), role: z.enum(ROLES) }),
+    project: async (transactor, event) => {
+      const { principal, role } = event.body;
+      await endRole(transactor, event.org, principal, event.sequence);
+      await transactor
+        .tables<AccessTables>()
+        .insertInto("role_membership")
+        .values({ org: event.org, principal, role, from_seq: event.sequence, to_seq: null })
+        .execute();
+      await nextEpoch(transactor, principal);
+    },
+  }),
+  defineEvent({
+    type: "access.role-revoked",
+    version: 1,
+    body: principalBody,
+    project: async (transactor, event) => {
+      await endRole(transactor, event.org, event.body.principal, event.sequence);
+      await nextEpoch(transactor, event.body.principal);
+    },
+  }),
+  defineEvent({
+    type: "access.api-key-created",
+    version: 1,
+    body: z.strictObject({
+      id: z.string(),
+      principal: z.string(),
+      label: z.string(),
+      secretHash: z.string(),
+      expires: z.int().nullable(),
+    }),
+    project: async (transactor, event) => {
+      await transactor
+        .tables<AccessTables>()
+        .insertInto("api_key")
+        .values({
+          id: event.body.id,
+          principal: event.body.principal,
+          label: event.body.label,
+          secret_hash: event.body.secretHash,
+          created_sequence: event.sequence,
+          created_time: event.time,
+          created_by: event.actor,
+          expires_time: event.body.expires,
+          revoked_sequence: null,
+          revoked_time: null,
+        })
+        .execute();
+    },
+  }),
+  defineEvent({
+    type: "access.api-key-revoked",
+    version: 1,
+    body: z.strictObject({ id: z.string(), principal: z.string() }),
+    project: async (transactor, event) => {
+      await transactor
+        .tables<AccessTables>()
+        .updateTable("api_key")
+        .set({ revoked_sequence: event.sequence, revoked_time: event.time })
+        .where("id", "=", event.body.id)
+        .execute();
+      await nextEpoch(transactor, event.body.principal);
+    },
+  }),
+];

@@ -1,0 +1,156 @@
+import type { FastifyInstance, FastifyReply } from "fastify";
+import { Problem } from "../http/problem.ts";
+import type { Actor, TokenAccess } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
+import type { Authenticator } from "./authenticate.ts";
+import { authorize, credentialRefusal } from "./authorize.ts";
+import { TOKEN_PATH } from "./challenge.ts";
+import { findKey, findPrincipal } from "./queries.ts";
+import { formatScopes, parseScopes, type RequestedAccess } from "./scope.ts";
+
+/** Largest form a token request may send, bytes. */
+const FORM_LIMIT = 16 * 1024;
+
+/** What the token door needs. */
+export interface TokenRoutesContext {
+  readonly reader: Reader;
+  readonly authenticator: Authenticator;
+  readonly defaultOrg: string;
+}
+
+/** Narrows what is asked for to what the actor may: asking for more is no error (Docker token authentication, "Requesting a Token"). */
+async function grant(reader: Reader, actor: Actor, requested: readonly RequestedAccess[]): Promise<TokenAccess[]> {
+  const access: TokenAccess[] = [];
+  for (const { org, repository, actions } of requested) {
+    const allowed: string[] = [];
+    for (const action of actions) {
+      const refusal = await authorize(reader, actor, `registry.${action}`, { org, repository });
+      if (refusal === undefined) allowed.push(action);
+    }
+    if (allowed.length > 0) access.push({ type: "repository", name: repository, actions: allowed });
+  }
+  return access;
+}
+
+/** The parameters of a token request, from the query of a GET or the form of a POST. */
+interface TokenRequest {
+  readonly service: string | null;
+  readonly scopes: readonly string[];
+}
+
+/** OAuth's error codes (RFC 6749 §5.2) for our own. */
+function oauthError(problem: Problem): string {
+  if (problem.code === "grant-unsupported") return "unsupported_grant_type";
+  if (problem.code === "scope-invalid") return "invalid_scope";
+  if (problem.status === 401) return "invalid_grant";
+  return problem.status >= 500 ? "server_error" : "invalid_request";
+}
+
+/** Both forms at once: OAuth's for clients that POST, the registry's for those that GET. */
+function answerProblem(reply: FastifyReply, problem: Problem): FastifyReply {
+  return reply
+    .code(problem.status)
+    .headers({ ...problem.headers, "cache-control": "no-store" })
+    .send({
+      error: oauthError(problem),
+      error_description: problem.message,
+      errors: [{ code: problem.status === 401 ? "UNAUTHORIZED" : "DENIED", message: problem.message }],
+    });
+}
+
+/**
+ * The registry's token service (Docker registry token authentication, its GET; OAuth 2.0 compatible token endpoint, its POST). Credentials
+ * go in, a short token narrowed to the asked and the allowed comes out. A registry token buys no other.
+ */
+export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesContext): void {
+  const { reader, authenticator, defaultOrg } = context;
+
+  async function issue(actor: Actor, request: TokenRequest) {
+    if (request.service !== null && request.service !== authenticator.tokens.service) {
+      throw new Problem(
+        400,
+        "service-unknown",
+        `this is ${authenticator.tokens.service}, not ${JSON.stringify(request.service)}`,
+        {
+          hint: "the server's ASSAY_PUBLIC_URL should be the address clients use",
+        },
+      );
+    }
+    // The epoch is read before the credential is looked at again and before the roles: what is taken away in between voids the token.
+    const principal = await findPrincipal(reader, actor.id);
+    const key = actor.credential.id === undefined ? undefined : await findKey(reader, actor.credential.id);
+    const revoked = await credentialRefusal(reader, actor);
+    if (principal === undefined || revoked !== undefined) throw unauthorized("the credentials are not valid any more");
+    const access = await grant(reader, actor, parseScopes(request.scopes, defaultOrg));
+    const issued = authenticator.tokens.issue({
+      subject: actor.id,
+      epoch: principal.epoch,
+      access,
+      now: authenticator.now(),
+      notAfter: key?.expires_time ?? null,
+    });
+    return {
+      answer: {
+        token: issued.token,
+        access_token: issued.token,
+        expires_in: issued.expiresIn,
+        issued_at: new Date(issued.issuedAt * 1000).toISOString(),
+      },
+      access,
+    };
+  }
+
+  void app.register(async (door) => {
+    door.addContentTypeParser(
+      "application/x-www-form-urlencoded",
+      { parseAs: "string", bodyLimit: FORM_LIMIT },
+      (_request, body, done) => done(null, new URLSearchParams(String(body))),
+    );
+    door.setErrorHandler((error, request, reply) => {
+      if (error instanceof Problem) return answerProblem(reply, error);
+      const status = error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
+      if (status >= 400 && status < 500 && error instanceof Error) {
+        return answerProblem(reply, new Problem(status, "request-invalid", error.message));
+      }
+      request.log.error({ err: error }, "request failed");
+      return answerProblem(reply, new Problem(500, "internal", "the server could not do this; its log says why"));
+    });
+
+    door.get(TOKEN_PATH, { schema: { hide: true } }, async (request, reply) => {
+      const actor = await authenticator.authenticate(request.headers);
+      if (actor === undefined) throw unauthorized("a token needs credentials: Basic, with an API key as password");
+      if (actor.credential.kind === "registry-token") throw unauthorized("a registry token buys no other token");
+      const query = new URL(request.url, "http://localhost").searchParams;
+      const { answer } = await issue(actor, { service: query.get("service"), scopes: query.getAll("scope") });
+      return await reply.header("cache-control", "no-store").send(answer);
+    });
+
+    door.post(TOKEN_PATH, { schema: { hide: true } }, async (request, reply) => {
+      const form = request.body;
+      if (!(form instanceof URLSearchParams)) {
+        throw new Problem(400, "request-invalid", "a token request is a form (application/x-www-form-urlencoded)");
+      }
+      const actor = await formActor(authenticator, form);
+      const { answer, access } = await issue(actor, { service: form.get("service"), scopes: form.getAll("scope") });
+      return await reply
+        .header("cache-control", "no-store")
+        .send({ ...answer, token_type: "Bearer", scope: formatScopes(access) });
+    });
+  });
+}
+
+/** Who asks, by a form. An API key serves as a refresh token: clients that keep one keep that. */
+async function formActor(authenticator: Authenticator, form: URLSearchParams): Promise<Actor> {
+  switch (form.get("grant_type")) {
+    case "password":
+      return await authenticator.withPassword(form.get("username") ?? "", form.get("password") ?? "");
+    case "refresh_token":
+      return await authenticator.withPassword("", form.get("refresh_token") ?? "");
+    default:
+      throw new Problem(400, "grant-unsupported", "grant_type is neither password nor refresh_token");
+  }
+}
+
+function unauthorized(message: string): Problem {
+  return new Problem(401, "unauthorized", message, { headers: { "www-authenticate": 'Basic realm="assay"' } });
+}

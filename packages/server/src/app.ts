@@ -1,0 +1,252 @@
+import type { Crypto } from "@assay/evidence";
+import swagger from "@fastify/swagger";
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+} from "fastify";
+import {
+  hasZodFastifySchemaValidationErrors,
+  jsonSchemaTransform,
+  serializerCompiler,
+  validatorCompiler,
+} from "fastify-type-provider-zod";
+import type { Logger } from "pino";
+import { Authenticator, countDenials } from "./access/authenticate.ts";
+import { registerAccessRoutes } from "./access/routes.ts";
+import { registerTokenRoutes } from "./access/token-routes.ts";
+import { evidenceCompanions } from "./attestations/companions.ts";
+import { registerAttestationsRoutes } from "./attestations/routes.ts";
+import { registerRecordRoutes } from "./audit/record-routes.ts";
+import { ServerError } from "./errors.ts";
+import { registerGateRoutes } from "./gate/routes.ts";
+import { registerHealthRoutes } from "./health.ts";
+import { Problem, problemBody } from "./http/problem.ts";
+import type { Keyring } from "./keys/keyring.ts";
+import { LogProver } from "./log/prover.ts";
+import { registerLogRoutes } from "./log/routes.ts";
+import type { RecordClient } from "./record/client.ts";
+import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
+import { RecordProver } from "./record/prover.ts";
+import { answerFrameworkError } from "./registry/errors.ts";
+import { sweepRegistry } from "./registry/maintenance.ts";
+import { registerRegistryRoutes } from "./registry/routes.ts";
+import type { Metrics } from "./signals/metrics.ts";
+import type { BlobStore } from "./storage/blobs.ts";
+import type { Reader } from "./storage/database.ts";
+import { registerTrustRoutes } from "./trust/routes.ts";
+
+/** Bodies of the own API and of JSON doors; blob routes stream and have no such bound. */
+const BODY_LIMIT = 32 * 1024 * 1024;
+
+/** How often expired upload sessions and leases are taken away, ms. */
+const SWEEP_INTERVAL_MS = 10 * 60_000;
+
+/** Everything a process that answers HTTP is composed of. */
+export interface AppOptions {
+  readonly publicUrl: string;
+  readonly dataDirectory: string;
+  readonly adminToken: string;
+  readonly defaultOrg: string;
+  readonly version: string;
+  readonly reader: Reader;
+  readonly record: RecordClient;
+  readonly blobs: BlobStore;
+  readonly keyring: Keyring;
+  readonly crypto: Crypto;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
+  readonly metricsHere: boolean;
+}
+
+/** The HTTP application and what must be told when it ends. */
+export interface App {
+  readonly server: FastifyInstance;
+  /** Starts the housekeeping of this process (flushing counters, sweeping expired uploads); returns what stops it. */
+  maintain(): () => void;
+  /** Flushes what is counted in memory. Called after the last request. */
+  flush(): Promise<void>;
+}
+
+/** A record client whose appends are counted. */
+function measured(record: RecordClient, metrics: Metrics): RecordClient {
+  return {
+    async append(commands) {
+      try {
+        const appended = await record.append(commands);
+        metrics.append(appended.ok ? "accepted" : "refused");
+        return appended;
+      } catch (error) {
+        metrics.append("failed");
+        throw error;
+      }
+    },
+    operate: (type, body) => record.operate(type, body),
+  };
+}
+
+/** Any error of a route as a problem of the own API: known ones keep their code, others reveal nothing. */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const places = error.validation.map((issue) => `${issue.instancePath || "/"}: ${issue.message ?? "is wrong"}`);
+    return new Problem(400, "request-invalid", places.join("; "));
+  }
+  if (error instanceof ServerError) {
+    switch (error.code) {
+      case "writer-overloaded":
+      case "writer-stopped":
+        return new Problem(503, error.code, error.message, {
+          hint: error.hint ?? "try again in a moment",
+          headers: { "retry-after": "1" },
+          cause: error,
+        });
+      case "command-invalid":
+      case "event-too-large":
+        return new Problem(400, error.code, error.message, {
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+          cause: error,
+        });
+      default:
+        return new Problem(500, "internal", "the server could not do this; its log says why", { cause: error });
+    }
+  }
+  const status = (error as Partial<FastifyError>).statusCode;
+  if (status !== undefined && status >= 400 && status < 500 && error instanceof Error) {
+    const code = (error as Partial<FastifyError>).code ?? "request-invalid";
+    return new Problem(status, code.toLowerCase().replaceAll("_", "-"), error.message, { cause: error });
+  }
+  return new Problem(500, "internal", "the server could not do this; its log says why", { cause: error });
+}
+
+function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const problem = toProblem(error);
+  if (problem.status >= 500) request.log.error({ err: error }, "request failed");
+  return reply.code(problem.status).headers(problem.headers).send(problemBody(problem));
+}
+
+/** Composes the rooms into one HTTP application. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const { reader, blobs, keyring, metrics, publicUrl } = options;
+  const record = measured(options.record, metrics);
+  const server: FastifyInstance = Fastify({
+    loggerInstance: options.logger as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: BODY_LIMIT,
+    // A slow client may take long over a large layer; a connection that says nothing may not.
+    requestTimeout: 0,
+    connectionTimeout: 120_000,
+    keepAliveTimeout: 65_000,
+    routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false },
+    // A URL that no router can read never reaches a door; it is answered in the form of the door it was meant for.
+    frameworkErrors: (error, request, reply) => {
+      const answer = reply as unknown as FastifyReply;
+      if (/^\/v2(\/|$|\?)/.test(request.raw.url ?? "")) void answerFrameworkError(error, answer);
+      else void answerProblem(error, request as unknown as FastifyRequest, answer);
+    },
+    onProtoPoisoning: "error",
+    onConstructorPoisoning: "error",
+    ...(options.tls === undefined ? {} : { https: options.tls }),
+  });
+  server.setValidatorCompiler(validatorCompiler);
+  server.setSerializerCompiler(serializerCompiler);
+  server.setErrorHandler(answerProblem);
+  server.setNotFoundHandler((request, reply) =>
+    answerProblem(
+      new Problem(404, "route-unknown", `there is nothing at ${request.method} ${request.url}`),
+      request,
+      reply,
+    ),
+  );
+  server.addHook("onResponse", (request, reply, done) => {
+    const route = request.routeOptions.url ?? "unknown";
+    metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
+    request.log.debug({ method: request.method, route, status: reply.statusCode, ms: reply.elapsedTime }, "request");
+    done();
+  });
+
+  await server.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: {
+        title: "Assay",
+        description: "A system of record for artifact integrity: artifacts, evidence, record, decisions.",
+        version: options.version,
+        license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+      },
+      servers: [{ url: publicUrl }],
+      components: {
+        securitySchemes: {
+          token: { type: "http", scheme: "bearer", description: "the admin token or an API key" },
+          basic: {
+            type: "http",
+            scheme: "basic",
+            description: "any user name with an API key, or admin with its token",
+          },
+        },
+      },
+      security: [{ token: [] }, { basic: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
+
+  const prover = await LogProver.open(reader, RECORD_LOG, recordLogDirectory(options.dataDirectory), options.crypto);
+  const receipts = new RecordProver(reader, prover);
+  const logs = [prover.vkey];
+  const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
+  countDenials(server, authenticator);
+
+  await server.register(async (own) => {
+    registerAccessRoutes(own, { reader, record, authenticator });
+    registerTrustRoutes(own, { reader, record, authenticator, logs });
+    registerAttestationsRoutes(own, { reader, record, authenticator, blobs, prover: receipts, logs });
+    registerGateRoutes(own, {
+      reader,
+      record,
+      authenticator,
+      blobs,
+      keyring,
+      publicUrl,
+      prover: receipts,
+      logs,
+      now: Date.now,
+    });
+    registerRecordRoutes(own, { reader, authenticator, prover: receipts });
+    own.get("/openapi.json", { schema: { hide: true } }, async () => server.swagger());
+  });
+  registerLogRoutes(server, { prover });
+  registerHealthRoutes(server, { record, prover, metrics, authenticator, metricsHere: options.metricsHere });
+  await server.register(async (door) => {
+    registerTokenRoutes(door, { reader, authenticator, defaultOrg: options.defaultOrg });
+  });
+  await server.register(async (door) => {
+    registerRegistryRoutes(door, {
+      publicUrl,
+      defaultOrg: options.defaultOrg,
+      reader,
+      record,
+      blobs,
+      authenticator,
+      companions: evidenceCompanions({ reader, blobs }),
+    });
+  });
+  return {
+    server,
+    maintain() {
+      const sweep = setInterval(() => {
+        sweepRegistry(record, blobs).catch((error: unknown) => {
+          options.logger.error({ err: error }, "expired uploads and leases could not be swept");
+        });
+      }, SWEEP_INTERVAL_MS);
+      return () => clearInterval(sweep);
+    },
+    async flush() {
+      await authenticator.flush();
+    },
+  };
+}

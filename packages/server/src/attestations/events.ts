@@ -1,0 +1,155 @@
+import { z } from "zod";
+import { defineEvent, type EventDefinition } from "../record/command.ts";
+import type { Transactor } from "../storage/database.ts";
+import { digestSchema, EVIDENCE_FORMS, givenSchema, sourceSchema } from "./piece.ts";
+import type { AttestationTables } from "./schema.ts";
+
+/** Rows one statement inserts at most: databases bound the parameters of a statement. */
+const CHUNK = 500;
+
+const linkedBody = z.strictObject({
+  evidence: digestSchema,
+  form: z.enum(EVIDENCE_FORMS),
+  /** A repository it was not in before; null when only the subject is new. */
+  repository: z.string().nullable(),
+  /** An artifact it was attached to and was not listed under before. */
+  subject: digestSchema.nullable(),
+  source: sourceSchema,
+});
+
+const primaryBody = z.strictObject({
+  repository: z.string(),
+  subjects: z.array(digestSchema).min(1),
+  evidence: digestSchema,
+  payloadDigest: digestSchema,
+  keyId: z.string(),
+  entry: z.string(),
+  /** The version of trust under which the key was primary. */
+  trustVersion: z.int().positive(),
+});
+
+type SubjectRow = AttestationTables["evidence_subject"];
+type RepositoryRow = AttestationTables["evidence_repository"];
+
+async function insertSubjects(transactor: Transactor, rows: readonly SubjectRow[]): Promise<void> {
+  for (let start = 0; start < rows.length; start += CHUNK) {
+    await transactor
+      .tables<AttestationTables>()
+      .insertInto("evidence_subject")
+      .values(rows.slice(start, start + CHUNK))
+      .execute();
+  }
+}
+
+async function insertRepository(transactor: Transactor, row: RepositoryRow): Promise<void> {
+  await transactor
+    .tables<AttestationTables>()
+    .insertInto("evidence_repository")
+    .values(row)
+    // The same bytes can come to a repository in two forms; where they are is one fact.
+    .onConflict((conflict) => conflict.columns(["org", "digest", "repository"]).doNothing())
+    .execute();
+}
+
+/** The facts about evidence: that it came, where else it came, and that it became an artifact's primary provenance. */
+export const attestationEvents: readonly EventDefinition[] = [
+  defineEvent({
+    type: "attestations.evidence-added",
+    version: 1,
+    body: givenSchema,
+    project: async (transactor, event) => {
+      const { org, sequence, body } = event;
+      const tables = transactor.tables<AttestationTables>();
+      await tables
+        .insertInto("evidence")
+        .values({
+          org,
+          digest: body.evidence,
+          form: body.form,
+          size: body.size,
+          predicate_type: body.predicateType,
+          payload_digest: body.payloadDigest,
+          hint: body.hint,
+          unreadable: body.unreadable,
+          actor: event.actor,
+          sequence,
+          time: event.time,
+        })
+        .execute();
+      await insertSubjects(
+        transactor,
+        [...new Set(body.subjects)].map((subject) => ({
+          org,
+          subject,
+          digest: body.evidence,
+          form: body.form,
+          sequence,
+        })),
+      );
+      for (const key_id of new Set(body.signers)) {
+        await tables.insertInto("evidence_signer").values({ org, key_id, digest: body.evidence, sequence }).execute();
+      }
+      if (body.repository !== null) {
+        const manifest = body.source.kind === "referrer" ? body.source.manifest : null;
+        await insertRepository(transactor, {
+          org,
+          digest: body.evidence,
+          repository: body.repository,
+          manifest,
+          sequence,
+        });
+      }
+    },
+  }),
+  defineEvent({
+    type: "attestations.evidence-linked",
+    version: 1,
+    body: linkedBody,
+    project: async (transactor, event) => {
+      const { org, sequence, body } = event;
+      if (body.subject !== null) {
+        await insertSubjects(transactor, [
+          { org, subject: body.subject, digest: body.evidence, form: body.form, sequence },
+        ]);
+      }
+      if (body.repository !== null) {
+        const manifest = body.source.kind === "referrer" ? body.source.manifest : null;
+        await insertRepository(transactor, {
+          org,
+          digest: body.evidence,
+          repository: body.repository,
+          manifest,
+          sequence,
+        });
+      }
+    },
+  }),
+  defineEvent({
+    type: "attestations.primary-set",
+    version: 1,
+    body: primaryBody,
+    project: async (transactor, event) => {
+      const { org, sequence, body } = event;
+      const rows = body.subjects.map((subject) => ({
+        org,
+        repository: body.repository,
+        subject,
+        evidence: body.evidence,
+        payload_digest: body.payloadDigest,
+        key_id: body.keyId,
+        entry: body.entry,
+        trust_version: body.trustVersion,
+        sequence,
+      }));
+      // INVARIANT: one row per (organisation, repository, subject), and none is ever changed. Were the decision ever wrong about it,
+      // the table's key fails the whole transaction.
+      for (let start = 0; start < rows.length; start += CHUNK) {
+        await transactor
+          .tables<AttestationTables>()
+          .insertInto("primary_provenance")
+          .values(rows.slice(start, start + CHUNK))
+          .execute();
+      }
+    },
+  }),
+];

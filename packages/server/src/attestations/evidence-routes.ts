@@ -1,0 +1,149 @@
+import { BUNDLE_MEDIA_TYPE, type Digest, IN_TOTO_PAYLOAD_TYPE, parseDigest } from "@assay/evidence";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { requireActor } from "../access/authenticate.ts";
+import { authorize } from "../access/authorize.ts";
+import { Problem } from "../http/problem.ts";
+import { receiptSchema } from "../http/receipt.ts";
+import { newestSequence } from "../record/newest.ts";
+import { digestSchema, type EvidenceForm, EVIDENCE_FORMS } from "./piece.ts";
+import { type EvidenceRow, findEvidence, primaryBy, repositoriesOf, signersOf, subjectsOf } from "./queries.ts";
+import type { AttestationsRoutesContext } from "./context.ts";
+
+/** Subjects and repositories shown of one piece; `…More` says that there are more. */
+const SHOWN = 100;
+
+const params = z.object({ org: z.string().min(1).max(64), digest: digestSchema });
+
+const metadata = z.strictObject({
+  evidence: z.string(),
+  form: z.enum(EVIDENCE_FORMS),
+  size: z.int(),
+  predicateType: z.string().nullable(),
+  payloadDigest: z.string().nullable(),
+  hint: z.string().nullable(),
+  unreadable: z.string().nullable(),
+  subjects: z.array(z.string()),
+  subjectsMore: z.boolean(),
+  signers: z.array(z.string()).describe("Keys the signature was proven to be of when it came in."),
+  repositories: z.array(z.strictObject({ repository: z.string(), manifest: z.string().nullable(), sequence: z.int() })),
+  primaryFor: z.array(z.strictObject({ repository: z.string(), subject: z.string(), trustVersion: z.int() })),
+  receivedAt: z.int(),
+  receivedFrom: z.string(),
+  sequence: z.int(),
+});
+
+/** What the stored bytes are served as. Nothing a browser would run. */
+function mediaType(form: EvidenceForm): string {
+  switch (form) {
+    case "dsse":
+    case "message-signature":
+      return BUNDLE_MEDIA_TYPE;
+    case "report":
+      return IN_TOTO_PAYLOAD_TYPE;
+    case "unreadable":
+      return "application/octet-stream";
+  }
+}
+
+/** One piece of evidence by its own digest: what is known of it, its bytes, and the record's receipt for it. */
+export function registerEvidenceRoutes(instance: FastifyInstance, context: AttestationsRoutesContext): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const { reader, blobs, authenticator, prover } = context;
+  const tags = ["evidence"];
+
+  async function find(request: FastifyRequest, org: string, digest: Digest): Promise<EvidenceRow> {
+    const actor = await requireActor(authenticator, request);
+    const refusal = await authorize(reader, actor, "evidence.read", { org });
+    if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+    const row = await findEvidence(reader, org, digest);
+    if (row === undefined) throw new Problem(404, "evidence-unknown", `${org} has no evidence ${digest}`);
+    return row;
+  }
+
+  app.get(
+    "/api/assay/v1/orgs/:org/evidence/:digest",
+    {
+      schema: {
+        summary: "What is known of a piece of evidence",
+        description: "What it claims, not what it is worth: for that, ask about the artifact.",
+        tags,
+        params,
+        response: { 200: metadata },
+      },
+    },
+    async (request) => {
+      const { org } = request.params;
+      const row = await find(request, org, parseDigest(request.params.digest));
+      const subjects = await subjectsOf(reader, org, row.digest, SHOWN + 1);
+      const places = await repositoriesOf(reader, org, [row.digest], await newestSequence(reader));
+      const primary = await primaryBy(reader, org, row.digest, SHOWN);
+      return {
+        evidence: row.digest,
+        form: row.form,
+        size: row.size,
+        predicateType: row.predicate_type,
+        payloadDigest: row.payload_digest,
+        hint: row.hint,
+        unreadable: row.unreadable,
+        subjects: subjects.slice(0, SHOWN),
+        subjectsMore: subjects.length > SHOWN,
+        signers: await signersOf(reader, org, row.digest),
+        repositories: places
+          .slice(0, SHOWN)
+          .map(({ repository, manifest, sequence }) => ({ repository, manifest, sequence })),
+        primaryFor: primary.map(({ repository, subject, trust_version }) => ({
+          repository,
+          subject,
+          trustVersion: trust_version,
+        })),
+        receivedAt: row.time,
+        receivedFrom: row.actor,
+        sequence: row.sequence,
+      };
+    },
+  );
+
+  app.get(
+    "/api/assay/v1/orgs/:org/evidence/:digest/bundle",
+    { schema: { summary: "Download the evidence's bytes as they came", tags, params } },
+    async (request, reply) => {
+      const { org } = request.params;
+      const row = await find(request, org, parseDigest(request.params.digest));
+      const digest = parseDigest(row.digest);
+      const name = `${row.digest.slice("sha256:".length)}${row.form === "unreadable" ? ".bin" : ".json"}`;
+      const stream = await blobs.read(digest);
+      return reply
+        .header("content-type", mediaType(row.form))
+        .header("content-length", row.size)
+        .header("content-disposition", `attachment; filename="${name}"`)
+        .header("x-content-type-options", "nosniff")
+        .header("content-security-policy", "sandbox")
+        .header("docker-content-digest", digest)
+        .send(stream);
+    },
+  );
+
+  app.get(
+    "/api/assay/v1/orgs/:org/evidence/:digest/receipt",
+    {
+      schema: {
+        summary: "The record's receipt: proof of when the evidence was here",
+        tags,
+        params,
+        response: { 200: receiptSchema },
+      },
+    },
+    async (request) => {
+      const row = await find(request, request.params.org, parseDigest(request.params.digest));
+      const receipt = await prover.receipt(row.sequence);
+      if (receipt === undefined) {
+        throw new Problem(503, "receipt-unpublished", "the receipt is not published yet", {
+          hint: "try again in a moment",
+        });
+      }
+      return receipt;
+    },
+  );
+}

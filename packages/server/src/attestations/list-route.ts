@@ -1,0 +1,148 @@
+import { LIMITS, parseDigest } from "@assay/evidence";
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import { requireActor } from "../access/authenticate.ts";
+import { authorize } from "../access/authorize.ts";
+import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
+import { Problem } from "../http/problem.ts";
+import { newestSequence } from "../record/newest.ts";
+import { trustVersion } from "../trust/queries.ts";
+import { repositoryIn } from "./repository-in.ts";
+import { digestSchema, EVIDENCE_FORMS } from "./piece.ts";
+import { type EvidenceAbout, evidenceAbout, primaryOf, repositoriesOf } from "./queries.ts";
+import type { AttestationsRoutesContext } from "./context.ts";
+import { type Question, type Status, statusOf } from "./status.ts";
+
+const timeSchema = z.strictObject({
+  source: z.enum(["received-here", "receipt", "rfc3161", "log"]),
+  time: z.int().describe("ms since 1970"),
+  evidence: z.string().describe("What proves it."),
+});
+
+const statusSchema = z.discriminatedUnion("status", [
+  z.strictObject({
+    status: z.literal("verified"),
+    by: z.strictObject({ entry: z.string(), name: z.string(), keyId: z.string() }),
+    time: timeSchema.nullable(),
+  }),
+  z.strictObject({ status: z.literal("reported") }),
+  z.strictObject({ status: z.literal("refused"), code: z.string(), message: z.string() }),
+]);
+
+const itemSchema = z.strictObject({
+  evidence: z.string(),
+  form: z.enum(EVIDENCE_FORMS),
+  predicateType: z.string().nullable().describe("What it claims to be; null when it cannot be read."),
+  size: z.int(),
+  receivedAt: z.int().describe("ms since 1970, by the record"),
+  sequence: z.int(),
+  repositories: z.array(z.string()).describe("Where it was given."),
+  primary: z.boolean().describe("Whether it is the primary build provenance in the repository asked about."),
+  status: statusSchema,
+});
+
+const listAnswer = z.strictObject({
+  subject: z.string(),
+  repository: z.string().nullable(),
+  trust: z.strictObject({ org: z.string(), version: z.int() }),
+  asOf: z.int().describe("The record sequence this list is as of."),
+  items: z.array(itemSchema),
+  next: z.string().nullable(),
+});
+
+/** The wire form of a status: who, or why not. */
+function showStatus(status: Status): z.output<typeof statusSchema> {
+  switch (status.status) {
+    case "verified": {
+      const { entry, name, keyId } = status.signer;
+      return { status: "verified", by: { entry, name, keyId }, time: status.time };
+    }
+    case "reported":
+      return { status: "reported" };
+    case "refused":
+      return { status: "refused", code: status.code, message: status.message };
+  }
+}
+
+/** Everything an organisation has about an artifact, each piece judged now. */
+export function registerListRoute(instance: FastifyInstance, context: AttestationsRoutesContext): void {
+  const app = instance.withTypeProvider<ZodTypeProvider>();
+  const { reader, blobs, authenticator } = context;
+
+  async function item(row: EvidenceAbout, question: Question, places: string[], primary: boolean) {
+    return {
+      evidence: row.digest,
+      form: row.form,
+      predicateType: row.predicate_type,
+      size: row.size,
+      receivedAt: row.time,
+      sequence: row.sequence,
+      repositories: places,
+      primary,
+      status: showStatus(await statusOf(blobs, row, question)),
+    };
+  }
+
+  app.get(
+    "/api/assay/v1/orgs/:org/attestations/:digest",
+    {
+      schema: {
+        summary: "List the evidence about an artifact, with what each piece is worth",
+        description: "Status is computed when asked, under the current or the named version of trust.",
+        tags: ["evidence"],
+        params: z.object({ org: z.string().min(1).max(64), digest: digestSchema }),
+        querystring: z.object({
+          ...pageQuery,
+          predicateType: z.string().min(1).max(LIMITS.typeLength).optional(),
+          repository: z
+            .string()
+            .min(1)
+            .max(LIMITS.repositoryLength)
+            .optional()
+            .describe("Where the artifact is to be used: decides which trust entries are in scope. It hides nothing."),
+          trustVersion: z.coerce.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
+        }),
+        response: { 200: listAnswer },
+      },
+    },
+    async (request) => {
+      const actor = await requireActor(authenticator, request);
+      const { org } = request.params;
+      const refusal = await authorize(reader, actor, "evidence.read", { org });
+      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      const artifact = parseDigest(request.params.digest);
+      const { cursor, limit, predicateType } = request.query;
+      const repository = repositoryIn(org, request.query.repository);
+      const from = cursor === undefined ? undefined : decodeCursor(cursor);
+      const asOf = from?.asOf ?? (await newestSequence(reader));
+      const named = request.query.trustVersion;
+      const trust = await trustVersion(reader, org, named === undefined ? { asOf } : { version: named }, context.logs);
+      if (trust === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${named}`);
+
+      const rows = await evidenceAbout(reader, org, artifact, {
+        asOf,
+        after: from?.position,
+        limit: limit + 1,
+        predicateType,
+      });
+      const { items, next } = pageOf(rows, limit, asOf, (row) => row.about);
+      const places = await repositoriesOf(reader, org, [...new Set(items.map((row) => row.digest))], asOf);
+      const [primary] = repository === undefined ? [] : await primaryOf(reader, org, repository, [artifact]);
+      const question: Question = { artifact, repository, trust };
+      const judged: z.output<typeof itemSchema>[] = [];
+      for (const row of items) {
+        const given = places.filter((place) => place.digest === row.digest).map((place) => place.repository);
+        judged.push(await item(row, question, given, row.form === "dsse" && primary?.evidence === row.digest));
+      }
+      return {
+        subject: artifact,
+        repository: repository ?? null,
+        trust: { org, version: trust.version },
+        asOf,
+        items: judged,
+        next,
+      };
+    },
+  );
+}

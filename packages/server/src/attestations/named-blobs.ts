@@ -1,0 +1,27 @@
+import type { NamedBlob } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
+import type { AttestationTables } from "./schema.ts";
+
+/** Rows read at a time. */
+const PAGE = 500;
+
+/** Every blob that is a piece of evidence, with its organisation: what must never be missing. */
+export async function* evidenceBlobs(reader: Reader): AsyncGenerator<NamedBlob> {
+  let last: { org: string; sequence: number } | undefined;
+  for (;;) {
+    const after = last;
+    let query = reader.tables<AttestationTables>().selectFrom("evidence").select(["org", "sequence", "digest"]);
+    if (after !== undefined) {
+      query = query.where((where) =>
+        where.or([
+          where("org", ">", after.org),
+          where.and([where("org", "=", after.org), where("sequence", ">", after.sequence)]),
+        ]),
+      );
+    }
+    const rows = await query.orderBy("org").orderBy("sequence").limit(PAGE).execute();
+    for (const row of rows) yield { digest: row.digest, namedBy: `evidence of ${row.org} (record ${row.sequence})` };
+    last = rows.at(-1);
+    if (rows.length < PAGE) return;
+  }
+}

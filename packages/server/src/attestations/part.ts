@@ -1,0 +1,13 @@
+import type { RecordPart } from "../record/command.ts";
+import { attestationCommands } from "./commands.ts";
+import { attestationEvents } from "./events.ts";
+import { evidenceBlobs } from "./named-blobs.ts";
+
+/** The attestations room's part of the record. */
+export const attestationsPart: RecordPart = {
+  commands: attestationCommands,
+  events: attestationEvents,
+  operations: [],
+  projections: ["evidence", "evidence_subject", "evidence_signer", "evidence_repository", "primary_provenance"],
+  blobs: evidenceBlobs,
+};

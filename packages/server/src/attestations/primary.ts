@@ -1,0 +1,105 @@
+import { isInScope, type TrustEntry } from "@assay/evidence";
+import { PREDICATE_TYPE } from "@assay/policy";
+import type { DecideContext, NewEvent, Refusal } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
+import { currentEntriesOfKeys, currentTrustNumber, keysSince } from "../trust/queries.ts";
+import type { Given } from "./piece.ts";
+import { primaryOf } from "./queries.ts";
+
+/** Predicate types that say how an artifact was built. */
+const BUILD_PROVENANCE: readonly string[] = [PREDICATE_TYPE.provenanceV1, PREDICATE_TYPE.provenanceV02];
+
+/** What primary provenance comes to for a piece given to a repository. */
+export type PrimaryDecision =
+  | { readonly kind: "none" }
+  | { readonly kind: "set"; readonly event: NewEvent }
+  | { readonly kind: "already" }
+  | { readonly kind: "refused"; readonly refusal: Refusal };
+
+/** The one entry that makes the piece primary: rank, scope and window judged together, now. */
+function primaryEntry(
+  entries: readonly TrustEntry[],
+  repository: string,
+  predicateType: string,
+  time: number,
+): TrustEntry | undefined {
+  return entries.find(
+    (entry) =>
+      entry.primary &&
+      isInScope(entry.scope, repository, predicateType) &&
+      (entry.validFrom === null || entry.validFrom <= time) &&
+      (entry.validUntil === null || time <= entry.validUntil),
+  );
+}
+
+/**
+ * Rule 2, inside the appending transaction: per repository an artifact has at most one primary build provenance. It is set when
+ * provenance is proven to be signed by a key whose current trust entry is primary for that repository; the same payload again changes
+ * nothing, a different one is refused.
+ */
+export async function decidePrimary(
+  reader: Reader,
+  given: Given,
+  provenUnder: number,
+  context: DecideContext,
+): Promise<PrimaryDecision> {
+  const { repository, predicateType, payloadDigest } = given;
+  if (given.form !== "dsse" || repository === null || predicateType === null || payloadDigest === null) {
+    return { kind: "none" };
+  }
+  if (!BUILD_PROVENANCE.includes(predicateType) || given.subjects.length === 0) return { kind: "none" };
+
+  const current = await currentTrustNumber(reader, context.org);
+  // The signature was tried against the keys of version `provenUnder`. A key that came since was not, and it could be the one
+  // that makes this primary: what is not known to be no is not passed as no.
+  if (current !== provenUnder) {
+    const untried = (await keysSince(reader, context.org, provenUnder)).filter((key) => !given.signers.includes(key));
+    if (untried.length > 0) {
+      return {
+        kind: "refused",
+        refusal: {
+          code: "trust-changed",
+          message: "trust changed while the provenance was being verified",
+          hint: "send it again",
+          status: 503,
+        },
+      };
+    }
+  }
+  const entries = await currentEntriesOfKeys(reader, context.org, given.signers);
+  const entry = primaryEntry(entries, repository, predicateType, context.time);
+  if (entry === undefined) return { kind: "none" };
+
+  const existing = await primaryOf(reader, context.org, repository, given.subjects);
+  const other = existing.find((row) => row.payload_digest !== payloadDigest);
+  if (other !== undefined) {
+    return {
+      kind: "refused",
+      refusal: {
+        code: "primary-provenance-exists",
+        message: `${other.subject} already has a primary build provenance in ${repository}, and this is a different one`,
+        hint: "an artifact is built once: push the new build under its own digest, or sign with a key that is not primary to add further evidence",
+        status: 409,
+        detail: { repository, subject: other.subject, evidence: other.evidence, sequence: other.sequence },
+      },
+    };
+  }
+  const held = new Set(existing.map((row) => row.subject));
+  const subjects = given.subjects.filter((subject) => !held.has(subject));
+  if (subjects.length === 0) return { kind: "already" };
+  return {
+    kind: "set",
+    event: {
+      type: "attestations.primary-set",
+      body: {
+        repository,
+        subjects,
+        evidence: given.evidence,
+        payloadDigest,
+        keyId: entry.keyId,
+        entry: entry.id,
+        trustVersion: current,
+      },
+    },
+  };
+}

@@ -1,0 +1,202 @@
+import type { Reader } from "../storage/database.ts";
+import type { AttestationTables } from "./schema.ts";
+
+export type EvidenceRow = AttestationTables["evidence"];
+export type PrimaryRow = AttestationTables["primary_provenance"];
+
+/** Values one statement is asked with at most. */
+const CHUNK = 500;
+
+/** A piece by its digest. Where the same bytes are here both unreadable and readable, the readable one. */
+export async function findEvidence(reader: Reader, org: string, digest: string): Promise<EvidenceRow | undefined> {
+  const rows = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence")
+    .selectAll()
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .orderBy("sequence")
+    .execute();
+  return rows.find((row) => row.form !== "unreadable") ?? rows[0];
+}
+
+/** Whether a piece is here in exactly this form, and since when. */
+export async function evidenceInForm(
+  reader: Reader,
+  org: string,
+  digest: string,
+  form: EvidenceRow["form"],
+): Promise<{ sequence: number } | undefined> {
+  return reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence")
+    .select("sequence")
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .where("form", "=", form)
+    .executeTakeFirst();
+}
+
+/** A piece about a subject, and since when it is known to be about it. */
+export type EvidenceAbout = EvidenceRow & { readonly about: number };
+
+/**
+ * The evidence an organisation has about an artifact as of a sequence, oldest first.
+ *
+ * @param page.after the place (`about`) of the last piece already given.
+ */
+export async function evidenceAbout(
+  reader: Reader,
+  org: string,
+  subject: string,
+  page: {
+    readonly asOf: number;
+    readonly after?: number | undefined;
+    readonly limit: number;
+    readonly predicateType?: string | undefined;
+  },
+): Promise<EvidenceAbout[]> {
+  let query = reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_subject")
+    .innerJoin("evidence", (join) =>
+      join
+        .onRef("evidence.org", "=", "evidence_subject.org")
+        .onRef("evidence.digest", "=", "evidence_subject.digest")
+        .onRef("evidence.form", "=", "evidence_subject.form"),
+    )
+    .selectAll("evidence")
+    .select("evidence_subject.sequence as about")
+    .where("evidence_subject.org", "=", org)
+    .where("evidence_subject.subject", "=", subject)
+    .where("evidence_subject.sequence", "<=", page.asOf);
+  if (page.after !== undefined) query = query.where("evidence_subject.sequence", ">", page.after);
+  if (page.predicateType !== undefined) query = query.where("evidence.predicate_type", "=", page.predicateType);
+  return query.orderBy("evidence_subject.sequence").limit(page.limit).execute();
+}
+
+/** Whether a piece is listed under a subject. */
+export async function isAbout(
+  reader: Reader,
+  org: string,
+  piece: { readonly evidence: string; readonly form: EvidenceRow["form"] },
+  subject: string,
+): Promise<boolean> {
+  const row = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_subject")
+    .select("sequence")
+    .where("org", "=", org)
+    .where("subject", "=", subject)
+    .where("digest", "=", piece.evidence)
+    .where("form", "=", piece.form)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** What a piece is about. */
+export async function subjectsOf(reader: Reader, org: string, digest: string, limit: number): Promise<string[]> {
+  const rows = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_subject")
+    .select("subject")
+    .distinct()
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .orderBy("subject")
+    .limit(limit)
+    .execute();
+  return rows.map((row) => row.subject);
+}
+
+/** Keys the signature of a piece was proven to be of when it came in. */
+export async function signersOf(reader: Reader, org: string, digest: string): Promise<string[]> {
+  const rows = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_signer")
+    .select("key_id")
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .orderBy("key_id")
+    .execute();
+  return rows.map((row) => row.key_id);
+}
+
+/** Where a piece was given, of several pieces at once. */
+export async function repositoriesOf(
+  reader: Reader,
+  org: string,
+  digests: readonly string[],
+  asOf: number,
+): Promise<AttestationTables["evidence_repository"][]> {
+  const found: AttestationTables["evidence_repository"][] = [];
+  for (let start = 0; start < digests.length; start += CHUNK) {
+    found.push(
+      ...(await reader
+        .tables<AttestationTables>()
+        .selectFrom("evidence_repository")
+        .selectAll()
+        .where("org", "=", org)
+        .where("digest", "in", digests.slice(start, start + CHUNK))
+        .where("sequence", "<=", asOf)
+        .orderBy("sequence")
+        .execute()),
+    );
+  }
+  return found;
+}
+
+/** Whether a piece was given to a repository. */
+export async function isInRepository(
+  reader: Reader,
+  org: string,
+  digest: string,
+  repository: string,
+): Promise<boolean> {
+  const row = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_repository")
+    .select("sequence")
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .where("repository", "=", repository)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** The primary provenances that some artifacts of a repository have. */
+export async function primaryOf(
+  reader: Reader,
+  org: string,
+  repository: string,
+  subjects: readonly string[],
+): Promise<PrimaryRow[]> {
+  const found: PrimaryRow[] = [];
+  for (let start = 0; start < subjects.length; start += CHUNK) {
+    found.push(
+      ...(await reader
+        .tables<AttestationTables>()
+        .selectFrom("primary_provenance")
+        .selectAll()
+        .where("org", "=", org)
+        .where("repository", "=", repository)
+        .where("subject", "in", subjects.slice(start, start + CHUNK))
+        .execute()),
+    );
+  }
+  return found;
+}
+
+/** Of what a piece is the primary provenance. */
+export async function primaryBy(reader: Reader, org: string, evidence: string, limit: number): Promise<PrimaryRow[]> {
+  return reader
+    .tables<AttestationTables>()
+    .selectFrom("primary_provenance")
+    .selectAll()
+    .where("org", "=", org)
+    .where("evidence", "=", evidence)
+    .orderBy("repository")
+    .orderBy("subject")
+    .limit(limit)
+    .execute();
+}

@@ -1,0 +1,59 @@
+import type { EvidenceForm } from "./piece.ts";
+
+/** The tables of attestations (migration 0005): projections of `attestations.*` events. Rows are added and never changed. */
+export interface AttestationTables {
+  /** One row per piece of evidence. The same bytes may be here twice: unreadable as a bundle, and readable as a report. */
+  evidence: {
+    org: string;
+    /** sha256 of the bytes, which lie in the blob store. */
+    digest: string;
+    form: EvidenceForm;
+    /** Bytes. */
+    size: number;
+    /** What it claims to be; null when unreadable. */
+    predicate_type: string | null;
+    /** sha256 of what is signed; null when unreadable or unsigned, or when a message signature states none. */
+    payload_digest: string | null;
+    /** The key hint as written. */
+    hint: string | null;
+    /** Why it cannot be read; null when it can. */
+    unreadable: string | null;
+    actor: string;
+    sequence: number;
+    /** When it was received here, ms: proven time of the signature. */
+    time: number;
+  };
+  /** What a piece of evidence says it is about; of an unreadable one, what it was attached to. */
+  evidence_subject: {
+    org: string;
+    subject: string;
+    digest: string;
+    form: EvidenceForm;
+    /** From which sequence on. */
+    sequence: number;
+  };
+  /** Keys the signature was proven to be of when the evidence came in. Whether they are trusted is asked when it is read. */
+  evidence_signer: { org: string; key_id: string; digest: string; sequence: number };
+  /** Repositories the evidence was given to. */
+  evidence_repository: {
+    org: string;
+    digest: string;
+    repository: string;
+    /** The referrer manifest it came in; null when it was posted. */
+    manifest: string | null;
+    sequence: number;
+  };
+  /** The one primary build provenance of an artifact in a repository. */
+  primary_provenance: {
+    org: string;
+    repository: string;
+    subject: string;
+    evidence: string;
+    payload_digest: string;
+    /** The key and the trust entry that made it primary, under which trust version. */
+    key_id: string;
+    entry: string;
+    trust_version: number;
+    sequence: number;
+  };
+}

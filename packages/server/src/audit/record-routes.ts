@@ -1,0 +1,156 @@
+import { type JsonValue, parseJson, toHex } from "@assay/evidence";
+import type { FastifyInstance } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { z } from "zod";
+import type { Authenticator } from "../access/authenticate.ts";
+import { requireActor } from "../access/authenticate.ts";
+import { authorize } from "../access/authorize.ts";
+import { Problem } from "../http/problem.ts";
+import { receiptSchema } from "../http/receipt.ts";
+import { MAX_EVENT_BYTES } from "../record/event.ts";
+import type { RecordProver } from "../record/prover.ts";
+import type { RecordTables } from "../record/schema.ts";
+import type { Reader } from "../storage/database.ts";
+
+export interface RecordRoutesContext {
+  readonly reader: Reader;
+  readonly prover: RecordProver;
+  readonly authenticator: Authenticator;
+}
+
+const eventSchema = z.object({
+  sequence: z.int(),
+  commitment: z.string(),
+  event: z.record(z.string(), z.unknown()),
+});
+
+const PAGE = 100;
+
+/** Reading the record: events of an organisation, one event, and its receipt. */
+export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutesContext): void {
+  const api = app.withTypeProvider<ZodTypeProvider>();
+  const { reader, prover, authenticator } = context;
+  const sequenceParams = z.object({
+    sequence: z
+      .string()
+      .regex(/^\d{1,15}$/)
+      .transform(Number),
+  });
+
+  api.get(
+    "/api/assay/v1/orgs/:org/record",
+    {
+      schema: {
+        summary: "The events of an organisation, in order",
+        tags: ["record"],
+        params: z.object({ org: z.string() }),
+        querystring: z.object({
+          after: z
+            .string()
+            .regex(/^-?\d{1,15}$/)
+            .transform(Number)
+            .optional(),
+          limit: z
+            .string()
+            .regex(/^\d{1,4}$/)
+            .transform(Number)
+            .optional(),
+        }),
+        response: { 200: z.object({ events: z.array(eventSchema), next: z.string().nullable() }) },
+      },
+    },
+    async (request) => {
+      const actor = await requireActor(authenticator, request);
+      const refusal = await authorize(reader, actor, "record.read", { org: request.params.org });
+      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      const limit = Math.min(request.query.limit ?? PAGE, 1000);
+      const rows = await reader
+        .tables<RecordTables>()
+        .selectFrom("event")
+        .innerJoin("leaf", "leaf.sequence", "event.sequence")
+        .select(["event.sequence", "event.bytes", "event.org_sequence", "leaf.commitment"])
+        .where("event.org", "=", request.params.org)
+        .where("event.org_sequence", ">", request.query.after ?? -1)
+        .orderBy("event.org_sequence")
+        .limit(limit + 1)
+        .execute();
+      const shown = rows.slice(0, limit);
+      const last = shown.at(-1);
+      return {
+        events: shown.map((row) => ({
+          sequence: row.sequence,
+          commitment: toHex(row.commitment),
+          event: eventJson(row.bytes),
+        })),
+        next: rows.length > limit && last !== undefined ? String(last.org_sequence) : null,
+      };
+    },
+  );
+
+  /** The organisation an event belongs to decides who may read it; an unknown sequence and another's are the same answer. */
+  async function readable(request: { headers: { authorization?: string | undefined } }, sequence: number) {
+    const actor = await requireActor(authenticator, request);
+    const row = await reader
+      .tables<RecordTables>()
+      .selectFrom("event")
+      .innerJoin("leaf", "leaf.sequence", "event.sequence")
+      .select(["event.org", "event.bytes", "leaf.commitment"])
+      .where("event.sequence", "=", sequence)
+      .executeTakeFirst();
+    const refusal =
+      row === undefined ? { code: "unknown" } : await authorize(reader, actor, "record.read", { org: row.org });
+    if (row === undefined || refusal !== undefined) {
+      throw new Problem(404, "event-unknown", `there is no event ${sequence}`);
+    }
+    return row;
+  }
+
+  api.get(
+    "/api/assay/v1/record/:sequence",
+    {
+      schema: {
+        summary: "One event",
+        tags: ["record"],
+        params: sequenceParams,
+        response: { 200: eventSchema },
+      },
+    },
+    async (request) => {
+      const { sequence } = request.params;
+      const row = await readable(request, sequence);
+      return { sequence, commitment: toHex(row.commitment), event: eventJson(row.bytes) };
+    },
+  );
+
+  api.get(
+    "/api/assay/v1/record/:sequence/receipt",
+    {
+      schema: {
+        summary: "The receipt of an event: what proves offline that it is in the log",
+        tags: ["record"],
+        params: sequenceParams,
+        response: { 200: receiptSchema },
+      },
+    },
+    async (request) => {
+      const { sequence } = request.params;
+      await readable(request, sequence);
+      const receipt = await prover.receipt(sequence);
+      if (receipt === undefined) {
+        throw new Problem(503, "receipt-not-ready", `event ${sequence} is recorded but not published yet`, {
+          hint: "try again in a moment; if it lasts, look at /readyz",
+          headers: { "retry-after": "1" },
+        });
+      }
+      return receipt;
+    },
+  );
+}
+
+function eventJson(bytes: Uint8Array): { [key: string]: JsonValue } {
+  const value = parseJson(bytes, { maxBytes: MAX_EVENT_BYTES, maxDepth: 64 });
+  if (value === null || typeof value !== "object" || Array.isArray(value)) {
+    throw new Problem(500, "event-unreadable", "a stored event is not an object", { hint: "run `assay server check`" });
+  }
+  return value as { [key: string]: JsonValue };
+}

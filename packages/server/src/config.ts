@@ -1,0 +1,185 @@
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { z } from "zod";
+import { organisationNameSchema } from "./access/names.ts";
+import { ServerError } from "./errors.ts";
+
+/** host:port, IPv6 hosts in brackets. */
+const listenSchema = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):\d{1,5}$/, "must be host:port, for example 127.0.0.1:8400")
+  .transform((text) => {
+    const split = text.lastIndexOf(":");
+    return { host: text.slice(0, split).replace(/^\[|\]$/g, ""), port: Number(text.slice(split + 1)) };
+  })
+  .refine((listen) => listen.port <= 65_535, "the port must be at most 65535");
+
+const publicUrlSchema = z
+  .url({ protocol: /^https?$/, error: "must be an http or https URL" })
+  .refine((text) => {
+    const url = new URL(text);
+    return url.pathname === "/" && url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+  }, "must be scheme, host and port only, for example https://assay.example.com")
+  .transform((text) => new URL(text).origin);
+
+/**
+ * Every setting of the server, by its environment variable. A flag of the same name (`--listen` for ASSAY_LISTEN) wins over the
+ * variable. This is the only place that reads the environment.
+ */
+const settingsSchema = z.object({
+  ASSAY_LISTEN: listenSchema.prefault("127.0.0.1:8400"),
+  ASSAY_DATA: z.string().min(1).default("./data"),
+  ASSAY_PUBLIC_URL: publicUrlSchema.optional(),
+  ASSAY_MASTER_KEY: z
+    .string()
+    .regex(/^([0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$/, "must be 32 bytes in hex or base64: `openssl rand -base64 32`")
+    .optional(),
+  ASSAY_ADMIN_TOKEN: z.string().min(16, "must have at least 16 characters").max(512).optional(),
+  ASSAY_ORG: organisationNameSchema.optional(),
+  ASSAY_ENABLE_ADMIN: z.enum(["1"], { error: "the only value is 1" }).optional(),
+  ASSAY_TLS_CERT: z.string().min(1).optional(),
+  ASSAY_TLS_KEY: z.string().min(1).optional(),
+  ASSAY_TLS: z.enum(["self-signed"], { error: "the only value is self-signed" }).optional(),
+  ASSAY_METRICS_LISTEN: listenSchema.optional(),
+  ASSAY_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+  ASSAY_WORKERS: z
+    .string()
+    .regex(/^\d{1,2}$/, "must be a number")
+    .prefault("1")
+    .transform(Number)
+    .refine((workers) => workers >= 1 && workers <= 64, "must be from 1 to 64"),
+});
+
+type Settings = z.output<typeof settingsSchema>;
+
+/** Where TLS comes from. */
+export type TlsConfig =
+  | { readonly kind: "files"; readonly cert: string; readonly key: string }
+  | { readonly kind: "self-signed" };
+
+/** The server's configuration, validated. */
+export interface Config {
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly dataDirectory: string;
+  /** Scheme, host and port that clients use; what Location, realm and issuer URLs are made from. Undefined: from `listen`. */
+  readonly publicUrl: string | undefined;
+  readonly masterKey: string | undefined;
+  readonly adminToken: string | undefined;
+  /** The default organisation; undefined: the one fixed at first start, or `default` when this is the first. */
+  readonly org: string | undefined;
+  /** Enable a disabled bootstrap admin again, at this start. */
+  readonly enableAdmin: boolean;
+  readonly tls: TlsConfig | undefined;
+  readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
+  readonly logLevel: Settings["ASSAY_LOG_LEVEL"];
+  readonly workers: number;
+}
+
+const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
+  "ASSAY_LISTEN",
+  "ASSAY_DATA",
+  "ASSAY_PUBLIC_URL",
+  "ASSAY_ORG",
+  "ASSAY_ENABLE_ADMIN",
+  "ASSAY_TLS",
+  "ASSAY_TLS_CERT",
+  "ASSAY_TLS_KEY",
+  "ASSAY_METRICS_LISTEN",
+  "ASSAY_LOG_LEVEL",
+  "ASSAY_WORKERS",
+];
+
+/** `--listen` for ASSAY_LISTEN. Secrets have no flag: they would show in process lists. */
+function flagName(setting: string): string {
+  return setting.slice("ASSAY_".length).toLowerCase().replaceAll("_", "-");
+}
+
+/** The help text's lines about settings. */
+export function settingsHelp(): string {
+  return FLAGS.map((setting) => `  --${flagName(setting).padEnd(16)} ${setting}`).join("\n");
+}
+
+/**
+ * Reads the configuration from flags and environment.
+ *
+ * @throws ServerError `config-invalid`, naming each wrong setting.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>, argv: readonly string[]): Config {
+  let flags: Record<string, string | boolean | undefined>;
+  try {
+    flags = parseArgs({
+      args: [...argv],
+      strict: true,
+      options: Object.fromEntries(FLAGS.map((setting) => [flagName(setting), { type: "string" as const }])),
+    }).values;
+  } catch (cause) {
+    throw new ServerError("config-invalid", cause instanceof Error ? cause.message : String(cause), {
+      hint: `flags are:\n${settingsHelp()}`,
+    });
+  }
+  const input: Record<string, unknown> = {};
+  for (const name of Object.keys(settingsSchema.shape)) {
+    const value = flags[flagName(name)] ?? environment[name];
+    if (value !== undefined && value !== "") input[name] = value;
+  }
+  const parsed = settingsSchema.safeParse(input);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => `${String(issue.path[0] ?? "settings")}: ${issue.message}`);
+    throw new ServerError("config-invalid", lines.join("\n"), { hint: "see docs/operations.md for every setting" });
+  }
+  const settings = parsed.data;
+  return {
+    listen: settings.ASSAY_LISTEN,
+    dataDirectory: resolve(settings.ASSAY_DATA),
+    publicUrl: settings.ASSAY_PUBLIC_URL,
+    masterKey: settings.ASSAY_MASTER_KEY,
+    adminToken: settings.ASSAY_ADMIN_TOKEN,
+    org: settings.ASSAY_ORG,
+    enableAdmin: settings.ASSAY_ENABLE_ADMIN !== undefined,
+    tls: tlsConfig(settings),
+    metricsListen: settings.ASSAY_METRICS_LISTEN,
+    logLevel: settings.ASSAY_LOG_LEVEL,
+    workers: settings.ASSAY_WORKERS,
+  };
+}
+
+function tlsConfig(settings: Settings): TlsConfig | undefined {
+  const { ASSAY_TLS_CERT: cert, ASSAY_TLS_KEY: key } = settings;
+  if (cert !== undefined && key !== undefined) return { kind: "files", cert, key };
+  if (cert !== undefined || key !== undefined) {
+    throw new ServerError("config-invalid", "ASSAY_TLS_CERT and ASSAY_TLS_KEY go together: one of them is missing");
+  }
+  return settings.ASSAY_TLS === undefined ? undefined : { kind: "self-signed" };
+}
+
+/** The URL clients use when ASSAY_PUBLIC_URL is not set. */
+export function defaultPublicUrl(config: Config, port: number): string {
+  const host = config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host;
+  return `${config.tls === undefined ? "http" : "https"}://${host}:${port}`;
+}
+
+/** Makes the data directory (mode 0700). @throws ServerError `data-directory-unusable`. */
+export function prepareDataDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new ServerError("data-directory-unusable", `cannot make the data directory ${path}`, {
+      cause,
+      hint: "choose a directory this user can write with ASSAY_DATA",
+    });
+  }
+}
+
+/**
+ * The bootstrap admin token: the configured one, else the one kept in `admin-token`, else a new one to be written there.
+ *
+ * @returns `fresh` when it was made now and must be shown, once.
+ */
+export function adminToken(config: Config): { token: string; fresh: boolean; path: string } {
+  const path = join(config.dataDirectory, "admin-token");
+  if (config.adminToken !== undefined) return { token: config.adminToken, fresh: false, path };
+  if (existsSync(path)) return { token: readFileSync(path, "utf8").trim(), fresh: false, path };
+  return { token: `assay-admin-${randomBytes(32).toString("base64url")}`, fresh: true, path };
+}

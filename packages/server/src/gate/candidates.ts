@@ -1,0 +1,44 @@
+import { type Digest, parseDigest, type TrustVersion } from "@assay/evidence";
+import { type Candidate, POLICY_LIMITS } from "@assay/policy";
+import { evidenceAbout } from "../attestations/queries.ts";
+import { statusOf } from "../attestations/status.ts";
+import { serviceKeys } from "../record/service-key-queries.ts";
+import type { GateContext } from "./context.ts";
+import { ownSummaries } from "./queries.ts";
+
+/** Pieces fetched from the index at a time. */
+const PAGE = 200;
+
+/**
+ * Everything an organisation has about an artifact as of a sequence, each piece judged under the trust version: what a decision is made
+ * from. Our own verification summaries are left out: a decision is never evidence for a decision (rule 6).
+ *
+ * More than the policy package looks at comes back as one more than that, which it refuses: looking at only some would let order decide.
+ */
+export async function gatherCandidates(
+  context: Pick<GateContext, "reader" | "blobs">,
+  question: { org: string; artifact: Digest; repository: string | undefined; trust: TrustVersion; asOf: number },
+): Promise<Candidate[]> {
+  const { reader, blobs } = context;
+  const ownKeys = new Set((await serviceKeys(reader, "vsa")).map((key) => key.id));
+  const candidates: Candidate[] = [];
+  let after: number | undefined;
+  while (candidates.length <= POLICY_LIMITS.candidates) {
+    const page = { asOf: question.asOf, after, limit: PAGE };
+    const rows = await evidenceAbout(reader, question.org, question.artifact, page);
+    const own = await ownSummaries(
+      reader,
+      question.org,
+      rows.map((row) => row.digest),
+    );
+    for (const row of rows) {
+      after = row.about;
+      if (own.has(parseDigest(row.digest))) continue;
+      const status = await statusOf(blobs, row, question);
+      if (status.status === "verified" && ownKeys.has(status.signer.keyId)) continue;
+      candidates.push({ ...status, receivedAt: row.time, sequence: row.sequence });
+    }
+    if (rows.length < PAGE) break;
+  }
+  return candidates.slice(0, POLICY_LIMITS.candidates + 1);
+}

@@ -1,0 +1,34 @@
+import type { NamedBlob } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
+import type { GateTables } from "./schema.ts";
+
+/** Rows read at a time. */
+const PAGE = 500;
+
+/** Every blob that a decision names: its signed summary, and the text of a policy that came with the request. */
+export async function* decisionBlobs(reader: Reader): AsyncGenerator<NamedBlob> {
+  let last: { org: string; from_seq: number } | undefined;
+  for (;;) {
+    const after = last;
+    let query = reader
+      .tables<GateTables>()
+      .selectFrom("gate_decision")
+      .select(["org", "from_seq", "vsa", "policy_digest", "policy_name"]);
+    if (after !== undefined) {
+      query = query.where((where) =>
+        where.or([
+          where("org", ">", after.org),
+          where.and([where("org", "=", after.org), where("from_seq", ">", after.from_seq)]),
+        ]),
+      );
+    }
+    const rows = await query.orderBy("org").orderBy("from_seq").limit(PAGE).execute();
+    for (const row of rows) {
+      const decision = `a decision of ${row.org} (record ${row.from_seq})`;
+      yield { digest: row.vsa, namedBy: decision };
+      if (row.policy_name === null) yield { digest: row.policy_digest, namedBy: decision };
+    }
+    last = rows.at(-1);
+    if (rows.length < PAGE) return;
+  }
+}

@@ -1,0 +1,146 @@
+import type { Reader } from "../storage/database.ts";
+import type { GateTables } from "./schema.ts";
+
+export type PolicyRow = GateTables["gate_policy"];
+export type DecisionRow = GateTables["gate_decision"];
+
+/** Values one statement is asked with at most. */
+const CHUNK = 500;
+
+/** A policy by name: the version current as of a sequence, or a named version. */
+export async function findPolicy(
+  reader: Reader,
+  org: string,
+  name: string,
+  at: { readonly asOf?: number | undefined; readonly version?: number | undefined },
+): Promise<PolicyRow | undefined> {
+  let query = reader
+    .tables<GateTables>()
+    .selectFrom("gate_policy")
+    .selectAll()
+    .where("org", "=", org)
+    .where("name", "=", name);
+  if (at.version !== undefined) query = query.where("version", "=", at.version);
+  if (at.asOf !== undefined) query = query.where("from_seq", "<=", at.asOf);
+  return query.orderBy("version", "desc").limit(1).executeTakeFirst();
+}
+
+/** A policy by its digest, in whatever version it was first set. */
+export async function findPolicyByDigest(reader: Reader, org: string, digest: string): Promise<PolicyRow | undefined> {
+  return reader
+    .tables<GateTables>()
+    .selectFrom("gate_policy")
+    .selectAll()
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .orderBy("from_seq")
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** Whether an organisation ever decided by a policy: what makes a policy given with a request its own. */
+export async function decidedByPolicy(reader: Reader, org: string, digest: string): Promise<boolean> {
+  const row = await reader
+    .tables<GateTables>()
+    .selectFrom("gate_decision")
+    .select("id")
+    .where("org", "=", org)
+    .where("policy_digest", "=", digest)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** The policies current as of a sequence, in the order they last changed. */
+export async function listPolicies(
+  reader: Reader,
+  org: string,
+  page: { readonly asOf: number; readonly after: number | undefined; readonly limit: number },
+): Promise<PolicyRow[]> {
+  let query = reader
+    .tables<GateTables>()
+    .selectFrom("gate_policy")
+    .selectAll()
+    .where("org", "=", org)
+    .where("from_seq", "<=", page.asOf)
+    .where((where) => where.or([where("to_seq", "is", null), where("to_seq", ">", page.asOf)]));
+  if (page.after !== undefined) query = query.where("from_seq", ">", page.after);
+  return query.orderBy("from_seq").limit(page.limit).execute();
+}
+
+/** How many policies an organisation has. */
+export async function countPolicies(reader: Reader, org: string): Promise<number> {
+  const row = await reader
+    .tables<GateTables>()
+    .selectFrom("gate_policy")
+    .select((select) => select.fn.countAll<number>().as("count"))
+    .where("org", "=", org)
+    .where("to_seq", "is", null)
+    .executeTakeFirstOrThrow();
+  return Number(row.count);
+}
+
+/** A decision by its id, whoever's it is: the caller asks whether it may be seen. */
+export async function findDecision(reader: Reader, id: string): Promise<DecisionRow | undefined> {
+  return reader.tables<GateTables>().selectFrom("gate_decision").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+/** The newest answer to a question. */
+export async function newestAnswer(reader: Reader, org: string, question: string): Promise<DecisionRow | undefined> {
+  return reader
+    .tables<GateTables>()
+    .selectFrom("gate_decision")
+    .selectAll()
+    .where("org", "=", org)
+    .where("question", "=", question)
+    .where("to_seq", "is", null)
+    .executeTakeFirst();
+}
+
+/** Decisions, newest first, below a sequence. */
+export async function listDecisions(
+  reader: Reader,
+  org: string,
+  page: {
+    readonly asOf: number;
+    readonly before: number | undefined;
+    readonly limit: number;
+    readonly subject: string | undefined;
+  },
+): Promise<DecisionRow[]> {
+  let query = reader
+    .tables<GateTables>()
+    .selectFrom("gate_decision")
+    .selectAll()
+    .where("org", "=", org)
+    .where("from_seq", "<=", page.asOf);
+  if (page.before !== undefined) query = query.where("from_seq", "<", page.before);
+  if (page.subject !== undefined) query = query.where("subject", "=", page.subject);
+  return query.orderBy("from_seq", "desc").limit(page.limit).execute();
+}
+
+/** Which of these pieces of evidence are verification summaries of this organisation's own decisions. */
+export async function ownSummaries(reader: Reader, org: string, digests: readonly string[]): Promise<Set<string>> {
+  const own = new Set<string>();
+  for (let start = 0; start < digests.length; start += CHUNK) {
+    const rows = await reader
+      .tables<GateTables>()
+      .selectFrom("gate_decision")
+      .select("vsa")
+      .where("org", "=", org)
+      .where("vsa", "in", digests.slice(start, start + CHUNK))
+      .execute();
+    for (const row of rows) own.add(row.vsa);
+  }
+  return own;
+}
+
+/** How often a decision was asked for again, and when last; undefined for never. */
+export async function repeatsOf(reader: Reader, id: string): Promise<{ count: number; last_time: number } | undefined> {
+  return reader
+    .tables<GateTables>()
+    .selectFrom("gate_repeat")
+    .select(["count", "last_time"])
+    .where("id", "=", id)
+    .executeTakeFirst();
+}

@@ -1,0 +1,359 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import {
+  type Checkpoint,
+  type Crypto,
+  encodeEntries,
+  formatCheckpoint,
+  leafHash,
+  type NoteKey,
+  openNote,
+  parseCheckpoint,
+  parseVkey,
+  TILE_WIDTH,
+  verifyInclusion,
+} from "@assay/evidence";
+import { ServerError } from "../errors.ts";
+import type { Batch, WriteDatabase } from "../storage/database.ts";
+import { replaceSynced } from "../storage/durable.ts";
+import type { LogTables } from "./schema.ts";
+import { TileFiles } from "./tile-files.ts";
+import { TileTree } from "./tree.ts";
+
+/** How long publication waits to gather more batches, ms: partial tiles are rewritten once per publication. */
+const PUBLISH_DELAY = 40;
+
+/** Reads log entries [from, to) from the database, which is where they were committed. */
+export type EntrySource = (from: number, to: number) => Promise<Uint8Array[]>;
+
+/** Signs a checkpoint's text as a note: the text, a blank line, the signature lines. */
+export type CheckpointSigner = (text: string) => string;
+
+function equal(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && left.every((byte, index) => byte === right[index]);
+}
+
+/** The file, outside the database, of the newest checkpoint this server ever signed. */
+export function newestCheckpointPath(directory: string): string {
+  return join(directory, "newest-checkpoint");
+}
+
+/**
+ * Opens a checkpoint this log signed.
+ *
+ * @throws EvidenceError when the note does not verify, ServerError `log-origin-changed` when it is of another log.
+ */
+export async function openCheckpoint(crypto: Crypto, note: string, key: NoteKey, origin: string): Promise<Checkpoint> {
+  const opened = await openNote(crypto, note, [key]);
+  const checkpoint = parseCheckpoint(opened.text);
+  if (checkpoint.origin !== origin) {
+    throw new ServerError(
+      "log-origin-changed",
+      `a checkpoint of ${checkpoint.origin} lies where ${origin}'s should be`,
+    );
+  }
+  return checkpoint;
+}
+
+/**
+ * A tiled Merkle log: sequence (an entry gets its index in the transaction that commits it), integrate (the tree grows from
+ * committed entries, a pure function of them), publish (tiles, then a checkpoint).
+ */
+export class SequencedLog {
+  readonly name: string;
+  readonly origin: string;
+  readonly vkey: string;
+  readonly files: TileFiles;
+  readonly #crypto: Crypto;
+  readonly #directory: string;
+  readonly #sign: CheckpointSigner;
+  readonly #epoch: number;
+  readonly #tree: TileTree;
+  /** What the database has committed. The tree may be ahead of it, inside a transaction; nothing is signed over that. */
+  #committed: { readonly size: number; readonly root: Uint8Array };
+  /** Size of the tree under the newest published checkpoint. */
+  #published: number;
+  /** Entries from the start of the entry bundle that holds index `#published`. */
+  #tail: Uint8Array[];
+  #tailStart: number;
+  #newest: { size: number; note: string } | undefined;
+  #publishing: Promise<void> | undefined;
+  #failure: Error | undefined;
+
+  private constructor(parts: {
+    name: string;
+    origin: string;
+    vkey: string;
+    crypto: Crypto;
+    directory: string;
+    files: TileFiles;
+    sign: CheckpointSigner;
+    epoch: number;
+    tree: TileTree;
+    published: number;
+    tail: Uint8Array[];
+    tailStart: number;
+  }) {
+    this.name = parts.name;
+    this.origin = parts.origin;
+    this.vkey = parts.vkey;
+    this.files = parts.files;
+    this.#crypto = parts.crypto;
+    this.#directory = parts.directory;
+    this.#sign = parts.sign;
+    this.#epoch = parts.epoch;
+    this.#tree = parts.tree;
+    this.#committed = { size: parts.tree.size, root: parts.tree.root() };
+    this.#published = parts.published;
+    this.#tail = parts.tail;
+    this.#tailStart = parts.tailStart;
+  }
+
+  /** Writes down a new, empty log. Its origin and key are fixed from here on. */
+  static async create(
+    batch: Batch,
+    log: { name: string; origin: string; vkey: string; emptyRoot: Uint8Array },
+  ): Promise<void> {
+    await batch
+      .tables<LogTables>()
+      .insertInto("log_state")
+      .values({ name: log.name, origin: log.origin, vkey: log.vkey, epoch: 0, size: 0, root: log.emptyRoot })
+      .execute();
+  }
+
+  /**
+   * Takes the right to sequence (a new epoch) and brings the tree to the committed size: published tiles, then the committed
+   * leaves after them.
+   *
+   * @throws ServerError `log-behind-checkpoint` when the database is older than the newest checkpoint signed here: going on would
+   *   sign a second history. `log-inconsistent` when tiles, leaves and state do not agree.
+   */
+  static async open(options: {
+    name: string;
+    database: WriteDatabase;
+    directory: string;
+    crypto: Crypto;
+    vkey: string;
+    entries: EntrySource;
+    sign: CheckpointSigner;
+  }): Promise<SequencedLog> {
+    const { name, crypto } = options;
+    const state = await options.database.transaction(async (batch) => {
+      const logs = batch.tables<LogTables>();
+      const row = await logs.selectFrom("log_state").selectAll().where("name", "=", name).executeTakeFirstOrThrow();
+      await logs
+        .updateTable("log_state")
+        .set({ epoch: row.epoch + 1 })
+        .where("name", "=", name)
+        .execute();
+      return { ...row, epoch: row.epoch + 1 };
+    });
+    if (state.vkey !== options.vkey) {
+      throw new ServerError(
+        "log-origin-changed",
+        `the log ${name} was born with the key ${state.vkey}, not ${options.vkey}`,
+        {
+          hint: "restore the key directory and the master key that belong to this data directory",
+        },
+      );
+    }
+    const key = parseVkey(state.vkey);
+    const files = new TileFiles(options.directory);
+    await files.create();
+
+    let newest: string | undefined;
+    try {
+      newest = await readFile(newestCheckpointPath(options.directory), "utf8");
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+    }
+    const newestCheckpoint = newest === undefined ? undefined : await openCheckpoint(crypto, newest, key, state.origin);
+    if (newestCheckpoint !== undefined && newestCheckpoint.size > state.size) {
+      throw new ServerError(
+        "log-behind-checkpoint",
+        `the database holds ${state.size} entries of ${state.origin}, but a checkpoint over ${newestCheckpoint.size} was signed`,
+        { hint: "this is an older copy of the database: put the newest one back. Nothing will be signed until then" },
+      );
+    }
+
+    const note = await files.checkpoint();
+    const published = note === undefined ? undefined : await openCheckpoint(crypto, note, key, state.origin);
+    const publishedSize = published?.size ?? 0;
+    if (publishedSize > state.size) {
+      throw new ServerError(
+        "log-behind-checkpoint",
+        `tiles over ${publishedSize} entries are published, the database has ${state.size}`,
+        {
+          hint: "this is an older copy of the database: put the newest one back. Nothing will be signed until then",
+        },
+      );
+    }
+    const tree = TileTree.open(crypto, (level, index, width) => files.readTile(level, index, width), publishedSize);
+    if (published !== undefined && !equal(tree.root(), published.root)) {
+      throw new ServerError(
+        "log-inconsistent",
+        `the tiles of ${state.origin} do not have the root of their checkpoint`,
+        {
+          hint: "run `assay server check` to find the damaged tile",
+        },
+      );
+    }
+    const tailStart = Math.floor(publishedSize / TILE_WIDTH) * TILE_WIDTH;
+    const tail = await options.entries(tailStart, state.size);
+    if (tail.length !== state.size - tailStart) {
+      throw new ServerError("log-inconsistent", `the database lacks leaves of ${state.origin} below ${state.size}`, {
+        hint: "run `assay server check`",
+      });
+    }
+    for (const entry of tail.slice(publishedSize - tailStart)) tree.append(leafHash(crypto, entry));
+    if (!equal(tree.root(), state.root)) {
+      throw new ServerError("log-inconsistent", `the leaves of ${state.origin} do not have the committed root`, {
+        hint: "run `assay server check` to find the altered leaf",
+      });
+    }
+    if (
+      newestCheckpoint !== undefined &&
+      newestCheckpoint.size === state.size &&
+      !equal(newestCheckpoint.root, state.root)
+    ) {
+      throw new ServerError("log-inconsistent", `two roots for the ${state.size} entries of ${state.origin}`);
+    }
+    return new SequencedLog({
+      name,
+      origin: state.origin,
+      vkey: state.vkey,
+      crypto,
+      directory: options.directory,
+      files,
+      sign: options.sign,
+      epoch: state.epoch,
+      tree,
+      published: publishedSize,
+      tail,
+      tailStart,
+    });
+  }
+
+  /** Entries committed. */
+  get size(): number {
+    return this.#committed.size;
+  }
+
+  /**
+   * Sequences entries inside the transaction that holds what they commit to. The update is a compare-and-swap of (epoch, size,
+   * root): when another holder took over, nothing of this transaction will exist.
+   *
+   * @returns what to call once the transaction's end is known: `committed` or `undone`, exactly one of them.
+   */
+  async sequence(batch: Batch, entries: readonly Uint8Array[]): Promise<{ committed(): void; undone(): void }> {
+    const old = this.#committed;
+    const undone = (): void => {
+      this.#tree.truncate(old.size);
+      this.#tail.length = old.size - this.#tailStart;
+    };
+    try {
+      for (const entry of entries) {
+        this.#tree.append(leafHash(this.#crypto, entry));
+        this.#tail.push(entry);
+      }
+      const next = { size: this.#tree.size, root: this.#tree.root() };
+      const swapped = await batch
+        .tables<LogTables>()
+        .updateTable("log_state")
+        .set(next)
+        .where("name", "=", this.name)
+        .where("epoch", "=", this.#epoch)
+        .where("size", "=", old.size)
+        .where("root", "=", old.root)
+        .executeTakeFirst();
+      if (swapped.numUpdatedRows !== 1n) {
+        throw new ServerError("log-conflict", `another server sequences ${this.origin} now`, {
+          hint: "stop this server: it no longer holds the right to write",
+        });
+      }
+      const committed = (): void => {
+        this.#committed = next;
+      };
+      return { committed, undone };
+    } catch (error) {
+      undone();
+      throw error;
+    }
+  }
+
+  /**
+   * Signs a checkpoint over everything committed, and nothing else. The signed note is on disk outside the database before anyone
+   * else sees it, so that an older database can be told from the newest.
+   */
+  signCheckpoint(): string {
+    const { size, root } = this.#committed;
+    if (this.#newest?.size === size) return this.#newest.note;
+    const note = this.#sign(formatCheckpoint({ origin: this.origin, size, root, extensions: [] }));
+    replaceSynced(newestCheckpointPath(this.#directory), note);
+    this.#newest = { size, note };
+    return note;
+  }
+
+  /**
+   * The inclusion proof of an entry in the committed tree, checked by the verifier the outside uses before it is handed out.
+   *
+   * @throws ServerError `proof-self-check-failed` — a proof that does not verify never leaves.
+   */
+  prove(index: number, entry: Uint8Array): Uint8Array[] {
+    const { size, root } = this.#committed;
+    const proof = this.#tree.inclusion(index, size);
+    const holds = verifyInclusion(this.#crypto, { index, size, leafHash: leafHash(this.#crypto, entry), proof, root });
+    if (!holds)
+      throw new ServerError("proof-self-check-failed", `the inclusion proof of entry ${index} does not verify`);
+    return proof;
+  }
+
+  /** Publishes soon; publications run one at a time and gather what was committed meanwhile. */
+  schedulePublish(): void {
+    this.#publishing ??= this.#publishLoop();
+  }
+
+  /** Resolves when everything committed so far is published. @throws what made the last publication fail. */
+  async published(): Promise<void> {
+    while (this.#published < this.#committed.size) {
+      this.schedulePublish();
+      await this.#publishing;
+      if (this.#failure !== undefined) throw this.#failure;
+    }
+  }
+
+  async #publishLoop(): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, PUBLISH_DELAY));
+    try {
+      while (this.#published < this.#committed.size) await this.#publishOnce();
+      this.#failure = undefined;
+    } catch (error) {
+      // The record stands; only its publication is late. It is tried again with the next batch, and `published` reports it.
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+    }
+    // In the same step as the loop's last look at the size: what is committed later starts a new publication.
+    this.#publishing = undefined;
+  }
+
+  async #publishOnce(): Promise<void> {
+    const size = this.#committed.size;
+    const note = this.signCheckpoint();
+    const tiles = [...this.#tree.tilesBetween(this.#published, size)];
+    const bundles: { index: number; width: number; bytes: Uint8Array }[] = [];
+    for (let start = this.#tailStart; start < size; start += TILE_WIDTH) {
+      const entries = this.#tail.slice(start - this.#tailStart, Math.min(size, start + TILE_WIDTH) - this.#tailStart);
+      bundles.push({ index: start / TILE_WIDTH, width: entries.length, bytes: encodeEntries(entries) });
+    }
+    await this.files.publish(tiles, bundles, note);
+    this.#published = size;
+    this.#tree.markPublished(size);
+    const keep = Math.floor(size / TILE_WIDTH) * TILE_WIDTH;
+    this.#tail.splice(0, keep - this.#tailStart);
+    this.#tailStart = keep;
+  }
+
+  /** The last publication's error, if it failed: shown by health checks. */
+  get publicationFailure(): Error | undefined {
+    return this.#failure;
+  }
+}

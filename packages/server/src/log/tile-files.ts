@@ -1,0 +1,110 @@
+import { readFileSync } from "node:fs";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { entriesPath, TILE_WIDTH, tilePath } from "@assay/evidence";
+import { makeDurableDirectory, syncDirectory, writeDurable } from "../storage/durable.ts";
+
+/** Whether an I/O error says that the file is not there. */
+function isMissing(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
+/**
+ * A log's public files: `checkpoint` and `tile/…` as C2SP tlog-tiles names them, in one directory that any web server or CDN
+ * could serve. Full tiles are immutable; a partial tile goes once its full one is there.
+ */
+export class TileFiles {
+  readonly directory: string;
+
+  constructor(directory: string) {
+    this.directory = directory;
+  }
+
+  /** The newest published checkpoint (a signed note); undefined before the first. */
+  async checkpoint(): Promise<string | undefined> {
+    try {
+      return await readFile(join(this.directory, "checkpoint"), "utf8");
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /** A tile's hashes: the first `width` of the narrowest published file that holds as many. */
+  readTile(level: number, index: number, width: number): Uint8Array | undefined {
+    for (const path of [tilePath(level, index, width), tilePath(level, index)]) {
+      try {
+        return new Uint8Array(readFileSync(join(this.directory, path))).subarray(0, width * 32);
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  /** An entry bundle holding at least `width` entries; undefined when it is not published. */
+  async readEntries(index: number, width: number): Promise<Uint8Array | undefined> {
+    for (const path of [entriesPath(index, width), entriesPath(index)]) {
+      try {
+        return new Uint8Array(await readFile(join(this.directory, path)));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Publishes tiles, then the checkpoint that covers them. Every tile is on disk, name included, before the checkpoint is: who
+   * sees a checkpoint can read every tile under it.
+   */
+  async publish(
+    tiles: Iterable<{ level: number; index: number; width: number; bytes: Uint8Array }>,
+    entryBundles: Iterable<{ index: number; width: number; bytes: Uint8Array }>,
+    checkpoint: string,
+  ): Promise<void> {
+    const files: { path: string; bytes: Uint8Array; full: boolean }[] = [];
+    for (const tile of tiles) {
+      files.push({
+        path: tilePath(tile.level, tile.index, tile.width),
+        bytes: tile.bytes,
+        full: tile.width === TILE_WIDTH,
+      });
+    }
+    for (const bundle of entryBundles) {
+      files.push({
+        path: entriesPath(bundle.index, bundle.width),
+        bytes: bundle.bytes,
+        full: bundle.width === TILE_WIDTH,
+      });
+    }
+    const directories = new Set<string>();
+    for (const file of files) {
+      const path = join(this.directory, file.path);
+      const directory = dirname(path);
+      await makeDurableDirectory(directory);
+      const temporary = `${path}.tmp`;
+      const handle = await open(temporary, "w", 0o644);
+      try {
+        await handle.writeFile(file.bytes);
+        await handle.datasync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, path);
+      directories.add(directory);
+    }
+    for (const directory of directories) await syncDirectory(directory);
+    // Publication point: before it the former checkpoint and its tiles stand; after it the new ones do.
+    await writeDurable(join(this.directory, "checkpoint"), checkpoint, 0o644);
+    for (const file of files) {
+      if (file.full) await rm(join(this.directory, `${file.path}.p`), { recursive: true, force: true });
+    }
+  }
+
+  /** Makes the directory. */
+  async create(): Promise<void> {
+    await mkdir(this.directory, { recursive: true, mode: 0o755 });
+  }
+}

@@ -1,0 +1,59 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { nodeCrypto } from "@assay/evidence/node";
+import { composeParts, MIGRATIONS } from "./composition.ts";
+import { ServerError } from "./errors.ts";
+import { MasterKey } from "./keys/master.ts";
+import { EventChecker, storedEvents } from "./record/check-events.ts";
+import { openRecord, recordLogDirectory } from "./record/open.ts";
+import { clearProjections, replayEvent } from "./record/replay.ts";
+import { migrate } from "./storage/migrate.ts";
+import { databasePath, lockDataDirectory, openSqliteWriter } from "./storage/sqlite.ts";
+
+/**
+ * Refills every projected table from the events, in one transaction, and publishes the log's tiles anew. The server must be
+ * stopped. Events that do not hold against their leaves and chains are never replayed.
+ *
+ * @throws ServerError `check-failed` when the events themselves are damaged; then nothing is changed.
+ */
+export async function rebuildDirectory(
+  dataDirectory: string,
+  masterKey: string | undefined,
+  tell: (line: string) => void,
+): Promise<{ events: number }> {
+  const lock = lockDataDirectory(dataDirectory);
+  const database = openSqliteWriter(databasePath(dataDirectory));
+  try {
+    await migrate(database, MIGRATIONS);
+    const parts = composeParts();
+    let count = 0;
+    await database.transaction(async (batch) => {
+      const checker = new EventChecker(nodeCrypto);
+      await clearProjections(batch, parts);
+      for await (const event of storedEvents(batch)) {
+        const { findings } = checker.check(event);
+        const first = findings[0];
+        if (first !== undefined) {
+          throw new ServerError("check-failed", `${first.where}: ${first.problem}`, { hint: first.action });
+        }
+        await replayEvent(batch, parts, event);
+        count += 1;
+        if (count % 1000 === 0) tell(`events: ${count}`);
+      }
+    });
+    tell(`events: ${count}`);
+    // Tiles are a function of committed leaves. With the published checkpoint gone the log opens from the leaves alone, holds them
+    // against the committed root, and publishes everything again.
+    const directory = recordLogDirectory(dataDirectory);
+    await rm(join(directory, "checkpoint"), { force: true });
+    await rm(join(directory, "tile"), { recursive: true, force: true });
+    const master = masterKey === undefined ? MasterKey.fromDirectory(dataDirectory, false) : MasterKey.parse(masterKey);
+    const { writer } = await openRecord({ database, dataDirectory, master, parts, founding: [], host: undefined });
+    await writer.stop();
+    tell("tiles published");
+    return { events: count };
+  } finally {
+    await database.close();
+    lock.release();
+  }
+}

@@ -1,0 +1,179 @@
+import type { JsonValue } from "@assay/evidence";
+import type { z } from "zod";
+import type { Reader, Transactor } from "../storage/database.ts";
+
+/** A JSON object: what bodies of commands and events are made of. */
+export type JsonObject = { [key: string]: JsonValue };
+
+/** One permission a registry token carries (Docker token specification, `access` claim). */
+export interface TokenAccess {
+  readonly type: string;
+  readonly name: string;
+  readonly actions: string[];
+}
+
+/** Who asks, and by which credential: what authorisation inside the transaction rests on. */
+export interface Actor {
+  /** `admin`, `person:<name>`, `service:<name>` or `system`. */
+  readonly id: string;
+  readonly credential: {
+    readonly kind: "admin-token" | "api-key" | "registry-token" | "system";
+    /** The API key's id, where one was used. */
+    readonly id?: string;
+    /** What a registry token was narrowed to. */
+    readonly access?: TokenAccess[];
+    /** The revocation epoch a registry token was issued under. */
+    readonly epoch?: number;
+  };
+}
+
+/** The service itself, for the facts it records on its own behalf. */
+export const SYSTEM_ACTOR: Actor = { id: "system", credential: { kind: "system" } };
+
+/** The organisation that owns the service's own events. Its name cannot be an organisation's name (leading underscore). */
+export const SYSTEM_ORG = "_system";
+
+/** A request to change something: plain data, because it crosses to the writer thread. */
+export interface Command {
+  readonly type: string;
+  readonly org: string;
+  readonly actor: Actor;
+  readonly body: JsonObject;
+}
+
+/** Why a command was not accepted. Nothing changed. */
+export interface Refusal {
+  /** Stable, kebab-case. */
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** The HTTP status that fits; doors with an error form of their own map `code`. */
+  readonly status: number;
+  readonly detail?: JsonValue;
+}
+
+/** A fact to record: what a command's decision comes to. */
+export interface NewEvent {
+  readonly type: string;
+  /** Defaults to the command's organisation. */
+  readonly org?: string;
+  readonly body: JsonObject;
+}
+
+export type Decided =
+  | { readonly accepted: true; readonly events: NewEvent[]; readonly result: JsonValue }
+  | { readonly accepted: false; readonly refusal: Refusal };
+
+/** The command holds: record these events (none, when it asks for what is so already) and answer `result`. */
+export function accept(events: NewEvent[], result: JsonValue = null): Decided {
+  return { accepted: true, events, result };
+}
+
+/** The command does not hold: record nothing. `status` defaults to 409. */
+export function refuse(
+  code: string,
+  message: string,
+  options: { status?: number; hint?: string; detail?: JsonValue } = {},
+): Decided {
+  return {
+    accepted: false,
+    refusal: {
+      code,
+      message,
+      status: options.status ?? 409,
+      ...(options.hint === undefined ? {} : { hint: options.hint }),
+      ...(options.detail === undefined ? {} : { detail: options.detail }),
+    },
+  };
+}
+
+/** What a decision may know besides the tables. */
+export interface DecideContext {
+  readonly actor: Actor;
+  readonly org: string;
+  /** The time its events will carry, ms: max(previous event, database clock). */
+  readonly time: number;
+  /** The sequence its first event will have. */
+  readonly sequence: number;
+}
+
+/** A kind of command: the shape of its body and how it is decided, inside the appending transaction. */
+export interface CommandDefinition {
+  readonly type: string;
+  readonly body: z.ZodType;
+  decide(reader: Reader, body: never, context: DecideContext): Promise<Decided>;
+}
+
+/** Defines a command; `decide` gets the body as its schema types it. It reads tables and nothing else. */
+export function defineCommand<S extends z.ZodType>(definition: {
+  type: string;
+  body: S;
+  decide: (reader: Reader, body: z.output<S>, context: DecideContext) => Promise<Decided>;
+}): CommandDefinition {
+  return definition;
+}
+
+/** A recorded fact, decoded. */
+export interface RecordedEvent<B = JsonObject> {
+  readonly sequence: number;
+  readonly org: string;
+  readonly orgSequence: number;
+  readonly type: string;
+  readonly actor: string;
+  readonly time: number;
+  readonly body: B;
+}
+
+/** A kind of fact: the shape of its body at its newest version, how older versions are lifted, and what it does to the tables. */
+export interface EventDefinition {
+  readonly type: string;
+  readonly version: number;
+  readonly body: z.ZodType;
+  /** upcast[n] lifts a body of version n to n + 1; pure. Present for each version below the newest. */
+  readonly upcast: Readonly<Record<number, (body: JsonObject) => JsonObject>>;
+  project(transactor: Transactor, event: RecordedEvent<never>): Promise<void>;
+}
+
+/** Defines an event. `project` reads earlier events and tables only: no clock, configuration, network or blob. */
+export function defineEvent<S extends z.ZodType>(definition: {
+  type: string;
+  version: number;
+  body: S;
+  upcast?: Readonly<Record<number, (body: JsonObject) => JsonObject>>;
+  project: (transactor: Transactor, event: RecordedEvent<z.output<S>>) => Promise<void>;
+}): EventDefinition {
+  return { upcast: {}, ...definition };
+}
+
+/** A change of state that is no fact: leases, upload sessions, counters (the tables of storage/unrecorded.ts). */
+export interface OperationDefinition {
+  readonly type: string;
+  readonly body: z.ZodType;
+  run(transactor: Transactor, body: never, context: { readonly time: number }): Promise<JsonValue>;
+}
+
+/** Defines an operation; it shares the writer's transaction and its durability, and records nothing. */
+export function defineOperation<S extends z.ZodType>(definition: {
+  type: string;
+  body: S;
+  run: (transactor: Transactor, body: z.output<S>, context: { readonly time: number }) => Promise<JsonValue>;
+}): OperationDefinition {
+  return definition;
+}
+
+/** A room's part of the record. `app.ts` and `writer.ts` compose the same list. */
+export interface RecordPart {
+  readonly commands: readonly CommandDefinition[];
+  readonly events: readonly EventDefinition[];
+  readonly operations: readonly OperationDefinition[];
+  /** The projected tables this room owns: what `rebuild` empties and refills. */
+  readonly projections: readonly string[];
+  /** The blobs this room's tables name, for `check`: each must be in the store. */
+  readonly blobs?: (reader: Reader) => AsyncIterable<NamedBlob>;
+}
+
+/** A blob and what names it, in words. */
+export interface NamedBlob {
+  readonly digest: string;
+  readonly namedBy: string;
+}

@@ -1,0 +1,33 @@
+import { ServerError } from "../errors.ts";
+import type { Reader } from "../storage/database.ts";
+import type { CommandDefinition, EventDefinition, NamedBlob, OperationDefinition, RecordPart } from "./command.ts";
+
+/** Every room's part of the record, by name. */
+export class RecordParts {
+  readonly commands = new Map<string, CommandDefinition>();
+  readonly events = new Map<string, EventDefinition>();
+  readonly operations = new Map<string, OperationDefinition>();
+  /** Projected tables in the order the rooms gave them. */
+  readonly projections: string[] = [];
+  readonly #blobs: NonNullable<RecordPart["blobs"]>[] = [];
+
+  constructor(parts: readonly RecordPart[]) {
+    for (const part of parts) {
+      for (const definition of part.commands) RecordParts.#add(this.commands, definition);
+      for (const definition of part.events) RecordParts.#add(this.events, definition);
+      for (const definition of part.operations) RecordParts.#add(this.operations, definition);
+      this.projections.push(...part.projections);
+      if (part.blobs !== undefined) this.#blobs.push(part.blobs);
+    }
+  }
+
+  /** Every blob that some room's tables name. */
+  async *blobs(reader: Reader): AsyncIterable<NamedBlob> {
+    for (const blobs of this.#blobs) yield* blobs(reader);
+  }
+
+  static #add<D extends { type: string }>(map: Map<string, D>, definition: D): void {
+    if (map.has(definition.type)) throw new ServerError("internal", `${definition.type} is defined twice`);
+    map.set(definition.type, definition);
+  }
+}

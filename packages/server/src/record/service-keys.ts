@@ -1,0 +1,85 @@
+import { z } from "zod";
+import { accept, defineCommand, defineEvent, type RecordPart, refuse } from "./command.ts";
+import type { KeyTables } from "./service-key-schema.ts";
+
+const createdBody = z.strictObject({
+  id: z.string().regex(/^[0-9a-f]{64}$/),
+  purpose: z.string(),
+  algorithm: z.string(),
+  publicKey: z.string(),
+});
+const idBody = z.strictObject({ id: z.string().regex(/^[0-9a-f]{64}$/) });
+
+/** The life of the service's keys: creation, activation, retirement. Public keys stay for ever. */
+export const keysPart: RecordPart = {
+  projections: ["key"],
+  commands: [
+    defineCommand({
+      type: "keys.create",
+      body: createdBody,
+      decide: async (reader, body, context) => {
+        if (context.actor.id !== "system") return refuse("denied", "only the service makes its keys", { status: 403 });
+        const known = await reader
+          .tables<KeyTables>()
+          .selectFrom("key")
+          .select("id")
+          .where("id", "=", body.id)
+          .executeTakeFirst();
+        if (known !== undefined) return accept([]);
+        return accept([
+          { type: "keys.key-created", body },
+          { type: "keys.key-activated", body: { id: body.id } },
+        ]);
+      },
+    }),
+  ],
+  events: [
+    defineEvent({
+      type: "keys.key-created",
+      version: 1,
+      body: createdBody,
+      project: async (transactor, event) => {
+        await transactor
+          .tables<KeyTables>()
+          .insertInto("key")
+          .values({
+            id: event.body.id,
+            purpose: event.body.purpose,
+            algorithm: event.body.algorithm,
+            public_key: event.body.publicKey,
+            created_sequence: event.sequence,
+            active_from_sequence: null,
+            retired_sequence: null,
+          })
+          .execute();
+      },
+    }),
+    defineEvent({
+      type: "keys.key-activated",
+      version: 1,
+      body: idBody,
+      project: async (transactor, event) => {
+        await transactor
+          .tables<KeyTables>()
+          .updateTable("key")
+          .set({ active_from_sequence: event.sequence })
+          .where("id", "=", event.body.id)
+          .execute();
+      },
+    }),
+    defineEvent({
+      type: "keys.key-retired",
+      version: 1,
+      body: idBody,
+      project: async (transactor, event) => {
+        await transactor
+          .tables<KeyTables>()
+          .updateTable("key")
+          .set({ retired_sequence: event.sequence })
+          .where("id", "=", event.body.id)
+          .execute();
+      },
+    }),
+  ],
+  operations: [],
+};

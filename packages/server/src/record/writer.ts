@@ -1,0 +1,362 @@
+import { randomBytes } from "node:crypto";
+import { type Crypto, type JsonValue, recordCommitment, type RecordReceipt, toBase64, toHex } from "@assay/evidence";
+import { z } from "zod";
+import { ServerError } from "../errors.ts";
+import type { SequencedLog } from "../log/log.ts";
+import type { Batch, WriteDatabase } from "../storage/database.ts";
+import type { Appended, RecordClient } from "./client.ts";
+import type { Command, DecideContext, JsonObject, NewEvent, Refusal } from "./command.ts";
+import { encodeEvent, type EventEnvelope, liftEvent } from "./event.ts";
+import type { RecordParts } from "./parts.ts";
+import type { RecordTables } from "./schema.ts";
+
+/** Requests one transaction takes at most, and how many may wait: beyond, the answer is 503 rather than an endless queue. */
+const BATCH_LIMIT = 256;
+const QUEUE_LIMIT = 4096;
+
+/** An organisation's newest event, as the next one chains to it. */
+interface Head {
+  readonly orgSequence: number;
+  readonly commitment: Uint8Array;
+  readonly sequence: number;
+}
+
+/** An event written in the batch at hand. */
+interface Written {
+  readonly sequence: number;
+  readonly salt: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly commitment: Uint8Array;
+}
+
+type Outcome =
+  | { readonly kind: "appended"; readonly events: Written[]; readonly results: JsonValue[] }
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  | { readonly kind: "operated"; readonly result: JsonValue }
+  | { readonly kind: "failed"; readonly error: unknown };
+
+interface Waiting {
+  readonly request:
+    | { kind: "append"; commands: readonly Command[] }
+    | { kind: "operate"; type: string; body: JsonObject };
+  readonly resolve: (value: { appended: Appended } | { operated: JsonValue }) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Thrown inside a savepoint to undo a refused command. */
+class RefusedSignal extends Error {
+  readonly refusal: Refusal;
+  constructor(refusal: Refusal) {
+    super(refusal.code);
+    this.refusal = refusal;
+  }
+}
+
+/** The state of a batch that is not in tables yet: what the next event chains to. */
+interface Pending {
+  readonly heads: Map<string, Head>;
+  readonly written: Written[];
+  lastTime: number;
+}
+
+/**
+ * The single write path. Requests wait in one queue; each turn takes what is there, runs it strictly one after another in one
+ * transaction, commits once for all, and answers each. A crash at any point leaves whole batches only.
+ */
+export class RecordWriter implements RecordClient {
+  readonly #database: WriteDatabase;
+  readonly #log: SequencedLog;
+  readonly #parts: RecordParts;
+  readonly #crypto: Crypto;
+  readonly #queue: Waiting[] = [];
+  #lastTime: number;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  private constructor(
+    database: WriteDatabase,
+    log: SequencedLog,
+    parts: RecordParts,
+    crypto: Crypto,
+    lastTime: number,
+  ) {
+    this.#database = database;
+    this.#log = log;
+    this.#parts = parts;
+    this.#crypto = crypto;
+    this.#lastTime = lastTime;
+  }
+
+  static async open(
+    database: WriteDatabase,
+    log: SequencedLog,
+    parts: RecordParts,
+    crypto: Crypto,
+  ): Promise<RecordWriter> {
+    const newest = await database
+      .reader()
+      .tables<RecordTables>()
+      .selectFrom("event")
+      .select("time")
+      .orderBy("sequence", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    return new RecordWriter(database, log, parts, crypto, newest?.time ?? 0);
+  }
+
+  async append(commands: Command | readonly Command[]): Promise<Appended> {
+    const list = Array.isArray(commands) ? (commands as readonly Command[]) : [commands as Command];
+    const answer = await this.#enqueue({ kind: "append", commands: list });
+    if (!("appended" in answer)) throw new ServerError("internal", "the writer answered an append with something else");
+    return answer.appended;
+  }
+
+  async operate(type: string, body: JsonObject): Promise<JsonValue> {
+    const answer = await this.#enqueue({ kind: "operate", type, body });
+    if (!("operated" in answer))
+      throw new ServerError("internal", "the writer answered an operation with something else");
+    return answer.operated;
+  }
+
+  /** Takes no more requests, finishes those taken and publishes them. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    while (this.#running !== undefined) await this.#running;
+    await this.#log.published();
+  }
+
+  #enqueue(request: Waiting["request"]): Promise<{ appended: Appended } | { operated: JsonValue }> {
+    if (this.#stopped) return Promise.reject(new ServerError("writer-stopped", "the server is stopping"));
+    if (this.#queue.length >= QUEUE_LIMIT) {
+      return Promise.reject(
+        new ServerError("writer-overloaded", `${QUEUE_LIMIT} writes are waiting`, { hint: "try again in a moment" }),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ request, resolve, reject });
+      this.#running ??= this.#drain();
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      // One turn of the event loop lets every request that has arrived join the batch.
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.#runBatch(this.#queue.splice(0, BATCH_LIMIT));
+    }
+    // In the same step as the loop's last look at the queue: a request that comes later starts a new drain, none is left behind.
+    this.#running = undefined;
+  }
+
+  async #runBatch(waiting: Waiting[]): Promise<void> {
+    let outcomes: Outcome[];
+    let ending: { committed(): void; undone(): void } | undefined;
+    const pending: Pending = { heads: new Map(), written: [], lastTime: this.#lastTime };
+    try {
+      outcomes = await this.#database.transaction(async (batch) => {
+        pending.lastTime = Math.max(pending.lastTime, await this.#database.now());
+        const results: Outcome[] = [];
+        for (const item of waiting) results.push(await this.#runOne(batch, item, pending));
+        if (pending.written.length > 0) {
+          await this.#writeHeads(batch, pending.heads);
+          ending = await this.#log.sequence(
+            batch,
+            pending.written.map((event) => event.commitment),
+          );
+        }
+        return results;
+      });
+    } catch (error) {
+      // The transaction rolled back: nothing of the batch exists, in tables or in the tree.
+      ending?.undone();
+      for (const item of waiting) item.reject(error);
+      return;
+    }
+    // COMMIT POINT. Before this line nothing of the batch exists; from here on all of it does, whatever happens to this process.
+    // Nothing is answered and no checkpoint is signed before it.
+    ending?.committed();
+    this.#lastTime = pending.lastTime;
+    this.#answer(waiting, outcomes);
+    if (ending !== undefined) this.#log.schedulePublish();
+  }
+
+  async #runOne(batch: Batch, item: Waiting, pending: Pending): Promise<Outcome> {
+    const writtenBefore = pending.written.length;
+    const headsBefore = new Map(pending.heads);
+    try {
+      return await batch.savepoint(async (): Promise<Outcome> => {
+        const { request } = item;
+        if (request.kind === "operate") return await this.#operate(batch, request.type, request.body, pending.lastTime);
+        const results: JsonValue[] = [];
+        for (const command of request.commands) results.push(await this.#decide(batch, command, pending));
+        return { kind: "appended", events: pending.written.slice(writtenBefore), results };
+      });
+    } catch (error) {
+      pending.written.length = writtenBefore;
+      pending.heads.clear();
+      for (const [org, head] of headsBefore) pending.heads.set(org, head);
+      if (error instanceof RefusedSignal) return { kind: "refused", refusal: error.refusal };
+      return { kind: "failed", error };
+    }
+  }
+
+  async #decide(batch: Batch, command: Command, pending: Pending): Promise<JsonValue> {
+    const definition = this.#parts.commands.get(command.type);
+    if (definition === undefined) throw new ServerError("command-unknown", `no command ${command.type}`);
+    const body = definition.body.safeParse(command.body);
+    if (!body.success) throw new ServerError("command-invalid", `${command.type}: ${z.prettifyError(body.error)}`);
+    const context: DecideContext = {
+      actor: command.actor,
+      org: command.org,
+      time: pending.lastTime,
+      sequence: this.#log.size + pending.written.length,
+    };
+    const decided = await definition.decide(batch, body.data as never, context);
+    if (!decided.accepted) throw new RefusedSignal(decided.refusal);
+    for (const event of decided.events) await this.#write(batch, command, event, pending);
+    return decided.result;
+  }
+
+  async #write(batch: Batch, command: Command, event: NewEvent, pending: Pending): Promise<void> {
+    const definition = this.#parts.events.get(event.type);
+    if (definition === undefined) throw new ServerError("event-unknown", `no event ${event.type}`);
+    const org = event.org ?? command.org;
+    const head = pending.heads.get(org) ?? (await this.#head(batch, org));
+    const envelope: EventEnvelope & { body: JsonObject } = {
+      type: event.type,
+      v: definition.version,
+      org,
+      orgSeq: head === undefined ? 0 : head.orgSequence + 1,
+      prev: head === undefined ? null : toHex(head.commitment),
+      actor: command.actor.id,
+      time: pending.lastTime,
+      body: event.body,
+    };
+    const bytes = encodeEvent({
+      type: envelope.type,
+      version: envelope.v,
+      org,
+      orgSequence: envelope.orgSeq,
+      previous: head?.commitment ?? null,
+      actor: envelope.actor,
+      time: envelope.time,
+      body: event.body,
+    });
+    const salt = new Uint8Array(randomBytes(32));
+    const commitment = recordCommitment(this.#crypto, salt, bytes);
+    const sequence = this.#log.size + pending.written.length;
+    const record = batch.tables<RecordTables>();
+    await record
+      .insertInto("event")
+      .values({
+        sequence,
+        org,
+        org_sequence: envelope.orgSeq,
+        type: envelope.type,
+        version: envelope.v,
+        actor: envelope.actor,
+        time: envelope.time,
+        bytes,
+      })
+      .execute();
+    await record.insertInto("leaf").values({ sequence, salt, commitment }).execute();
+    // INVARIANT: sequence = leaf index. The row, its salt, its commitment and its projection stand in one transaction with the
+    // log's compare-and-swap, so an event without a leaf cannot exist.
+    pending.written.push({ sequence, salt, bytes, commitment });
+    pending.heads.set(org, { orgSequence: envelope.orgSeq, commitment, sequence });
+    await definition.project(batch, liftEvent(sequence, envelope, definition));
+  }
+
+  async #head(batch: Batch, org: string): Promise<Head | undefined> {
+    const row = await batch
+      .tables<RecordTables>()
+      .selectFrom("org_head")
+      .select(["org_sequence", "commitment", "sequence"])
+      .where("org", "=", org)
+      .executeTakeFirst();
+    return row && { orgSequence: row.org_sequence, commitment: row.commitment, sequence: row.sequence };
+  }
+
+  async #writeHeads(batch: Batch, heads: ReadonlyMap<string, Head>): Promise<void> {
+    for (const [org, head] of heads) await writeHead(batch, org, head);
+  }
+
+  async #operate(batch: Batch, type: string, body: JsonObject, time: number): Promise<Outcome> {
+    const definition = this.#parts.operations.get(type);
+    if (definition === undefined) throw new ServerError("operation-unknown", `no operation ${type}`);
+    const parsed = definition.body.safeParse(body);
+    if (!parsed.success) throw new ServerError("command-invalid", `${type}: ${z.prettifyError(parsed.error)}`);
+    return { kind: "operated", result: await definition.run(batch, parsed.data as never, { time }) };
+  }
+
+  #answer(waiting: Waiting[], outcomes: Outcome[]): void {
+    let checkpoint: string | undefined;
+    for (const [index, item] of waiting.entries()) {
+      const outcome = outcomes[index];
+      try {
+        if (outcome === undefined) throw new ServerError("internal", "a request of the batch has no outcome");
+        switch (outcome.kind) {
+          case "failed":
+            item.reject(outcome.error);
+            break;
+          case "refused":
+            item.resolve({ appended: { ok: false, refusal: outcome.refusal } });
+            break;
+          case "operated":
+            item.resolve({ operated: outcome.result });
+            break;
+          case "appended": {
+            const receipts: RecordReceipt[] = [];
+            for (const event of outcome.events) {
+              checkpoint ??= this.#log.signCheckpoint();
+              receipts.push(this.#receipt(event, checkpoint));
+            }
+            item.resolve({ appended: { ok: true, receipts, results: outcome.results } });
+            break;
+          }
+        }
+      } catch (error) {
+        // The events are recorded, but what proves it could not be made: the caller must not take that for a receipt.
+        item.reject(error);
+      }
+    }
+  }
+
+  #receipt(event: Written, checkpoint: string): RecordReceipt {
+    return {
+      sequence: event.sequence,
+      salt: toBase64(event.salt),
+      event: toBase64(event.bytes),
+      commitment: toHex(event.commitment),
+      size: this.#log.size,
+      proof: this.#log.prove(event.sequence, event.commitment).map(toHex),
+      checkpoint,
+    };
+  }
+}
+
+/** Sets an organisation's head: the projection every event has, written once a batch. */
+export async function writeHead(
+  batch: Pick<Batch, "tables">,
+  org: string,
+  head: { readonly orgSequence: number; readonly commitment: Uint8Array; readonly sequence: number },
+): Promise<void> {
+  await batch
+    .tables<RecordTables>()
+    .insertInto("org_head")
+    .values({
+      org,
+      org_sequence: head.orgSequence,
+      commitment: head.commitment,
+      sequence: head.sequence,
+      anchored: -1,
+    })
+    .onConflict((conflict) =>
+      conflict.column("org").doUpdateSet({
+        org_sequence: head.orgSequence,
+        commitment: head.commitment,
+        sequence: head.sequence,
+      }),
+    )
+    .execute();
+}

@@ -1,0 +1,151 @@
+import { pipeline } from "node:stream/promises";
+import type { FastifyReply } from "fastify";
+import type { Digest } from "@assay/evidence";
+import { authorize } from "../access/authorize.ts";
+import type { ByteRange } from "../storage/blobs.ts";
+import { readDigest } from "./digest.ts";
+import { OciError } from "./errors.ts";
+import {
+  alreadyHas,
+  type Exchange,
+  type Handler,
+  type RepositoryExchange,
+  type Services,
+  storedBytesHeaders,
+} from "./exchange.ts";
+import { LEASE_MS } from "./limits.ts";
+import { findBlob, type VisibleBlob } from "./queries.ts";
+import { parseRange } from "./range.ts";
+
+async function visible(services: Services, exchange: Exchange<"blob">): Promise<[Digest, VisibleBlob]> {
+  const digest = readDigest(exchange.path.digest);
+  const blob = await findBlob(services.reader, exchange.repository, digest, services.now());
+  if (blob === undefined) {
+    throw new OciError(404, "BLOB_UNKNOWN", `${exchange.repository} has no blob ${digest}`, { detail: { digest } });
+  }
+  return [digest, blob];
+}
+
+/**
+ * HEAD is how clients ask whether they need to push. For somebody who may push, "it is here" must stay true until their manifest
+ * comes: the lease is begun, or renewed in its second half.
+ */
+async function renew(
+  services: Services,
+  exchange: RepositoryExchange,
+  digest: Digest,
+  blob: VisibleBlob,
+): Promise<void> {
+  if (blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2) return;
+  const { org, repository } = exchange;
+  if ((await authorize(services.reader, exchange.actor, "registry.push", { org, repository })) !== undefined) return;
+  await services.record.operate("registry.renew-lease", { org, repository, digest });
+}
+
+/** HEAD /v2/<name>/blobs/<digest> (end-2). */
+export const headBlob: Handler<"blob"> = {
+  action: "registry.pull",
+  async run(services, exchange) {
+    const [digest, blob] = await visible(services, exchange);
+    await renew(services, exchange, digest, blob);
+    return await exchange.reply
+      .headers({
+        ...storedBytesHeaders(digest),
+        "accept-ranges": "bytes",
+        "content-type": "application/octet-stream",
+        "content-length": String(blob.size),
+      })
+      .send();
+  },
+};
+
+/** GET /v2/<name>/blobs/<digest> (end-2), whole or one range. */
+export const getBlob: Handler<"blob"> = {
+  action: "registry.pull",
+  async run(services, exchange) {
+    const { request, reply } = exchange;
+    const [digest, blob] = await visible(services, exchange);
+    const headers: Record<string, string> = {
+      ...storedBytesHeaders(digest),
+      "accept-ranges": "bytes",
+      "content-type": "application/octet-stream",
+    };
+    if (alreadyHas(request, digest)) return await reply.code(304).headers(headers).send();
+    // If-Range with another validator asks for the whole (RFC 9110 §13.1.5).
+    const ifRange = request.headers["if-range"];
+    const wanted = ifRange === undefined || ifRange === `"${digest}"` ? request.headers.range : undefined;
+    const range = parseRange(wanted, blob.size);
+    switch (range.kind) {
+      case "unsatisfiable":
+        throw new OciError(416, "SIZE_INVALID", `the blob has ${blob.size} bytes: the range asked for is not in it`, {
+          headers: { "content-range": `bytes */${blob.size}` },
+        });
+      case "part": {
+        const { start, end } = range.range;
+        headers["content-range"] = `bytes ${start}-${end - 1}/${blob.size}`;
+        headers["content-length"] = String(end - start);
+        return await stream(services, exchange, { digest, status: 206, headers, range: range.range });
+      }
+      case "whole":
+        headers["content-length"] = String(blob.size);
+        return await stream(services, exchange, { digest, status: 200, headers });
+    }
+  },
+};
+
+/** Sends a blob past the framework: one copy from file to socket, never more than a read in memory. */
+async function stream(
+  services: Services,
+  { request, reply }: RepositoryExchange,
+  answer: { digest: Digest; status: number; headers: Record<string, string>; range?: ByteRange },
+): Promise<FastifyReply> {
+  const source = await services.blobs.read(answer.digest, answer.range);
+  reply.hijack();
+  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...answer.headers })) {
+    if (value !== undefined) reply.raw.setHeader(name, value);
+  }
+  reply.raw.writeHead(answer.status);
+  try {
+    await pipeline(source, reply.raw);
+  } catch (error) {
+    // The status is sent: all that can be done is to break off, which `pipeline` did. A client that went away is no failure.
+    if (
+      request.raw.aborted ||
+      (error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE")
+    ) {
+      request.log.debug({ digest: answer.digest }, "a pull was broken off");
+    } else {
+      request.log.error({ err: error, digest: answer.digest }, "a blob could not be sent whole");
+    }
+  }
+  return reply;
+}
+
+/**
+ * DELETE /v2/<name>/blobs/<digest> (end-10): the blob is gone from this repository at once, whoever else holds it. What a manifest
+ * of the repository needs is not deleted; the bytes themselves are garbage collection's matter.
+ */
+export const deleteBlob: Handler<"blob"> = {
+  action: "registry.delete",
+  async run(services, exchange) {
+    const digest = readDigest(exchange.path.digest);
+    const answer = await services.record.operate("registry.release-blob", { repository: exchange.repository, digest });
+    const { state, manifests } = answer as { state: "released" | "unknown" | "needed"; manifests?: string[] };
+    switch (state) {
+      case "released":
+        return await exchange.reply.code(202).send();
+      case "unknown":
+        throw new OciError(404, "BLOB_UNKNOWN", `${exchange.repository} has no blob ${digest}`);
+      case "needed":
+        throw new OciError(
+          405,
+          "UNSUPPORTED",
+          "a manifest of this repository needs this blob: delete the manifest first",
+          {
+            detail: { manifests: manifests ?? [] },
+            headers: { allow: "GET, HEAD" },
+          },
+        );
+    }
+  },
+};

@@ -1,0 +1,260 @@
+import { type Digest, type JsonObject, parseDigest } from "@assay/evidence";
+import { z } from "zod";
+import { authorize } from "../access/authorize.ts";
+import { accept, type DecideContext, type Decided, defineCommand, type NewEvent, refuse } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
+import { manifestPushed } from "./events.ts";
+import { REGISTRY_LIMITS } from "./limits.ts";
+import { findBlobs, findManifest, findManifests, lastOfTag, resolveTag, tagsOf } from "./queries.ts";
+import { isEvidenceTag, isReleaseTag, isTag } from "./tag-rules.ts";
+
+const digest = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/)
+  .transform((text) => parseDigest(text));
+const size = z.int().nonnegative();
+const tag = z.string().refine(isTag, "not a tag");
+
+const putManifestBody = z.strictObject({
+  repository: z.string(),
+  digest,
+  size: size.max(REGISTRY_LIMITS.manifestBytes),
+  mediaType: z.string(),
+  artifactType: z.string().optional(),
+  subject: digest.optional(),
+  annotations: z.record(z.string(), z.string()).optional(),
+  references: z
+    .array(
+      z.strictObject({
+        kind: z.enum(["config", "layer", "child"]),
+        digest,
+        size,
+        mediaType: z.string(),
+        mayBeMissing: z.boolean(),
+      }),
+    )
+    .max(2 * REGISTRY_LIMITS.manifestReferences),
+  tags: z.array(tag).max(REGISTRY_LIMITS.tagsPerPut),
+});
+
+type PutManifest = z.output<typeof putManifestBody>;
+
+/** A reference as the event keeps it. */
+interface Held {
+  readonly kind: "config" | "layer" | "child" | "blob";
+  readonly digest: Digest;
+  readonly size: number;
+  readonly mediaType: string;
+  readonly held: boolean;
+}
+
+/** The command's organisation and the repository's must be one: what is authorised is what is written. */
+function foreignRepository(org: string, repository: string): Decided | undefined {
+  if (repository.startsWith(`${org}/`)) return undefined;
+  return refuse("org-unknown", `${repository} is not a repository of ${org}`, { status: 404 });
+}
+
+/**
+ * Whether everything a manifest names is in the repository, by lease or reference. It is asked inside the appending transaction, so
+ * nothing it rests on can go away before the manifest is there.
+ */
+async function holdReferences(
+  reader: Reader,
+  body: PutManifest,
+  now: number,
+): Promise<{ readonly references: Held[] } | { readonly refusal: Decided }> {
+  const digests = [...new Set(body.references.map((reference) => reference.digest))];
+  const blobs = await findBlobs(reader, body.repository, digests, now);
+  const children = body.references.filter((reference) => reference.kind === "child").map((child) => child.digest);
+  const manifests = await findManifests(reader, body.repository, children);
+  const references: Held[] = [];
+  const missing: string[] = [];
+  for (const { kind, digest: named, size: bytes, mediaType, mayBeMissing } of body.references) {
+    const manifest = kind === "child" ? manifests.get(named) : undefined;
+    const found = manifest ?? blobs.get(named);
+    if (found === undefined) {
+      if (!mayBeMissing) missing.push(named);
+      else references.push({ kind, digest: named, size: bytes, mediaType, held: false });
+      continue;
+    }
+    if (found !== bytes) {
+      const message = `the manifest says ${named} has ${bytes} bytes, but it has ${found}`;
+      return { refusal: refuse("manifest-invalid", message, { status: 400 }) };
+    }
+    // An index may list what is no manifest: it is then kept as a blob.
+    const kept = kind === "child" && manifest === undefined ? "blob" : kind;
+    references.push({ kind: kept, digest: named, size: bytes, mediaType, held: true });
+  }
+  if (missing.length === 0) return { references };
+  const [first] = missing;
+  const others = missing.length === 1 ? "" : ` and ${missing.length - 1} more`;
+  return {
+    refusal: refuse(
+      "manifest-blob-unknown",
+      `the manifest names ${first}${others}, which this repository does not have`,
+      {
+        status: 404,
+        hint: "push or mount what a manifest names before the manifest",
+        detail: { digests: missing.slice(0, 20) },
+      },
+    ),
+  };
+}
+
+/**
+ * Rule 9 of ARCHITECTURE.md for one tag: the event that sets it, nothing when it names this digest already, or the refusal. Of two
+ * pushes that race for a release tag one is decided after the other has been projected, so only one can win.
+ */
+async function setTag(
+  reader: Reader,
+  body: PutManifest,
+  name: string,
+  context: Pick<DecideContext, "actor" | "org">,
+): Promise<NewEvent | undefined | Decided> {
+  const current = await resolveTag(reader, body.repository, name);
+  if (current?.digest === body.digest) return undefined;
+  if (isReleaseTag(name)) {
+    const former = current?.digest ?? (await lastOfTag(reader, body.repository, name));
+    if (former !== undefined && former !== body.digest) {
+      const names = current === undefined ? "was deleted, and named" : "names";
+      return refuse(
+        "tag-immutable",
+        `release tag ${name} of ${body.repository} ${names} ${former} and never another digest`,
+        {
+          status: 403,
+          hint: "push under a new version, or under a tag that may move",
+          detail: { tag: name, names: former, refused: body.digest },
+        },
+      );
+    }
+  }
+  if (isEvidenceTag(name)) {
+    const refusal = await authorize(reader, context.actor, "evidence.write", {
+      org: context.org,
+      repository: body.repository,
+    });
+    if (refusal !== undefined) return { accepted: false, refusal };
+  }
+  return {
+    type: "registry.tag-set",
+    body: { repository: body.repository, tag: name, digest: body.digest, previous: current?.digest ?? null },
+  };
+}
+
+/** Decides a push of a manifest. Pure over the tables: a route may ask it early, the writer's answer is the one that counts. */
+export async function decidePutManifest(
+  reader: Reader,
+  body: PutManifest,
+  context: Pick<DecideContext, "actor" | "org" | "time">,
+): Promise<Decided> {
+  const { repository } = body;
+  const foreign = foreignRepository(context.org, repository);
+  if (foreign !== undefined) return foreign;
+  const refusal = await authorize(reader, context.actor, "registry.push", { org: context.org, repository });
+  if (refusal !== undefined) return { accepted: false, refusal };
+
+  const events: NewEvent[] = [];
+  const known = await findManifest(reader, repository, body.digest);
+  if (known === undefined) {
+    const held = await holdReferences(reader, body, context.time);
+    if ("refusal" in held) return held.refusal;
+    events.push({
+      type: "registry.manifest-pushed",
+      body: manifestPushed({ ...eventFacts(body), references: held.references }),
+    });
+  } else if (known.mediaType !== body.mediaType) {
+    const message = `${body.digest} is in ${repository} as ${known.mediaType}: the same bytes cannot be ${body.mediaType} too`;
+    return refuse("manifest-invalid", message, { status: 400 });
+  }
+  let sequence = known?.sequence ?? null;
+  for (const name of new Set(body.tags)) {
+    const set = await setTag(reader, body, name, context);
+    if (set === undefined) {
+      const current = await resolveTag(reader, repository, name);
+      sequence = Math.max(sequence ?? 0, current?.sequence ?? 0);
+    } else if ("accepted" in set) {
+      return set;
+    } else {
+      events.push(set);
+    }
+  }
+  // Without events the result names the sequence by which everything asked for is so already.
+  return accept(events, { sequence: events.length === 0 ? sequence : null });
+}
+
+function eventFacts(body: PutManifest): Omit<Parameters<typeof manifestPushed>[0], "references"> {
+  return {
+    repository: body.repository,
+    digest: body.digest,
+    size: body.size,
+    mediaType: body.mediaType,
+    artifactType: body.artifactType,
+    subject: body.subject,
+    annotations: body.annotations,
+  };
+}
+
+const deleteTagBody = z.strictObject({ repository: z.string(), tag });
+const deleteManifestBody = z.strictObject({ repository: z.string(), digest });
+
+/** The body of a `registry.put-manifest` command. */
+export function putManifestCommandBody(body: z.input<typeof putManifestBody>): {
+  json: JsonObject;
+  parsed: PutManifest;
+} {
+  const json: JsonObject = {
+    repository: body.repository,
+    digest: body.digest,
+    size: body.size,
+    mediaType: body.mediaType,
+    ...(body.artifactType === undefined ? {} : { artifactType: body.artifactType }),
+    ...(body.subject === undefined ? {} : { subject: body.subject }),
+    ...(body.annotations === undefined ? {} : { annotations: { ...body.annotations } }),
+    references: body.references.map((reference) => ({ ...reference })),
+    tags: [...body.tags],
+  };
+  return { json, parsed: putManifestBody.parse(json) };
+}
+
+export const registryCommands = [
+  defineCommand({ type: "registry.put-manifest", body: putManifestBody, decide: decidePutManifest }),
+  defineCommand({
+    type: "registry.delete-tag",
+    body: deleteTagBody,
+    decide: async (reader, body, context) => {
+      const foreign = foreignRepository(context.org, body.repository);
+      if (foreign !== undefined) return foreign;
+      const target = { org: context.org, repository: body.repository };
+      const refusal = await authorize(reader, context.actor, "registry.delete", target);
+      if (refusal !== undefined) return { accepted: false, refusal };
+      const current = await resolveTag(reader, body.repository, body.tag);
+      if (current === undefined) {
+        return refuse("manifest-unknown", `${body.repository} has no tag ${body.tag}`, { status: 404 });
+      }
+      // The row stays, ended: a release tag may return with this digest only.
+      return accept([
+        { type: "registry.tag-deleted", body: { repository: body.repository, tag: body.tag, digest: current.digest } },
+      ]);
+    },
+  }),
+  defineCommand({
+    type: "registry.delete-manifest",
+    body: deleteManifestBody,
+    decide: async (reader, body, context) => {
+      const foreign = foreignRepository(context.org, body.repository);
+      if (foreign !== undefined) return foreign;
+      const target = { org: context.org, repository: body.repository };
+      const refusal = await authorize(reader, context.actor, "registry.delete", target);
+      if (refusal !== undefined) return { accepted: false, refusal };
+      const known = await findManifest(reader, body.repository, body.digest);
+      if (known === undefined) {
+        return refuse("manifest-unknown", `${body.repository} has no manifest ${body.digest}`, { status: 404 });
+      }
+      // An index that lists it does not hold it back (OCI distribution 1.1, "Deleting Manifests"): the index then has a gap.
+      const tags = await tagsOf(reader, body.repository, body.digest);
+      return accept([
+        { type: "registry.manifest-deleted", body: { repository: body.repository, digest: body.digest, tags } },
+      ]);
+    },
+  }),
+];

@@ -1,0 +1,49 @@
+import type { Digest } from "@assay/evidence";
+import type { Authenticator } from "../access/authenticate.ts";
+import type { Actor, Command } from "../record/command.ts";
+import type { RecordClient } from "../record/client.ts";
+import type { BlobStore } from "../storage/blobs.ts";
+import type { Reader } from "../storage/database.ts";
+import type { Descriptor } from "./manifest.ts";
+
+/** A manifest as it comes in: what the registry read in it, and its bytes. */
+export interface PushedManifest {
+  readonly org: string;
+  /** The canonical name, `org/path`. */
+  readonly repository: string;
+  readonly actor: Actor;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly mediaType: string;
+  /** What it is about; undefined for most images. */
+  readonly subject: Digest | undefined;
+  /** As referrers lists show it. */
+  readonly artifactType: string | undefined;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  /**
+   * Its layers, each digest once. Only those that this repository holds: a layer "distributed elsewhere" may name bytes of another
+   * tenant, and nobody gets to see those by naming them.
+   */
+  readonly layers: readonly Descriptor[];
+  /** Tags this push sets. */
+  readonly tags: readonly string[];
+  readonly bytes: Uint8Array;
+}
+
+/** What the `/v2/` door stands on. */
+export interface RegistryContext {
+  /** Where clients reach this server, without a slash at the end. Locations begin with it, never with what a request says. */
+  readonly publicUrl: string;
+  readonly defaultOrg: string;
+  readonly reader: Reader;
+  readonly record: RecordClient;
+  readonly blobs: BlobStore;
+  readonly authenticator: Authenticator;
+  /**
+   * What else the record takes up with a pushed manifest (evidence it carries): commands appended with the push, all or none. Called
+   * after the manifest was checked and before it is recorded.
+   */
+  companions(push: PushedManifest): Promise<Command[]>;
+  /** ms since the epoch; the system's clock when absent. */
+  readonly now?: () => number;
+}

@@ -1,0 +1,179 @@
+import type { JsonObject } from "@assay/evidence";
+import { z } from "zod";
+import { defineEvent } from "../record/command.ts";
+import { REGISTRY_LIMITS } from "./limits.ts";
+import type { RegistryTables } from "./schema.ts";
+
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const size = z.int().nonnegative();
+
+/** Tags removed with one manifest, and tags one push sets, stand in one event each. */
+export const manifestPushedBody = z.strictObject({
+  repository: z.string(),
+  digest,
+  size,
+  mediaType: z.string(),
+  artifactType: z.string().optional(),
+  subject: digest.optional(),
+  annotations: z.record(z.string(), z.string()).optional(),
+  references: z
+    .array(
+      z.strictObject({
+        kind: z.enum(["config", "layer", "child", "blob"]),
+        digest,
+        size,
+        mediaType: z.string(),
+        /** Whether the repository held the bytes at this moment. */
+        held: z.boolean(),
+      }),
+    )
+    .max(2 * REGISTRY_LIMITS.manifestReferences),
+});
+
+export const tagSetBody = z.strictObject({
+  repository: z.string(),
+  tag: z.string(),
+  digest,
+  /** What the tag named before; null when it named nothing. */
+  previous: digest.nullable(),
+});
+
+export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest });
+
+export const manifestDeletedBody = z.strictObject({
+  repository: z.string(),
+  digest,
+  /** The tags that named it, which end with it. */
+  tags: z.array(z.string()),
+});
+
+/** A body as plain JSON: absent members are left out, as JSON has no `undefined`. */
+export function manifestPushed(body: z.output<typeof manifestPushedBody>): JsonObject {
+  return {
+    repository: body.repository,
+    digest: body.digest,
+    size: body.size,
+    mediaType: body.mediaType,
+    ...(body.artifactType === undefined ? {} : { artifactType: body.artifactType }),
+    ...(body.subject === undefined ? {} : { subject: body.subject }),
+    ...(body.annotations === undefined ? {} : { annotations: body.annotations }),
+    references: body.references,
+  };
+}
+
+export const registryEvents = [
+  defineEvent({
+    type: "registry.manifest-pushed",
+    version: 1,
+    body: manifestPushedBody,
+    project: async (transactor, event) => {
+      const { body, org, sequence } = event;
+      const tables = transactor.tables<RegistryTables>();
+      await tables
+        .insertInto("repository")
+        .values({ name: body.repository, org, created_seq: sequence })
+        .onConflict((conflict) => conflict.column("name").doNothing())
+        .execute();
+      await tables
+        .insertInto("manifest")
+        .values({
+          repository: body.repository,
+          digest: body.digest,
+          org,
+          size: body.size,
+          media_type: body.mediaType,
+          artifact_type: body.artifactType ?? null,
+          subject: body.subject ?? null,
+          annotations: body.annotations === undefined ? null : JSON.stringify(body.annotations),
+          pushed_by: event.actor,
+          pushed_time: event.time,
+          from_seq: sequence,
+          to_seq: null,
+        })
+        .execute();
+      for (const reference of body.references) {
+        await tables
+          .insertInto("manifest_reference")
+          .values({
+            repository: body.repository,
+            manifest: body.digest,
+            kind: reference.kind,
+            digest: reference.digest,
+            org,
+            size: reference.size,
+            media_type: reference.mediaType,
+            held: reference.held ? 1 : 0,
+            from_seq: sequence,
+            to_seq: null,
+          })
+          .execute();
+      }
+    },
+  }),
+  defineEvent({
+    type: "registry.tag-set",
+    version: 1,
+    body: tagSetBody,
+    project: async (transactor, event) => {
+      const { repository, tag, digest: named } = event.body;
+      const tables = transactor.tables<RegistryTables>();
+      await tables
+        .updateTable("tag")
+        .set({ to_seq: event.sequence })
+        .where("repository", "=", repository)
+        .where("name", "=", tag)
+        .where("to_seq", "is", null)
+        .execute();
+      await tables
+        .insertInto("tag")
+        .values({ repository, name: tag, org: event.org, digest: named, from_seq: event.sequence, to_seq: null })
+        .execute();
+    },
+  }),
+  defineEvent({
+    type: "registry.tag-deleted",
+    version: 1,
+    body: tagDeletedBody,
+    project: async (transactor, event) => {
+      await transactor
+        .tables<RegistryTables>()
+        .updateTable("tag")
+        .set({ to_seq: event.sequence })
+        .where("repository", "=", event.body.repository)
+        .where("name", "=", event.body.tag)
+        .where("to_seq", "is", null)
+        .execute();
+    },
+  }),
+  defineEvent({
+    type: "registry.manifest-deleted",
+    version: 1,
+    body: manifestDeletedBody,
+    project: async (transactor, event) => {
+      const { repository, digest: gone } = event.body;
+      const tables = transactor.tables<RegistryTables>();
+      const ended = { to_seq: event.sequence };
+      await tables
+        .updateTable("tag")
+        .set(ended)
+        .where("repository", "=", repository)
+        .where("digest", "=", gone)
+        .where("to_seq", "is", null)
+        .execute();
+      await tables
+        .updateTable("manifest_reference")
+        .set(ended)
+        .where("repository", "=", repository)
+        .where("manifest", "=", gone)
+        .where("to_seq", "is", null)
+        .execute();
+      await tables
+        .updateTable("manifest")
+        .set(ended)
+        .where("repository", "=", repository)
+        .where("digest", "=", gone)
+        .where("to_seq", "is", null)
+        .execute();
+    },
+  }),
+];

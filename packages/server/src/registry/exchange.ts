@@ -1,0 +1,110 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Digest } from "@assay/evidence";
+import type { Action } from "../access/authorize.ts";
+import type { Actor, Command } from "../record/command.ts";
+import type { JsonObject } from "../record/command.ts";
+import { Problem } from "../http/problem.ts";
+import type { RegistryContext } from "./context.ts";
+import { OciError } from "./errors.ts";
+import type { RegistryPath } from "./path.ts";
+import type { PullCounter } from "./pull-counter.ts";
+import type { Uploads } from "./uploads.ts";
+
+/** What the handlers share besides the room's context. */
+export interface Services extends RegistryContext {
+  readonly uploads: Uploads;
+  readonly pulls: PullCounter;
+  readonly now: () => number;
+}
+
+/** A request to a repository, by somebody known, who may do what its handler does there. */
+export interface RepositoryExchange {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly query: URLSearchParams;
+  readonly actor: Actor;
+  /** The repository's name as the client wrote it (in grammar): what goes into locations, so that its token's scope still fits. */
+  readonly name: string;
+  readonly org: string;
+  /** The canonical name, `org/path`. */
+  readonly repository: string;
+}
+
+/** {@link RepositoryExchange}, and what in the repository it is about. */
+export interface Exchange<K extends RegistryPath["kind"]> extends RepositoryExchange {
+  readonly path: Extract<RegistryPath, { kind: K }>;
+}
+
+/** One method on one kind of path. */
+export interface Handler<K extends RegistryPath["kind"]> {
+  readonly action: Action;
+  run(services: Services, exchange: Exchange<K>): Promise<FastifyReply>;
+}
+
+/** An absolute location below `/v2/`, from the public URL and never from what the request says its host is. */
+export function location(services: Services, exchange: RepositoryExchange, rest: string): string {
+  return `${services.publicUrl}/v2/${exchange.name}/${rest}`;
+}
+
+/** Where the bytes of a blob are. */
+export function blobLocation(services: Services, exchange: RepositoryExchange, digest: Digest): string {
+  return location(services, exchange, `blobs/${digest}`);
+}
+
+/**
+ * The headers under which stored bytes go out: whatever they are, a browser neither guesses a type, nor shows them, nor runs them in
+ * this origin.
+ */
+export function storedBytesHeaders(digest: Digest): Record<string, string> {
+  return {
+    "docker-content-digest": digest,
+    etag: `"${digest}"`,
+    "x-content-type-options": "nosniff",
+    "content-disposition": "attachment",
+    "content-security-policy": "sandbox",
+  };
+}
+
+/** Whether a request already has these bytes (RFC 9110 §13.1.2). */
+export function alreadyHas(request: FastifyRequest, digest: Digest): boolean {
+  const header = request.headers["if-none-match"];
+  if (header === undefined) return false;
+  return header.split(",").some((tag) => {
+    const text = tag.trim();
+    return text === "*" || text === `"${digest}"` || text === `W/"${digest}"`;
+  });
+}
+
+/** A page size from the query. @throws OciError 400 `UNSUPPORTED`. */
+export function pageSize(query: URLSearchParams, most: number): number {
+  const text = query.get("n");
+  if (text === null) return most;
+  if (!/^\d{1,9}$/.test(text)) {
+    throw new OciError(400, "UNSUPPORTED", `n must be a whole number, not ${JSON.stringify(text.slice(0, 50))}`);
+  }
+  return Math.min(Number(text), most);
+}
+
+/** Sends JSON under exactly this content type. */
+export function sendJson(reply: FastifyReply, value: unknown, contentType = "application/json"): FastifyReply {
+  return reply.header("content-type", contentType).send(Buffer.from(JSON.stringify(value)));
+}
+
+/**
+ * Appends commands and says where: the `Assay-Sequence` header names the record's sequence as of which all of it holds.
+ *
+ * @returns the first command's result.
+ * @throws Problem when the record refuses.
+ */
+export async function append(
+  services: Services,
+  exchange: RepositoryExchange,
+  commands: readonly [Command, ...Command[]],
+): Promise<JsonObject> {
+  const appended = await services.record.append(commands);
+  if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
+  const result = (appended.results[0] ?? {}) as JsonObject;
+  const sequence = appended.receipts.at(-1)?.sequence ?? result["sequence"];
+  if (typeof sequence === "number") exchange.reply.header("assay-sequence", String(sequence));
+  return result;
+}

@@ -1,0 +1,37 @@
+/** Every bound on what comes in through `/v2/`, in one place. */
+export const REGISTRY_LIMITS = {
+  /** Bytes of a manifest (OCI distribution: at least 4 MiB; more is answered 413). */
+  manifestBytes: 4 * 1024 * 1024,
+  /** Nesting of a manifest's JSON. */
+  manifestDepth: 64,
+  /** Descriptors in one manifest: they become rows and stand in its event. */
+  manifestReferences: 4096,
+  /** UTF-8 bytes of a manifest's annotations as JSON: referrers lists repeat them. */
+  annotationBytes: 256 * 1024,
+  /** Bytes of one blob. */
+  blobBytes: 1024 ** 4,
+  /** Upload sessions one identity may have open. */
+  uploadsPerActor: 1000,
+  /** Tags one PUT may set (`?tag=`). */
+  tagsPerPut: 32,
+  /** Tags or repositories in one list; more come by Link. */
+  listPage: 10_000,
+  /** Referrers in one answer, and the bytes after which the answer is cut; more come by Link. */
+  referrersPage: 1000,
+  referrersBytes: 2 * 1024 * 1024,
+} as const;
+
+/**
+ * How long a blob stays visible in a repository without a manifest that names it, ms. Upload and mount begin it; HEAD by somebody who
+ * may push renews it in its second half. A push must bring its manifest within this time of its first blob.
+ */
+export const LEASE_MS = 24 * 60 * 60 * 1000;
+
+/** How long an upload session lives after its last change, ms. */
+export const UPLOAD_MS = 24 * 60 * 60 * 1000;
+
+/** How long a claim on a session holds without being renewed, ms: the time after which another process may go on. */
+export const CLAIM_MS = 30_000;
+
+/** How long an upload may send nothing before its connection is cut, ms. What came stays. */
+export const IDLE_MS = 60_000;

@@ -1,0 +1,131 @@
+import type { FastifyReply } from "fastify";
+import { authorize } from "../access/authorize.ts";
+import { Problem } from "../http/problem.ts";
+import type { Actor } from "../record/command.ts";
+import { readDigest } from "./digest.ts";
+import { OciError } from "./errors.ts";
+import { type Handler, pageSize, sendJson, type Services } from "./exchange.ts";
+import { REGISTRY_LIMITS } from "./limits.ts";
+import { OCI_INDEX } from "./manifest.ts";
+import {
+  listReferrers,
+  listRepositories,
+  listTags,
+  nextOrganisation,
+  type Referrer,
+  repositoryExists,
+} from "./queries.ts";
+
+/** A Link to the next page (RFC 8288). Relative: it holds wherever the client reached this server. */
+function nextPage(path: string, query: Record<string, string>): string {
+  return `<${path}?${new URLSearchParams(query).toString()}>; rel="next"`;
+}
+
+/** GET /v2/<name>/tags/list (end-8): tags in byte order. */
+export const tagsList: Handler<"tags"> = {
+  action: "registry.pull",
+  async run(services, exchange) {
+    const { reply, name, repository, query } = exchange;
+    const limit = pageSize(query, REGISTRY_LIMITS.listPage);
+    if (!(await repositoryExists(services.reader, repository))) {
+      throw new OciError(404, "NAME_UNKNOWN", `there is no repository ${repository}`, { detail: { name: repository } });
+    }
+    const last = query.get("last") ?? "";
+    const found = limit === 0 ? [] : await listTags(services.reader, repository, { last, limit: limit + 1 });
+    const tags = found.slice(0, limit);
+    const lastShown = tags.at(-1);
+    if (found.length > limit && lastShown !== undefined) {
+      reply.header("link", nextPage(`/v2/${name}/tags/list`, { n: String(limit), last: lastShown }));
+    }
+    return await sendJson(reply, { name, tags });
+  },
+};
+
+/** A descriptor of a referrer (OCI distribution 1.1, "Listing Referrers"). */
+function describe(referrer: Referrer): object {
+  return {
+    mediaType: referrer.mediaType,
+    size: referrer.size,
+    digest: referrer.digest,
+    ...(referrer.artifactType === undefined ? {} : { artifactType: referrer.artifactType }),
+    ...(referrer.annotations === undefined ? {} : { annotations: JSON.parse(referrer.annotations) as object }),
+  };
+}
+
+/** Rows read at once: annotations may be large. */
+const REFERRERS_STEP = 50;
+
+/**
+ * GET /v2/<name>/referrers/<digest> (end-12): what names the digest as its subject. Always 200, an unknown digest has none. The list is
+ * cut by number and by bytes, and goes on by Link.
+ */
+export const referrers: Handler<"referrers"> = {
+  action: "registry.pull",
+  async run(services, exchange) {
+    const { reply, name, repository, query } = exchange;
+    const subject = readDigest(exchange.path.digest);
+    const artifactType = query.get("artifactType") || undefined;
+    const after = query.get("last");
+    let last = after === null ? "" : readDigest(after);
+    const manifests: object[] = [];
+    let bytes = 0;
+    let more = true;
+    while (more && manifests.length < REGISTRY_LIMITS.referrersPage && bytes < REGISTRY_LIMITS.referrersBytes) {
+      const found = await listReferrers(services.reader, repository, subject, {
+        last,
+        limit: REFERRERS_STEP,
+        artifactType,
+      });
+      more = found.length === REFERRERS_STEP;
+      for (const referrer of found) {
+        if (bytes >= REGISTRY_LIMITS.referrersBytes) {
+          more = true;
+          break;
+        }
+        manifests.push(describe(referrer));
+        bytes += 512 + (referrer.annotations?.length ?? 0);
+        last = referrer.digest;
+      }
+    }
+    if (more) {
+      const next = { ...(artifactType === undefined ? {} : { artifactType }), last };
+      reply.header("link", nextPage(`/v2/${name}/referrers/${subject}`, next));
+    }
+    if (artifactType !== undefined) reply.header("oci-filters-applied", "artifactType");
+    return await sendJson(reply, { schemaVersion: 2, mediaType: OCI_INDEX, manifests }, OCI_INDEX);
+  },
+};
+
+/**
+ * GET /v2/_catalog (an old extension): the repositories the caller may pull from, by organisation and name, and no others.
+ */
+export async function catalog(
+  services: Services,
+  request: { readonly actor: Actor; readonly query: URLSearchParams },
+  reply: FastifyReply,
+): Promise<FastifyReply> {
+  const { actor, query } = request;
+  const limit = pageSize(query, REGISTRY_LIMITS.listPage);
+  const last = query.get("last") ?? "";
+  const repositories: string[] = [];
+  // The organisation `last` lies in comes first; then every later one.
+  let org = last === "" ? await nextOrganisation(services.reader, "") : last.split("/")[0];
+  while (org !== undefined && limit > 0 && repositories.length <= limit) {
+    const refusal = await authorize(services.reader, actor, "registry.pull", { org });
+    // Not this organisation's reader: as if it were not there. A credential that is not good enough is another matter.
+    if (refusal?.status === 401) throw Problem.fromRefusal(refusal);
+    if (refusal === undefined) {
+      const page = { last, limit: limit + 1 - repositories.length };
+      repositories.push(
+        ...(await listRepositories(services.reader, org, org === last.split("/")[0] ? page : { ...page, last: "" })),
+      );
+    }
+    org = await nextOrganisation(services.reader, org);
+  }
+  const shown = repositories.slice(0, limit);
+  const lastShown = shown.at(-1);
+  if (repositories.length > limit && lastShown !== undefined) {
+    reply.header("link", nextPage("/v2/_catalog", { n: String(limit), last: lastShown }));
+  }
+  return await sendJson(reply, { repositories: shown });
+}

@@ -1,0 +1,164 @@
+import { type Digest, digestOf } from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
+import { Problem } from "../http/problem.ts";
+import type { Command } from "../record/command.ts";
+import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
+import type { PushedManifest } from "./context.ts";
+import { readDigest } from "./digest.ts";
+import { OciError } from "./errors.ts";
+import {
+  alreadyHas,
+  append,
+  type Exchange,
+  type Handler,
+  location,
+  type Services,
+  storedBytesHeaders,
+} from "./exchange.ts";
+import { readBody } from "./incoming.ts";
+import { REGISTRY_LIMITS } from "./limits.ts";
+import { parseManifest } from "./manifest.ts";
+import { findManifest, resolveTag, type StoredManifest } from "./queries.ts";
+import { isTag } from "./tag-rules.ts";
+
+/** What a manifest's path ends in. */
+type Reference = { readonly tag: string } | { readonly digest: Digest };
+
+/** @throws OciError 400 for what is neither a tag nor a digest. */
+function readReference(text: string): Reference {
+  if (text.includes(":")) return { digest: readDigest(text) };
+  if (isTag(text)) return { tag: text };
+  throw new OciError(400, "MANIFEST_INVALID", `${JSON.stringify(text.slice(0, 200))} is neither a tag nor a digest`);
+}
+
+function manifestUnknown(exchange: Exchange<"manifest">): OciError {
+  const reference = exchange.path.reference.slice(0, 200);
+  return new OciError(404, "MANIFEST_UNKNOWN", `${exchange.repository} has no manifest ${reference}`, {
+    detail: { reference },
+  });
+}
+
+async function stored(services: Services, exchange: Exchange<"manifest">): Promise<StoredManifest> {
+  const reference = readReference(exchange.path.reference);
+  const digest =
+    "digest" in reference
+      ? reference.digest
+      : (await resolveTag(services.reader, exchange.repository, reference.tag))?.digest;
+  const manifest = digest && (await findManifest(services.reader, exchange.repository, digest));
+  if (manifest === undefined) throw manifestUnknown(exchange);
+  return manifest;
+}
+
+function manifestHeaders(manifest: StoredManifest): Record<string, string> {
+  return { ...storedBytesHeaders(manifest.digest), "content-type": manifest.mediaType };
+}
+
+/** HEAD /v2/<name>/manifests/<reference> (end-3). */
+export const headManifest: Handler<"manifest"> = {
+  action: "registry.pull",
+  async run(services, exchange) {
+    const manifest = await stored(services, exchange);
+    return await exchange.reply
+      .headers({ ...manifestHeaders(manifest), "content-length": String(manifest.size) })
+      .send();
+  },
+};
+
+/** GET /v2/<name>/manifests/<reference> (end-3): the bytes as they were pushed, under the type they were pushed as. */
+export const getManifest: Handler<"manifest"> = {
+  action: "registry.pull",
+  async run(services, exchange) {
+    const { request, reply, actor, org, repository } = exchange;
+    const manifest = await stored(services, exchange);
+    reply.headers(manifestHeaders(manifest));
+    if (alreadyHas(request, manifest.digest)) return await reply.code(304).send();
+    const bytes = await services.blobs.readSmall(manifest.digest, REGISTRY_LIMITS.manifestBytes);
+    if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {
+      services.pulls.flush().catch((error: unknown) => request.log.error({ err: error }, "pulls could not be counted"));
+    }
+    return await reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  },
+};
+
+/** The tags a PUT sets: the one in its path, and those of `?tag=` (end-7b). */
+function readTags(reference: Reference, query: URLSearchParams): string[] {
+  const extra = query.getAll("tag");
+  if (extra.length > REGISTRY_LIMITS.tagsPerPut - 1) {
+    throw new OciError(414, "UNSUPPORTED", `one push sets at most ${REGISTRY_LIMITS.tagsPerPut - 1} tags`);
+  }
+  for (const tag of extra) {
+    if (!isTag(tag)) throw new OciError(400, "MANIFEST_INVALID", `${JSON.stringify(tag.slice(0, 200))} is not a tag`);
+  }
+  return [...new Set([...("tag" in reference ? [reference.tag] : []), ...extra])];
+}
+
+/** PUT /v2/<name>/manifests/<reference> (end-7). */
+export const putManifest: Handler<"manifest"> = {
+  action: "registry.push",
+  async run(services, exchange) {
+    const { request, reply, actor, org, repository, query } = exchange;
+    const reference = readReference(exchange.path.reference);
+    const tags = readTags(reference, query);
+    const bytes = await readBody(request.raw, REGISTRY_LIMITS.manifestBytes);
+    const digest = digestOf(nodeCrypto, bytes);
+    if ("digest" in reference && reference.digest !== digest) {
+      throw new OciError(400, "DIGEST_INVALID", `these bytes have the digest ${digest}, not ${reference.digest}`);
+    }
+    const facts = parseManifest(bytes, request.headers["content-type"]);
+    const push: PushedManifest = {
+      org,
+      repository,
+      actor,
+      digest,
+      size: bytes.length,
+      mediaType: facts.mediaType,
+      subject: facts.subject?.digest,
+      artifactType: facts.artifactType,
+      annotations: facts.annotations,
+      layers: facts.references.filter((reference) => reference.kind === "layer" && !reference.mayBeMissing),
+      tags,
+      bytes,
+    };
+    const { json, parsed } = putManifestCommandBody({
+      repository,
+      digest,
+      size: bytes.length,
+      mediaType: facts.mediaType,
+      artifactType: facts.artifactType,
+      subject: facts.subject?.digest,
+      annotations: facts.annotations === undefined ? undefined : { ...facts.annotations },
+      references: [...facts.references],
+      tags,
+    });
+    // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
+    const early = await decidePutManifest(services.reader, parsed, { actor, org, time: services.now() });
+    if (!early.accepted) throw Problem.fromRefusal(early.refusal);
+    // The bytes are durable before the row that names them.
+    await services.blobs.putSmall(bytes);
+    const put: Command = { type: "registry.put-manifest", org, actor, body: json };
+    await append(services, exchange, [put, ...(await services.companions(push))]);
+    reply.code(201).headers({
+      location: location(services, exchange, `manifests/${digest}`),
+      "docker-content-digest": digest,
+    });
+    // Tells the client that referrers are listed here, so that it keeps no fallback tag.
+    if (facts.subject !== undefined) reply.header("oci-subject", facts.subject.digest);
+    if (query.has("tag")) reply.header("oci-tag", tags.join(", "));
+    return await reply.send();
+  },
+};
+
+/** DELETE /v2/<name>/manifests/<reference> (end-9): by tag the tag only, by digest the manifest and every tag on it. */
+export const deleteManifest: Handler<"manifest"> = {
+  action: "registry.delete",
+  async run(services, exchange) {
+    const { actor, org, repository, reply } = exchange;
+    const reference = readReference(exchange.path.reference);
+    const command: Command =
+      "digest" in reference
+        ? { type: "registry.delete-manifest", org, actor, body: { repository, digest: reference.digest } }
+        : { type: "registry.delete-tag", org, actor, body: { repository, tag: reference.tag } };
+    await append(services, exchange, [command]);
+    return await reply.code(202).send();
+  },
+};

@@ -1,0 +1,267 @@
+import { parseDigest } from "@assay/evidence";
+import { z } from "zod";
+import { defineOperation } from "../record/command.ts";
+import type { Transactor } from "../storage/database.ts";
+import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, UPLOAD_MS } from "./limits.ts";
+import { findBlob, manifestsNaming } from "./queries.ts";
+import type { RegistryTables } from "./schema.ts";
+
+const digest = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/)
+  .transform((text) => parseDigest(text));
+const size = z.int().nonnegative();
+const session = z.strictObject({ id: z.uuid(), owner: z.string(), repository: z.string() });
+const claimed = z.strictObject({ id: z.uuid(), claim: z.string() });
+
+async function lease(
+  transactor: Transactor,
+  blob: { org: string; repository: string; digest: string; size: number },
+  time: number,
+): Promise<void> {
+  const expires = time + LEASE_MS;
+  await transactor
+    .tables<RegistryTables>()
+    .insertInto("blob_lease")
+    .values({ ...blob, expires })
+    .onConflict((conflict) => conflict.columns(["repository", "digest"]).doUpdateSet({ size: blob.size, expires }))
+    .execute();
+}
+
+/** Upload sessions: one row each, and at most one claim on it, which is the right to write its bytes. */
+const uploadOperations = [
+  defineOperation({
+    type: "registry.open-upload",
+    body: z.strictObject({
+      id: z.uuid(),
+      owner: z.string(),
+      org: z.string(),
+      repository: z.string(),
+      claim: z.string().nullable(),
+    }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const { open } = await tables
+        .selectFrom("upload")
+        .select((is) => is.fn.countAll<number>().as("open"))
+        .where("owner", "=", body.owner)
+        .executeTakeFirstOrThrow();
+      if (open >= REGISTRY_LIMITS.uploadsPerActor) return { state: "too-many" };
+      await tables
+        .insertInto("upload")
+        .values({
+          ...body,
+          offset: 0,
+          claimed_until: body.claim === null ? 0 : time + CLAIM_MS,
+          created: time,
+          expires: time + UPLOAD_MS,
+        })
+        .execute();
+      return { state: "opened" };
+    },
+  }),
+  defineOperation({
+    type: "registry.claim-upload",
+    body: session.extend({ claim: z.string() }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const row = await tables.selectFrom("upload").selectAll().where("id", "=", body.id).executeTakeFirst();
+      if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
+        return { state: "unknown" };
+      }
+      if (row.claim !== null && row.claimed_until > time) return { state: "busy", offset: row.offset };
+      await tables
+        .updateTable("upload")
+        .set({ claim: body.claim, claimed_until: time + CLAIM_MS })
+        .where("id", "=", body.id)
+        .execute();
+      return { state: "claimed", offset: row.offset };
+    },
+  }),
+  defineOperation({
+    type: "registry.renew-claim",
+    body: claimed,
+    run: async (transactor, body, { time }) => {
+      const done = await transactor
+        .tables<RegistryTables>()
+        .updateTable("upload")
+        .set({ claimed_until: time + CLAIM_MS, expires: time + UPLOAD_MS })
+        .where("id", "=", body.id)
+        .where("claim", "=", body.claim)
+        .executeTakeFirst();
+      return { held: done.numUpdatedRows > 0n };
+    },
+  }),
+  defineOperation({
+    type: "registry.release-upload",
+    body: claimed.extend({ offset: size }),
+    run: async (transactor, body, { time }) => {
+      const done = await transactor
+        .tables<RegistryTables>()
+        .updateTable("upload")
+        .set({ offset: body.offset, claim: null, claimed_until: 0, expires: time + UPLOAD_MS })
+        .where("id", "=", body.id)
+        .where("claim", "=", body.claim)
+        .executeTakeFirst();
+      return { held: done.numUpdatedRows > 0n };
+    },
+  }),
+  defineOperation({
+    type: "registry.finish-upload",
+    body: claimed.extend({ digest, size }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const row = await tables
+        .selectFrom("upload")
+        .select(["org", "repository"])
+        .where("id", "=", body.id)
+        .where("claim", "=", body.claim)
+        .executeTakeFirst();
+      if (row === undefined) return { held: false };
+      await tables.deleteFrom("upload").where("id", "=", body.id).execute();
+      await lease(transactor, { ...row, digest: body.digest, size: body.size }, time);
+      return { held: true };
+    },
+  }),
+  defineOperation({
+    type: "registry.drop-upload",
+    body: claimed,
+    run: async (transactor, body) => {
+      const done = await transactor
+        .tables<RegistryTables>()
+        .deleteFrom("upload")
+        .where("id", "=", body.id)
+        .where("claim", "=", body.claim)
+        .executeTakeFirst();
+      return { held: done.numDeletedRows > 0n };
+    },
+  }),
+  defineOperation({
+    type: "registry.release-claims",
+    body: z.strictObject({}),
+    run: async (transactor) => {
+      await transactor
+        .tables<RegistryTables>()
+        .updateTable("upload")
+        .set({ claim: null, claimed_until: 0 })
+        .where("claim", "is not", null)
+        .execute();
+      return null;
+    },
+  }),
+  defineOperation({
+    type: "registry.claim-expired",
+    body: z.strictObject({ claim: z.string(), limit: z.int().positive() }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const rows = await tables
+        .selectFrom("upload")
+        .select("id")
+        .where("expires", "<=", time)
+        .where("claimed_until", "<=", time)
+        .limit(body.limit)
+        .execute();
+      for (const { id } of rows) {
+        await tables
+          .updateTable("upload")
+          .set({ claim: body.claim, claimed_until: time + CLAIM_MS })
+          .where("id", "=", id)
+          .execute();
+      }
+      return rows.map((row) => row.id);
+    },
+  }),
+];
+
+/** Leases: a blob's link to a repository while no manifest there names it. */
+const leaseOperations = [
+  defineOperation({
+    type: "registry.mount-blob",
+    body: z.strictObject({ org: z.string(), repository: z.string(), from: z.string(), digest }),
+    run: async (transactor, body, { time }) => {
+      const source = await findBlob(transactor, body.from, body.digest, time);
+      if (source === undefined) return { mounted: false };
+      await lease(
+        transactor,
+        { org: body.org, repository: body.repository, digest: body.digest, size: source.size },
+        time,
+      );
+      return { mounted: true };
+    },
+  }),
+  defineOperation({
+    type: "registry.renew-lease",
+    body: z.strictObject({ org: z.string(), repository: z.string(), digest }),
+    run: async (transactor, body, { time }) => {
+      const blob = await findBlob(transactor, body.repository, body.digest, time);
+      if (blob !== undefined) await lease(transactor, { ...body, size: blob.size }, time);
+      return { visible: blob !== undefined };
+    },
+  }),
+  defineOperation({
+    type: "registry.release-blob",
+    body: z.strictObject({ repository: z.string(), digest }),
+    run: async (transactor, body, { time }) => {
+      const manifests = await manifestsNaming(transactor, body.repository, body.digest, 10);
+      if (manifests.length > 0) return { state: "needed", manifests };
+      const done = await transactor
+        .tables<RegistryTables>()
+        .deleteFrom("blob_lease")
+        .where("repository", "=", body.repository)
+        .where("digest", "=", body.digest)
+        .where("expires", ">", time)
+        .executeTakeFirst();
+      return { state: done.numDeletedRows > 0n ? "released" : "unknown" };
+    },
+  }),
+  defineOperation({
+    type: "registry.sweep-leases",
+    body: z.strictObject({}),
+    run: async (transactor, _body, { time }) => {
+      const done = await transactor
+        .tables<RegistryTables>()
+        .deleteFrom("blob_lease")
+        .where("expires", "<=", time)
+        .executeTakeFirst();
+      return Number(done.numDeletedRows);
+    },
+  }),
+];
+
+/** Pulls counted at once in one operation. */
+export const PULLS_PER_OPERATION = 1000;
+
+const countPulls = defineOperation({
+  type: "registry.count-pulls",
+  body: z.strictObject({
+    pulls: z
+      .array(
+        z.strictObject({
+          org: z.string(),
+          repository: z.string(),
+          digest: z.string(),
+          actor: z.string(),
+          day: z.string().regex(/^\d{4}-\d{2}-\d{2}$/),
+          count: z.int().positive(),
+        }),
+      )
+      .max(PULLS_PER_OPERATION),
+  }),
+  run: async (transactor, body) => {
+    for (const pull of body.pulls) {
+      await transactor
+        .tables<RegistryTables>()
+        .insertInto("pull_count")
+        .values(pull)
+        .onConflict((conflict) =>
+          conflict
+            .columns(["repository", "digest", "actor", "day"])
+            .doUpdateSet((is) => ({ count: is("pull_count.count", "+", pull.count) })),
+        )
+        .execute();
+    }
+    return null;
+  },
+});
+
+export const registryOperations = [...uploadOperations, ...leaseOperations, countPulls];

@@ -1,0 +1,307 @@
+import { type Digest, parseDigest } from "@assay/evidence";
+import type { Reader } from "../storage/database.ts";
+import type { RegistryTables } from "./schema.ts";
+
+/** A manifest as a repository holds it. */
+export interface StoredManifest {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly mediaType: string;
+  /** The record's sequence since which the repository holds it. */
+  readonly sequence: number;
+}
+
+/** A manifest of a repository by digest; now, or as of a sequence of the record. */
+export async function findManifest(
+  reader: Reader,
+  repository: string,
+  digest: Digest,
+  asOf?: number,
+): Promise<StoredManifest | undefined> {
+  const query = reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    .select(["size", "media_type", "from_seq"])
+    .where("repository", "=", repository)
+    .where("digest", "=", digest);
+  const row = await (asOf === undefined
+    ? query.where("to_seq", "is", null)
+    : query.where("from_seq", "<=", asOf).where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
+  ).executeTakeFirst();
+  return row && { digest, size: row.size, mediaType: row.media_type, sequence: row.from_seq };
+}
+
+/** What a tag names; now, or as of a sequence of the record. */
+export async function resolveTag(
+  reader: Reader,
+  repository: string,
+  tag: string,
+  asOf?: number,
+): Promise<{ readonly digest: Digest; readonly sequence: number } | undefined> {
+  const query = reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select(["digest", "from_seq"])
+    .where("repository", "=", repository)
+    .where("name", "=", tag);
+  const row = await (asOf === undefined
+    ? query.where("to_seq", "is", null)
+    : query.where("from_seq", "<=", asOf).where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
+  ).executeTakeFirst();
+  return row && { digest: parseDigest(row.digest), sequence: row.from_seq };
+}
+
+/** What a tag names now or, if it was deleted, named last. */
+export async function lastOfTag(reader: Reader, repository: string, tag: string): Promise<Digest | undefined> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select("digest")
+    .where("repository", "=", repository)
+    .where("name", "=", tag)
+    .orderBy("from_seq", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row && parseDigest(row.digest);
+}
+
+/** The tags that name a manifest now. */
+export async function tagsOf(reader: Reader, repository: string, digest: Digest): Promise<string[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select("name")
+    .where("repository", "=", repository)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .orderBy("name")
+    .execute();
+  return rows.map((row) => row.name);
+}
+
+/** A blob's visibility in a repository. */
+export interface VisibleBlob {
+  /** Bytes. */
+  readonly size: number;
+  /** When its lease ends, ms; undefined when only a manifest holds it. */
+  readonly leaseEnds: number | undefined;
+}
+
+/**
+ * Whether a blob is to be seen in a repository: by a lease that has not run out, or because a manifest there names it and the bytes
+ * were there when that manifest came. That the bytes lie in the store (perhaps from another tenant) makes nothing visible.
+ */
+export async function findBlob(
+  reader: Reader,
+  repository: string,
+  digest: Digest,
+  now: number,
+): Promise<VisibleBlob | undefined> {
+  const lease = await reader
+    .tables<RegistryTables>()
+    .selectFrom("blob_lease")
+    .select(["size", "expires"])
+    .where("repository", "=", repository)
+    .where("digest", "=", digest)
+    .executeTakeFirst();
+  if (lease !== undefined && lease.expires > now) return { size: lease.size, leaseEnds: lease.expires };
+  const reference = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("size")
+    .where("repository", "=", repository)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .where("held", "=", 1)
+    .where("kind", "<>", "child")
+    .limit(1)
+    .executeTakeFirst();
+  return reference && { size: reference.size, leaseEnds: undefined };
+}
+
+/** Some manifests of a repository that need a blob, at most `limit`. */
+export async function manifestsNaming(
+  reader: Reader,
+  repository: string,
+  digest: Digest,
+  limit: number,
+): Promise<string[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("manifest")
+    .distinct()
+    .where("repository", "=", repository)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .where("held", "=", 1)
+    .where("kind", "<>", "child")
+    .limit(limit)
+    .execute();
+  return rows.map((row) => row.manifest);
+}
+
+/** Whether a repository has, or had, a manifest. */
+export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("repository")
+    .select("name")
+    .where("name", "=", repository)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Tags after `last` (exclusive), in byte order, at most `limit`. */
+export async function listTags(
+  reader: Reader,
+  repository: string,
+  page: { readonly last: string; readonly limit: number },
+): Promise<string[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select("name")
+    .where("repository", "=", repository)
+    .where("to_seq", "is", null)
+    .where("name", ">", page.last)
+    .orderBy("name")
+    .limit(page.limit)
+    .execute();
+  return rows.map((row) => row.name);
+}
+
+/** The first organisation after `last` that has a repository. */
+export async function nextOrganisation(reader: Reader, last: string): Promise<string | undefined> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("repository")
+    .select("org")
+    .where("org", ">", last)
+    .orderBy("org")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.org;
+}
+
+/** Repositories of an organisation after `last` (exclusive), at most `limit`. */
+export async function listRepositories(
+  reader: Reader,
+  org: string,
+  page: { readonly last: string; readonly limit: number },
+): Promise<string[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("repository")
+    .select("name")
+    .where("org", "=", org)
+    .where("name", ">", page.last)
+    .orderBy("name")
+    .limit(page.limit)
+    .execute();
+  return rows.map((row) => row.name);
+}
+
+/** A manifest that names another as its subject, as referrers lists show it. */
+export interface Referrer {
+  readonly digest: Digest;
+  readonly size: number;
+  readonly mediaType: string;
+  readonly artifactType: string | undefined;
+  /** JSON. */
+  readonly annotations: string | undefined;
+}
+
+/** Manifests about `subject` after digest `last` (exclusive), in order of digest, at most `limit`. */
+export async function listReferrers(
+  reader: Reader,
+  repository: string,
+  subject: Digest,
+  page: { readonly last: string; readonly limit: number; readonly artifactType: string | undefined },
+): Promise<Referrer[]> {
+  let query = reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    .select(["digest", "size", "media_type", "artifact_type", "annotations"])
+    .where("repository", "=", repository)
+    .where("subject", "=", subject)
+    .where("to_seq", "is", null)
+    .where("digest", ">", page.last);
+  if (page.artifactType !== undefined) query = query.where("artifact_type", "=", page.artifactType);
+  const rows = await query.orderBy("digest").limit(page.limit).execute();
+  return rows.map((row) => ({
+    digest: parseDigest(row.digest),
+    size: row.size,
+    mediaType: row.media_type,
+    artifactType: row.artifact_type ?? undefined,
+    annotations: row.annotations ?? undefined,
+  }));
+}
+
+/** Digests asked about in one query. Two fixed sizes, so that two prepared statements serve every manifest. */
+const SMALL_BATCH = 16;
+const LARGE_BATCH = 256;
+
+function* batches(digests: readonly string[]): Iterable<string[]> {
+  const step = digests.length > SMALL_BATCH ? LARGE_BATCH : SMALL_BATCH;
+  for (let at = 0; at < digests.length; at += step) {
+    const batch = digests.slice(at, at + step);
+    const [first] = batch;
+    if (first === undefined) return;
+    // Padding repeats a digest, which changes no answer.
+    yield [...batch, ...Array.from({ length: step - batch.length }, () => first)];
+  }
+}
+
+/** The sizes of those of `digests` that are blobs to be seen in the repository; {@link findBlob} for many. */
+export async function findBlobs(
+  reader: Reader,
+  repository: string,
+  digests: readonly string[],
+  now: number,
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  const tables = reader.tables<RegistryTables>();
+  for (const batch of batches(digests)) {
+    const leases = await tables
+      .selectFrom("blob_lease")
+      .select(["digest", "size"])
+      .where("repository", "=", repository)
+      .where("digest", "in", batch)
+      .where("expires", ">", now)
+      .execute();
+    const references = await tables
+      .selectFrom("manifest_reference")
+      .select(["digest", "size"])
+      .where("repository", "=", repository)
+      .where("digest", "in", batch)
+      .where("to_seq", "is", null)
+      .where("held", "=", 1)
+      .where("kind", "<>", "child")
+      .execute();
+    for (const row of [...references, ...leases]) found.set(row.digest, row.size);
+  }
+  return found;
+}
+
+/** The sizes of those of `digests` that are manifests in the repository. */
+export async function findManifests(
+  reader: Reader,
+  repository: string,
+  digests: readonly string[],
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const batch of batches(digests)) {
+    const rows = await reader
+      .tables<RegistryTables>()
+      .selectFrom("manifest")
+      .select(["digest", "size"])
+      .where("repository", "=", repository)
+      .where("digest", "in", batch)
+      .where("to_seq", "is", null)
+      .execute();
+    for (const row of rows) found.set(row.digest, row.size);
+  }
+  return found;
+}

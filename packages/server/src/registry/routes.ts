@@ -1,0 +1,194 @@
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { authorize } from "../access/authorize.ts";
+import { challenge } from "../access/challenge.ts";
+import { canonicalRepository } from "../access/names.ts";
+import { Problem } from "../http/problem.ts";
+import type { Actor } from "../record/command.ts";
+import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
+import type { RegistryContext } from "./context.ts";
+import { OciError, sendOciError, toOciError } from "./errors.ts";
+import type { Handler, Services } from "./exchange.ts";
+import { BodyInterrupted, lingerOver } from "./incoming.ts";
+import { catalog, referrers, tagsList } from "./list-routes.ts";
+import { deleteManifest, getManifest, headManifest, putManifest } from "./manifest-routes.ts";
+import { parseRegistryPath, type RegistryPath } from "./path.ts";
+import { PullCounter } from "./pull-counter.ts";
+import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
+import { Uploads } from "./uploads.ts";
+
+export type { PushedManifest, RegistryContext } from "./context.ts";
+
+/** How often counted pulls are written, ms. */
+const PULLS_FLUSH_MS = 10_000;
+
+/** The kinds of path that lie in a repository. */
+type RepositoryPath = Exclude<RegistryPath, { kind: "base" | "catalog" | "unknown" }>;
+type Handlers = { readonly [K in RepositoryPath["kind"]]: Readonly<Record<string, Handler<K>>> };
+
+/** THE table of the door: what a path names × method → who may, and what is done. */
+const HANDLERS: Handlers = {
+  blob: { GET: getBlob, HEAD: headBlob, DELETE: deleteBlob },
+  uploads: { POST: openUpload },
+  upload: { GET: uploadStatus, PATCH: patchUpload, PUT: closeUpload, DELETE: cancelUpload },
+  manifest: { GET: getManifest, HEAD: headManifest, PUT: putManifest, DELETE: deleteManifest },
+  tags: { GET: tagsList },
+  referrers: { GET: referrers },
+};
+
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+
+/** The scope a request needs (Docker token authentication, "Resource Scope Grammar"), as a client has to ask for it. */
+export function scopeOf(path: RegistryPath, method: string): string | undefined {
+  if (path.kind === "base" || path.kind === "unknown") return undefined;
+  if (path.kind === "catalog") return "registry:catalog:*";
+  if (method === "GET" || method === "HEAD") {
+    return `repository:${path.name}:${path.kind === "upload" ? "pull,push" : "pull"}`;
+  }
+  if (method === "DELETE" && path.kind !== "upload") return `repository:${path.name}:delete`;
+  return `repository:${path.name}:pull,push`;
+}
+
+function methodNotAllowed(method: string, allowed: readonly string[]): OciError {
+  return new OciError(405, "UNSUPPORTED", `${method} is not supported here`, {
+    headers: { allow: allowed.join(", ") },
+  });
+}
+
+/** Who asks. @throws Problem 401. */
+async function authenticated(services: Services, request: FastifyRequest): Promise<Actor> {
+  const actor = await services.authenticator.authenticate(request.headers);
+  if (actor === undefined) throw new Problem(401, "unauthorized", "authentication required");
+  return actor;
+}
+
+async function inRepository<K extends RepositoryPath["kind"]>(
+  services: Services,
+  path: Extract<RepositoryPath, { kind: K }>,
+  handler: Handler<K>,
+  {
+    request,
+    reply,
+    actor,
+    query,
+  }: { request: FastifyRequest; reply: FastifyReply; actor: Actor; query: URLSearchParams },
+): Promise<FastifyReply> {
+  const canonical = canonicalRepository(path.name, services.defaultOrg);
+  if (canonical === undefined) {
+    throw new OciError(400, "NAME_INVALID", `${JSON.stringify(path.name.slice(0, 300))} is not a repository name`, {
+      detail: { name: path.name.slice(0, 300) },
+    });
+  }
+  const refusal = await authorize(services.reader, actor, handler.action, canonical);
+  if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+  return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
+}
+
+function dispatch(
+  services: Services,
+  path: RepositoryPath,
+  on: { request: FastifyRequest; reply: FastifyReply; actor: Actor; query: URLSearchParams },
+): Promise<FastifyReply> {
+  const pick = <K extends RepositoryPath["kind"]>(kind: K): Handler<K> => {
+    const handlers: Readonly<Record<string, Handler<K>>> = HANDLERS[kind];
+    const handler = Object.hasOwn(handlers, on.request.method) ? handlers[on.request.method] : undefined;
+    if (handler === undefined) throw methodNotAllowed(on.request.method, Object.keys(handlers));
+    return handler;
+  };
+  switch (path.kind) {
+    case "blob":
+      return inRepository(services, path, pick("blob"), on);
+    case "uploads":
+      return inRepository(services, path, pick("uploads"), on);
+    case "upload":
+      return inRepository(services, path, pick("upload"), on);
+    case "manifest":
+      return inRepository(services, path, pick("manifest"), on);
+    case "tags":
+      return inRepository(services, path, pick("tags"), on);
+    case "referrers":
+      return inRepository(services, path, pick("referrers"), on);
+  }
+}
+
+/**
+ * The OCI distribution door, `/v2/` (OCI distribution 1.1 and what its main branch adds). Encapsulated: its errors have the OCI form,
+ * whoever raises them, and no body is parsed or buffered before a handler asks for it.
+ */
+export function registerRegistryRoutes(app: FastifyInstance, context: RegistryContext): void {
+  const pulls = new PullCounter(context.record);
+  const services: Services = {
+    ...context,
+    companions: (push) => context.companions(push),
+    publicUrl: context.publicUrl.replace(/\/+$/, ""),
+    now: context.now ?? Date.now,
+    uploads: new Uploads(context),
+    pulls,
+  };
+  /** The scope each request under way needs: what a 401 tells the client to ask for. */
+  const scopes = new WeakMap<FastifyRequest, string>();
+
+  const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const url = request.raw.url ?? "/";
+    const mark = url.indexOf("?");
+    const path = parseRegistryPath(mark === -1 ? url : url.slice(0, mark));
+    const query = new URLSearchParams(mark === -1 ? "" : url.slice(mark + 1));
+    const scope = scopeOf(path, request.method);
+    if (scope !== undefined) scopes.set(request, scope);
+    reply.header("docker-distribution-api-version", "registry/2.0");
+    // Before anything about the path is told: an unknown caller learns nothing from it.
+    const actor = await authenticated(services, request);
+    switch (path.kind) {
+      case "unknown":
+        throw new OciError(404, "UNSUPPORTED", "there is nothing at this path");
+      case "base":
+        if (request.method !== "GET" && request.method !== "HEAD")
+          throw methodNotAllowed(request.method, ["GET", "HEAD"]);
+        return await reply.header("content-type", "application/json").send(Buffer.from("{}"));
+      case "catalog":
+        if (request.method !== "GET") throw methodNotAllowed(request.method, ["GET"]);
+        return await catalog(services, { actor, query }, reply);
+      default:
+        return await dispatch(services, path, { request, reply, actor, query });
+    }
+  };
+
+  const answerError = (error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    if (error instanceof BodyInterrupted) {
+      request.log.info({ method: request.method }, error.message);
+      return reply.code(400).send();
+    }
+    const problem = toOciError(error);
+    if (problem.status >= 500) request.log.error({ err: error }, "request failed");
+    lingerOver(request.raw);
+    if (problem.status !== 401) return sendOciError(reply, problem);
+    const insufficient = error instanceof Problem && error.code === "token-insufficient";
+    const given = request.headers.authorization !== undefined;
+    const why = insufficient ? "insufficient_scope" : given ? "invalid_token" : undefined;
+    const headers = { "www-authenticate": challenge(services.publicUrl, scopes.get(request), why).join(", ") };
+    return sendOciError(reply, new OciError(401, problem.code, problem.message, { headers, cause: error }));
+  };
+
+  void app.register(
+    async (door) => {
+      door.removeAllContentTypeParsers();
+      // Every body stays a stream, whatever it says it is.
+      door.addContentTypeParser("*", (_request, _payload, done) => done(null));
+      door.setErrorHandler(answerError);
+      door.setNotFoundHandler((request, reply) =>
+        answerError(new OciError(404, "UNSUPPORTED", "there is nothing at this path"), request, reply),
+      );
+      for (const url of ["/", "/*"]) {
+        door.route({ method: METHODS, url, schema: { hide: true } as object, handler: serve });
+      }
+      const timer = setInterval(() => {
+        pulls.flush().catch((error: unknown) => door.log.error({ err: error }, "pulls could not be counted"));
+      }, PULLS_FLUSH_MS);
+      timer.unref();
+      door.addHook("onClose", async () => {
+        clearInterval(timer);
+        await pulls.flush();
+      });
+    },
+    { prefix: "/v2" },
+  );
+}

@@ -1,0 +1,100 @@
+/**
+ * The tables of the registry (migration 0004). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
+ * [from_seq, to_seq), and `to_seq` null means now.
+ */
+export interface RegistryTables {
+  /** A repository that has, or had, a manifest. */
+  repository: {
+    /** The whole canonical name, `org/path`. */
+    name: string;
+    org: string;
+    created_seq: number;
+  };
+  /** A manifest in a repository. Its bytes are the blob `digest`. */
+  manifest: {
+    repository: string;
+    digest: string;
+    org: string;
+    /** Bytes. */
+    size: number;
+    /** The type it was pushed as; what a pull is answered with. */
+    media_type: string;
+    /** What referrers lists show: the manifest's own, else its config's type; null for an index without one. */
+    artifact_type: string | null;
+    /** The digest this manifest is about (OCI image-spec, "subject"); it need not be there. */
+    subject: string | null;
+    /** The manifest's annotations as a JSON object; null when it has none. */
+    annotations: string | null;
+    pushed_by: string;
+    /** ms. */
+    pushed_time: number;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  /** What a manifest names. It makes a blob visible in the repository only when the repository held it at the push (`held`). */
+  manifest_reference: {
+    repository: string;
+    /** The digest of the manifest that names. */
+    manifest: string;
+    kind: ReferenceKind;
+    /** The digest that is named. */
+    digest: string;
+    org: string;
+    size: number;
+    media_type: string;
+    /** 1: the bytes were in this repository when the manifest came. 0: a layer distributed elsewhere. */
+    held: number;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  tag: {
+    repository: string;
+    name: string;
+    org: string;
+    digest: string;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  /** Unrecorded: an upload under way. Its bytes are the staged upload of the same id. */
+  upload: {
+    /** UUID; the last segment of the upload's location. */
+    id: string;
+    /** The actor that opened it, who alone may go on with it. */
+    owner: string;
+    org: string;
+    repository: string;
+    /** Bytes acknowledged. */
+    offset: number;
+    /** Who writes at the moment: a random value of the request; null when nobody does. */
+    claim: string | null;
+    /** ms; a claim past it is void, its holder died or hangs. */
+    claimed_until: number;
+    /** ms. */
+    created: number;
+    /** ms; after it the sweeper takes the session away. */
+    expires: number;
+  };
+  /** Unrecorded: a blob's link to a repository before (or besides) a manifest that names it. */
+  blob_lease: {
+    repository: string;
+    digest: string;
+    org: string;
+    /** Bytes. */
+    size: number;
+    /** ms. */
+    expires: number;
+  };
+  /** Unrecorded: manifest pulls per digest, identity and day. */
+  pull_count: {
+    repository: string;
+    digest: string;
+    actor: string;
+    /** UTC, `YYYY-MM-DD`. */
+    day: string;
+    org: string;
+    count: number;
+  };
+}
+
+/** How a manifest names something: `child` is a manifest of an index, `blob` anything else an index lists. */
+export type ReferenceKind = "config" | "layer" | "child" | "blob";

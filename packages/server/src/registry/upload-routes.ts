@@ -1,0 +1,196 @@
+import type { IncomingMessage } from "node:http";
+import type { FastifyReply } from "fastify";
+import type { Digest } from "@assay/evidence";
+import { authorize } from "../access/authorize.ts";
+import { canonicalRepository } from "../access/names.ts";
+import { readDigest } from "./digest.ts";
+import { OciError } from "./errors.ts";
+import {
+  blobLocation,
+  type Exchange,
+  type Handler,
+  location,
+  type RepositoryExchange,
+  type Services,
+} from "./exchange.ts";
+import { contentLength, hasBody } from "./incoming.ts";
+import { parseContentRange, uploadRange } from "./range.ts";
+import type { HeldSession, SessionKey } from "./uploads.ts";
+
+function sessionKey(exchange: Exchange<"upload">): SessionKey {
+  const { actor, org, repository } = exchange;
+  return { id: exchange.path.id, actor, org, repository };
+}
+
+function uploadHeaders(
+  services: Services,
+  exchange: RepositoryExchange,
+  id: string,
+  offset: number,
+): Record<string, string> {
+  return {
+    location: location(services, exchange, `blobs/uploads/${id}`),
+    range: uploadRange(offset),
+    "docker-upload-uuid": id,
+  };
+}
+
+/** The answer to a chunk that does not begin where the upload stands: 416, and where it stands (end-5). */
+function outOfOrder(services: Services, exchange: RepositoryExchange, session: HeldSession, message: string): OciError {
+  return new OciError(416, "BLOB_UPLOAD_INVALID", message, {
+    detail: { offset: session.offset },
+    headers: uploadHeaders(services, exchange, session.id, session.offset),
+  });
+}
+
+function created(services: Services, exchange: RepositoryExchange, digest: Digest): FastifyReply {
+  return exchange.reply.code(201).headers({
+    location: blobLocation(services, exchange, digest),
+    "docker-content-digest": digest,
+  });
+}
+
+/** Takes the request's body as the next chunk. */
+async function receiveChunk(services: Services, exchange: Exchange<"upload">, session: HeldSession): Promise<void> {
+  const request: IncomingMessage = exchange.request.raw;
+  const header = exchange.request.headers["content-range"];
+  let expected: number | undefined;
+  if (header !== undefined) {
+    const range = parseContentRange(header);
+    if (range === "malformed") {
+      throw new OciError(
+        400,
+        "BLOB_UPLOAD_INVALID",
+        "Content-Range of a chunk is <first byte>-<last byte>, for example 0-1023",
+      );
+    }
+    if (range.start !== session.offset) {
+      const message = `the chunk begins at byte ${range.start}, but the upload stands at ${session.offset}`;
+      throw outOfOrder(services, exchange, session, message);
+    }
+    expected = range.end - range.start;
+    const length = contentLength(request);
+    if (length !== undefined && length !== expected) {
+      throw new OciError(400, "SIZE_INVALID", `Content-Range says ${expected} bytes, Content-Length ${length}`);
+    }
+  } else if (session.shrunk) {
+    // A client that does not say where its chunk belongs would put it in the wrong place, or close an upload with a part missing.
+    throw outOfOrder(
+      services,
+      exchange,
+      session,
+      `the upload stands at byte ${session.offset}: send from there, with Content-Range`,
+    );
+  }
+  if (hasBody(request) || expected !== undefined) await services.uploads.receive(session, request, expected);
+}
+
+/** Refuses algorithms other than SHA-256 for a chunked upload (end-4c). */
+function checkAlgorithm(query: URLSearchParams): void {
+  const algorithm = query.get("digest-algorithm");
+  if (algorithm !== null && algorithm !== "sha256") {
+    throw new OciError(
+      400,
+      "UNSUPPORTED",
+      `this registry computes sha256, not ${JSON.stringify(algorithm.slice(0, 50))}`,
+    );
+  }
+}
+
+/** Mounts a blob from another repository, if the caller may pull there and it is there; otherwise the client has to upload it. */
+async function mount(services: Services, exchange: RepositoryExchange, digest: Digest, from: string): Promise<boolean> {
+  const source = canonicalRepository(from, services.defaultOrg);
+  if (source === undefined) return false;
+  // "Not there" and "not yours" are one answer here too: 202, upload it.
+  if ((await authorize(services.reader, exchange.actor, "registry.pull", source)) !== undefined) return false;
+  const answer = await services.record.operate("registry.mount-blob", {
+    org: exchange.org,
+    repository: exchange.repository,
+    from: source.repository,
+    digest,
+  });
+  return (answer as { mounted: boolean }).mounted;
+}
+
+/** POST /v2/<name>/blobs/uploads/: opens a session (end-4a), takes a whole blob (end-4b), or mounts one (end-11). */
+export const openUpload: Handler<"uploads"> = {
+  action: "registry.push",
+  async run(services, exchange) {
+    const { query, actor, org, repository, reply } = exchange;
+    checkAlgorithm(query);
+    const mounted = query.get("mount");
+    if (mounted !== null) {
+      const digest = readDigest(mounted);
+      // Without `from` there is no repository to authorise against but this one.
+      if (await mount(services, exchange, digest, query.get("from") ?? exchange.name)) {
+        return await created(services, exchange, digest).send();
+      }
+    } else {
+      const whole = query.get("digest");
+      if (whole !== null) {
+        const digest = readDigest(whole);
+        await services.uploads.once({ actor, org, repository }, async (session) => {
+          await services.uploads.receive(session, exchange.request.raw, contentLength(exchange.request.raw));
+          await services.uploads.finish(session, digest);
+        });
+        return await created(services, exchange, digest).send();
+      }
+    }
+    const id = await services.uploads.open({ actor, org, repository });
+    return await reply
+      .code(202)
+      .headers(uploadHeaders(services, exchange, id, 0))
+      .send();
+  },
+};
+
+/** GET of an upload's location (end-13): how much of it is here. */
+export const uploadStatus: Handler<"upload"> = {
+  action: "registry.push",
+  async run(services, exchange) {
+    const offset = await services.uploads.status(sessionKey(exchange), services.now());
+    return await exchange.reply
+      .code(204)
+      .headers(uploadHeaders(services, exchange, exchange.path.id, offset))
+      .send();
+  },
+};
+
+/** PATCH of an upload's location (end-5): the next chunk. */
+export const patchUpload: Handler<"upload"> = {
+  action: "registry.push",
+  async run(services, exchange) {
+    const offset = await services.uploads.hold(sessionKey(exchange), async (session) => {
+      await receiveChunk(services, exchange, session);
+      return session.offset;
+    });
+    return await exchange.reply
+      .code(202)
+      .headers(uploadHeaders(services, exchange, exchange.path.id, offset))
+      .send();
+  },
+};
+
+/** PUT of an upload's location (end-6): an optional last chunk, and the digest of the whole. */
+export const closeUpload: Handler<"upload"> = {
+  action: "registry.push",
+  async run(services, exchange) {
+    const text = exchange.query.get("digest");
+    if (text === null) throw new OciError(400, "DIGEST_INVALID", "say what the upload is: ?digest=sha256:…");
+    const digest = readDigest(text);
+    await services.uploads.hold(sessionKey(exchange), async (session) => {
+      await receiveChunk(services, exchange, session);
+      await services.uploads.finish(session, digest);
+    });
+    return await created(services, exchange, digest).send();
+  },
+};
+
+/** DELETE of an upload's location (end-14). */
+export const cancelUpload: Handler<"upload"> = {
+  action: "registry.push",
+  async run(services, exchange) {
+    await services.uploads.hold(sessionKey(exchange), (session) => services.uploads.drop(session));
+    return await exchange.reply.code(204).send();
+  },
+};

@@ -1,0 +1,297 @@
+import { randomUUID } from "node:crypto";
+import type { Hash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Digest, parseDigest } from "@assay/evidence";
+import type { Actor, JsonObject } from "../record/command.ts";
+import type { RecordClient } from "../record/client.ts";
+import type { BlobStore, StagedBytes } from "../storage/blobs.ts";
+import type { Reader } from "../storage/database.ts";
+import { OciError } from "./errors.ts";
+import { incoming } from "./incoming.ts";
+import { CLAIM_MS, REGISTRY_LIMITS } from "./limits.ts";
+import { RunningHashes } from "./running-hash.ts";
+import type { RegistryTables } from "./schema.ts";
+
+/** How long a request waits for the one before it on the same session, ms: a client that reconnects is often quicker than its FIN. */
+const BUSY_WAIT_MS = 1000;
+const BUSY_STEP_MS = 100;
+
+/** Whose session, in which repository: it is nobody else's, nowhere else. */
+export interface SessionKey {
+  readonly id: string;
+  readonly actor: Actor;
+  readonly org: string;
+  readonly repository: string;
+}
+
+/** A session this request alone may write to. */
+export interface HeldSession {
+  readonly id: string;
+  readonly claim: string;
+  readonly staged: StagedBytes;
+  /** Bytes here. */
+  offset: number;
+  /** Fewer bytes are here than were acknowledged (a crash before they reached the disk). */
+  readonly shrunk: boolean;
+  /** SHA-256 of those bytes; undefined when they must be read again to know it. */
+  hash: Hash | undefined;
+  /** The session is gone (finished or dropped): nothing is left to release. */
+  ended: boolean;
+}
+
+/** The answer to somebody who has no such session. */
+export function uploadUnknown(id: string): OciError {
+  return new OciError(
+    404,
+    "BLOB_UPLOAD_UNKNOWN",
+    `there is no upload ${JSON.stringify(id.slice(0, 100))}: start a new one`,
+  );
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/**
+ * Uploads: a session is a row (owner, repository, bytes acknowledged) and staged bytes. Whoever writes to it holds its claim; a
+ * holder that dies loses it after {@link CLAIM_MS}, so any process can go on where it stopped.
+ */
+export class Uploads {
+  readonly #record: RecordClient;
+  readonly #reader: Reader;
+  readonly #blobs: BlobStore;
+  readonly #hashes = new RunningHashes();
+
+  constructor(parts: { readonly record: RecordClient; readonly reader: Reader; readonly blobs: BlobStore }) {
+    this.#record = parts.record;
+    this.#reader = parts.reader;
+    this.#blobs = parts.blobs;
+  }
+
+  /** Opens a session that nobody writes to yet. @throws OciError 429 when the actor has too many. */
+  async open(owner: Omit<SessionKey, "id">): Promise<string> {
+    const id = randomUUID();
+    await this.#open({ ...owner, id }, null);
+    return id;
+  }
+
+  /** Opens a session, runs `work` on it and leaves nothing of it behind: for an upload in one request. */
+  async once<T>(owner: Omit<SessionKey, "id">, work: (session: HeldSession) => Promise<T>): Promise<T> {
+    const id = randomUUID();
+    const claim = randomUUID();
+    await this.#open({ ...owner, id }, claim);
+    const session: HeldSession = {
+      id,
+      claim,
+      staged: await this.#blobs.stage(id),
+      offset: 0,
+      shrunk: false,
+      hash: this.#hashes.at(id, 0),
+      ended: false,
+    };
+    return await this.#renewing(session, async () => {
+      try {
+        return await work(session);
+      } finally {
+        if (!session.ended) await this.drop(session);
+      }
+    });
+  }
+
+  async #open(key: SessionKey, claim: string | null): Promise<void> {
+    const opened = await this.#operate("registry.open-upload", {
+      id: key.id,
+      owner: key.actor.id,
+      org: key.org,
+      repository: key.repository,
+      claim,
+    });
+    if (opened["state"] === "too-many") {
+      throw new OciError(429, "TOOMANYREQUESTS", `${REGISTRY_LIMITS.uploadsPerActor} uploads are open already`, {
+        headers: { "retry-after": "60" },
+      });
+    }
+  }
+
+  /** Bytes acknowledged of a session. @throws OciError 404 `BLOB_UPLOAD_UNKNOWN`. */
+  async status(key: SessionKey, now: number): Promise<number> {
+    if (!UUID.test(key.id)) throw uploadUnknown(key.id);
+    const row = await this.#reader
+      .tables<RegistryTables>()
+      .selectFrom("upload")
+      .select(["owner", "repository", "offset", "claim", "claimed_until", "expires"])
+      .where("id", "=", key.id)
+      .executeTakeFirst();
+    if (row === undefined || row.owner !== key.actor.id || row.repository !== key.repository || row.expires <= now) {
+      throw uploadUnknown(key.id);
+    }
+    // While somebody writes, more may be here than is acknowledged; after a power failure, less.
+    return Math.min(row.offset, await (await this.#blobs.stage(key.id)).size());
+  }
+
+  /**
+   * Runs `work` with the claim on a session, and gives it back with the offset reached.
+   *
+   * @throws OciError 404 `BLOB_UPLOAD_UNKNOWN`; 409 `BLOB_UPLOAD_INVALID` while another request writes.
+   */
+  async hold<T>(key: SessionKey, work: (session: HeldSession) => Promise<T>): Promise<T> {
+    const session = await this.#claim(key);
+    return await this.#renewing(session, async () => {
+      try {
+        return await work(session);
+      } finally {
+        if (!session.ended) {
+          if (session.hash !== undefined) this.#hashes.keep(session.id, session.offset, session.hash);
+          await this.#operate("registry.release-upload", {
+            id: session.id,
+            claim: session.claim,
+            offset: session.offset,
+          });
+        }
+      }
+    });
+  }
+
+  async #claim(key: SessionKey): Promise<HeldSession> {
+    if (!UUID.test(key.id)) throw uploadUnknown(key.id);
+    const claim = randomUUID();
+    const body = { id: key.id, owner: key.actor.id, repository: key.repository, claim };
+    let answer = await this.#operate("registry.claim-upload", body);
+    for (let waited = 0; answer["state"] === "busy" && waited < BUSY_WAIT_MS; waited += BUSY_STEP_MS) {
+      await sleep(BUSY_STEP_MS);
+      answer = await this.#operate("registry.claim-upload", body);
+    }
+    if (answer["state"] === "unknown") throw uploadUnknown(key.id);
+    if (answer["state"] === "busy") {
+      throw new OciError(409, "BLOB_UPLOAD_INVALID", "another request is writing to this upload: wait for it to end");
+    }
+    const acknowledged = Number(answer["offset"]);
+    const staged = await this.#blobs.stage(key.id);
+    const here = await staged.size();
+    // Bytes past the acknowledged ones came with a request nobody was answered: the client will send them again.
+    if (here > acknowledged) await staged.truncate(acknowledged);
+    const offset = Math.min(here, acknowledged);
+    return {
+      id: key.id,
+      claim,
+      staged,
+      offset,
+      shrunk: here < acknowledged,
+      hash: this.#hashes.at(key.id, offset),
+      ended: false,
+    };
+  }
+
+  /** Keeps the claim alive while `work` runs. */
+  async #renewing<T>(session: HeldSession, work: () => Promise<T>): Promise<T> {
+    const timer = setInterval(() => {
+      // A claim that could not be renewed runs out; `finish` then finds it lost.
+      this.#operate("registry.renew-claim", { id: session.id, claim: session.claim }).catch(() => undefined);
+    }, CLAIM_MS / 3);
+    timer.unref();
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /**
+   * Appends a request's body to a session. When the connection breaks, what came stays; when the body is refused, none of it does.
+   *
+   * @param expected the exact length the request's Content-Range gives; undefined when it gives none.
+   * @throws OciError 400 `SIZE_INVALID`, 413 `SIZE_INVALID`; BodyInterrupted.
+   */
+  async receive(session: HeldSession, request: IncomingMessage, expected: number | undefined): Promise<void> {
+    const start = session.offset;
+    const before = session.hash;
+    const running = before?.copy();
+    const limit = Math.min(expected ?? Number.MAX_SAFE_INTEGER, REGISTRY_LIMITS.blobBytes - start);
+    let count = 0;
+    const takeBack = async (): Promise<void> => {
+      await session.staged.truncate(start);
+      session.offset = start;
+      session.hash = before;
+    };
+    try {
+      await session.staged.append(start, incoming(request, limit), (chunk) => {
+        count += chunk.length;
+        running?.update(chunk);
+      });
+    } catch (error) {
+      if (error instanceof OciError) {
+        await takeBack();
+      } else {
+        session.offset = await session.staged.size();
+        session.hash = session.offset === start + count ? running : undefined;
+      }
+      throw error;
+    }
+    if (expected !== undefined && count !== expected) {
+      await takeBack();
+      throw new OciError(400, "SIZE_INVALID", `Content-Range says ${expected} bytes, but ${count} came`);
+    }
+    session.offset = start + count;
+    session.hash = running;
+  }
+
+  /**
+   * Ends a session: its bytes become the blob `digest`, with a lease in the session's repository.
+   *
+   * @throws OciError 400 `DIGEST_INVALID` when the bytes have another digest: then nothing of the session is left.
+   */
+  async finish(session: HeldSession, digest: Digest): Promise<void> {
+    const actual = await this.#digest(session);
+    if (actual !== digest) {
+      await this.drop(session);
+      throw new OciError(
+        400,
+        "DIGEST_INVALID",
+        `the upload has the digest ${actual}, not ${digest}: nothing was stored`,
+        {
+          detail: { expected: digest, actual },
+        },
+      );
+    }
+    // Only whoever holds the claim may turn the bytes into a blob: another holder may be changing them.
+    const held = await this.#operate("registry.renew-claim", { id: session.id, claim: session.claim });
+    if (held["held"] !== true) throw this.#lost(session);
+    await this.#blobs.adopt(session.staged, digest);
+    // The bytes are durable under their name before the row that makes them visible.
+    const finished = await this.#operate("registry.finish-upload", {
+      id: session.id,
+      claim: session.claim,
+      digest,
+      size: session.offset,
+    });
+    if (finished["held"] !== true) throw this.#lost(session);
+    session.ended = true;
+    this.#hashes.forget(session.id);
+  }
+
+  #lost(session: HeldSession): OciError {
+    session.ended = true;
+    return new OciError(409, "BLOB_UPLOAD_INVALID", "another request took this upload over");
+  }
+
+  async #digest(session: HeldSession): Promise<Digest> {
+    let hash = session.hash;
+    if (hash === undefined) {
+      hash = this.#hashes.at(session.id, 0);
+      if (hash === undefined) throw new OciError(500, "UNKNOWN", "no hash to begin with");
+      for await (const chunk of session.staged.read() as AsyncIterable<Uint8Array>) hash.update(chunk);
+    }
+    return parseDigest(`sha256:${hash.copy().digest("hex")}`);
+  }
+
+  /** Ends a session and removes its bytes. */
+  async drop(session: HeldSession): Promise<void> {
+    session.ended = true;
+    this.#hashes.forget(session.id);
+    await session.staged.discard();
+    await this.#operate("registry.drop-upload", { id: session.id, claim: session.claim });
+  }
+
+  async #operate(type: string, body: JsonObject): Promise<JsonObject> {
+    return (await this.#record.operate(type, body)) as JsonObject;
+  }
+}

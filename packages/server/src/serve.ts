@@ -1,0 +1,123 @@
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { nodeCrypto } from "@assay/evidence/node";
+import type { Logger } from "pino";
+import { defaultOrganisation } from "./access/queries.ts";
+import { type App, createApp } from "./app.ts";
+import { type Config, defaultPublicUrl } from "./config.ts";
+import { ServerError } from "./errors.ts";
+import { Keyring } from "./keys/keyring.ts";
+import { MasterKey } from "./keys/master.ts";
+import type { RecordClient } from "./record/client.ts";
+import { keyDirectory } from "./record/open.ts";
+import { Metrics } from "./signals/metrics.ts";
+import { selfSignedCertificate } from "./tls.ts";
+import { DirectoryBlobs } from "./storage/directory-blobs.ts";
+import { databasePath, openSqliteReader } from "./storage/sqlite.ts";
+
+/** The version of this program, from its package. */
+export const VERSION = "0.1.0";
+
+/** A running HTTP process. */
+export interface Serving {
+  readonly url: string;
+  readonly app: App;
+  /** Stops taking connections, lets running requests end, then cuts what is left after `graceMs`. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Opens everything an HTTP process needs and listens. The record is reached through `record`, whoever holds it. */
+export async function serve(
+  config: Config,
+  adminToken: string,
+  record: RecordClient,
+  logger: Logger,
+): Promise<Serving> {
+  const master =
+    config.masterKey === undefined
+      ? MasterKey.fromDirectory(config.dataDirectory, false)
+      : MasterKey.parse(config.masterKey);
+  const reader = openSqliteReader(databasePath(config.dataDirectory));
+  const metrics = new Metrics();
+  const defaultOrg = await defaultOrganisation(reader);
+  if (defaultOrg === undefined) throw new ServerError("internal", "the record has no default organisation");
+  if (config.org !== undefined && config.org !== defaultOrg) {
+    throw new ServerError(
+      "config-invalid",
+      `ASSAY_ORG is ${config.org}, but this record was founded with ${defaultOrg}`,
+      {
+        hint: `leave ASSAY_ORG out, or set it to ${defaultOrg}`,
+      },
+    );
+  }
+  const publicUrl = config.publicUrl ?? defaultPublicUrl(config, config.listen.port);
+  const app = await createApp({
+    publicUrl,
+    dataDirectory: config.dataDirectory,
+    adminToken,
+    defaultOrg,
+    version: VERSION,
+    reader,
+    record,
+    blobs: await DirectoryBlobs.open(config.dataDirectory),
+    keyring: Keyring.open(keyDirectory(config.dataDirectory), master),
+    crypto: nodeCrypto,
+    metrics,
+    logger,
+    tls: await tlsMaterial(config),
+    metricsHere: config.metricsListen === undefined,
+  });
+  await app.server.listen({ host: config.listen.host, port: config.listen.port });
+  const metricsServer =
+    config.metricsListen === undefined ? undefined : await serveMetrics(config.metricsListen, metrics);
+  const stopMaintenance = app.maintain();
+  return {
+    url: publicUrl,
+    app,
+    async stop(graceMs) {
+      stopMaintenance();
+      // A connection whose last answer went out while closing stays open and idle: it holds nothing up.
+      const idle = setInterval(() => app.server.server.closeIdleConnections(), 100);
+      const cut = setTimeout(() => app.server.server.closeAllConnections(), graceMs);
+      await app.server.close();
+      clearInterval(idle);
+      clearTimeout(cut);
+      metricsServer?.close();
+      await app.flush();
+      await reader.close();
+    },
+  };
+}
+
+async function tlsMaterial(config: Config): Promise<{ cert: string; key: string } | undefined> {
+  if (config.tls === undefined) return undefined;
+  if (config.tls.kind === "self-signed")
+    return await selfSignedCertificate(join(config.dataDirectory, "tls"), config.listen.host);
+  try {
+    return { cert: readFileSync(config.tls.cert, "utf8"), key: readFileSync(config.tls.key, "utf8") };
+  } catch (cause) {
+    throw new ServerError("config-invalid", "the TLS certificate or key cannot be read", {
+      cause,
+      hint: "check ASSAY_TLS_CERT and ASSAY_TLS_KEY: PEM files this user can read",
+    });
+  }
+}
+
+async function serveMetrics(listen: { host: string; port: number }, metrics: Metrics): Promise<{ close(): void }> {
+  const server = createServer((request, response) => {
+    if (request.method !== "GET" || request.url !== "/metrics") {
+      response.writeHead(404).end();
+      return;
+    }
+    metrics.registry.metrics().then(
+      (text) => response.writeHead(200, { "content-type": metrics.registry.contentType }).end(text),
+      () => response.writeHead(500).end(),
+    );
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(listen.port, listen.host, resolve);
+  });
+  return { close: () => server.close() };
+}

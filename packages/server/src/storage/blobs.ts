@@ -1,0 +1,48 @@
+import type { Readable } from "node:stream";
+import type { Digest } from "@assay/evidence";
+
+/** A half-open byte range [start, end). */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * Content-addressed bytes. A blob is whole or not there; it is never changed. That it is there says nothing about who may see
+ * it: visibility is the registry's matter.
+ */
+export interface BlobStore {
+  /** The blob's size in bytes; undefined when it is not there. */
+  size(digest: Digest): Promise<number | undefined>;
+  /** Streams a blob or a part of it. @throws ServerError `blob-unknown`. */
+  read(digest: Digest, range?: ByteRange): Promise<Readable>;
+  /** A small blob whole. @throws ServerError `blob-unknown`, `blob-too-large` above `maxBytes`. */
+  readSmall(digest: Digest, maxBytes: number): Promise<Uint8Array>;
+  /** Stores bytes at hand; durable, name included, when it resolves. */
+  putSmall(bytes: Uint8Array): Promise<Digest>;
+  /** Every digest in the store, in order: for `check`. */
+  list(): AsyncIterable<Digest>;
+  /** Takes a staged upload's file as the blob `digest`, which its bytes have been shown to have. Durable when it resolves. */
+  adopt(staged: StagedBytes, digest: Digest): Promise<void>;
+  /** Opens the staged bytes of an upload session, making them on first use. */
+  stage(id: string): Promise<StagedBytes>;
+}
+
+/** Bytes on their way in: appended to, then adopted or discarded. They are no fact until a blob. */
+export interface StagedBytes {
+  readonly id: string;
+  /** Bytes written so far. */
+  size(): Promise<number>;
+  /**
+   * Appends a stream at `offset`, which must be the current size.
+   *
+   * @param observe sees each chunk before it is written, for the running hash.
+   * @returns the new size. When the stream breaks off, what came stays and can be appended to.
+   */
+  append(offset: number, source: AsyncIterable<Uint8Array>, observe: (chunk: Uint8Array) => void): Promise<number>;
+  /** Streams what is there, for hashing after a restart. */
+  read(): Readable;
+  /** Cuts back to `size` bytes. */
+  truncate(size: number): Promise<void>;
+  discard(): Promise<void>;
+}

@@ -1,0 +1,78 @@
+import { existsSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { ServerError, type ServerErrorCode } from "./errors.ts";
+import { ChannelClient, type WriterAnswer } from "./record/port.ts";
+import type { WriterMessage, WriterStart, WriterStop } from "./writer.ts";
+
+/** The writer thread as its owner sees it. */
+export interface WriterThread {
+  readonly client: ChannelClient;
+  /** Finishes and publishes what was taken, then ends the thread. */
+  stop(): Promise<void>;
+  /** Resolves with the reason when the thread ends without being asked. */
+  readonly died: Promise<string>;
+}
+
+/** The bundle has the writer beside it under another name. */
+function writerUrl(): URL {
+  const bundled = new URL("./writer.mjs", import.meta.url);
+  return existsSync(bundled) ? bundled : new URL("./writer.ts", import.meta.url);
+}
+
+/** Starts the writer thread and waits until the record is open. @throws ServerError why it could not be opened. */
+export async function startWriterThread(start: WriterStart): Promise<WriterThread> {
+  const worker = new Worker(writerUrl(), { workerData: start, name: "assay-writer" });
+  const client = new ChannelClient((request) => worker.postMessage(request));
+  let stopped = false;
+  let onStopped: () => void = () => undefined;
+  const stoppedPromise = new Promise<void>((resolve) => {
+    onStopped = resolve;
+  });
+  const died = new Promise<string>((resolve) => {
+    worker.on("error", (error) => {
+      client.close(`the writer failed: ${error instanceof Error ? error.message : String(error)}`);
+      resolve(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    });
+    worker.on("exit", (code) => {
+      client.close("the writer has stopped");
+      onStopped();
+      if (!stopped) resolve(`the writer thread ended with code ${code}`);
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    void died.then((reason) => reject(new ServerError("internal", reason)));
+    worker.on("message", (message: WriterMessage | WriterAnswer) => {
+      switch (message.kind) {
+        case "ready":
+          resolve();
+          break;
+        case "failed-start":
+          stopped = true;
+          void worker.terminate();
+          reject(
+            new ServerError(
+              message.code as ServerErrorCode,
+              message.message,
+              message.hint === undefined ? {} : { hint: message.hint },
+            ),
+          );
+          break;
+        case "stopped":
+          onStopped();
+          break;
+        default:
+          client.receive(message);
+      }
+    });
+  });
+  return {
+    client,
+    died,
+    async stop() {
+      stopped = true;
+      worker.postMessage({ kind: "stop" } satisfies WriterStop);
+      await stoppedPromise;
+      await worker.terminate();
+    },
+  };
+}

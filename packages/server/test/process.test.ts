@@ -1,0 +1,154 @@
+import { randomBytes } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { checkDirectory } from "../src/check.ts";
+import { temporaryDirectory } from "./core.ts";
+import { freePort } from "./free-port.ts";
+import { ADMIN_BASIC, pushImage, sha256 } from "./pushing.ts";
+import { type ServerProcess, startProcess } from "./server-process.ts";
+
+let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
+let running: ServerProcess | undefined;
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+});
+
+afterEach(async () => {
+  running?.signal("SIGKILL");
+  await running?.ended;
+  running = undefined;
+  await directory.dispose();
+});
+
+it("loses nothing acknowledged through twenty SIGKILLs during concurrent pushes, and check finds everything whole", async () => {
+  const port = await freePort();
+  const acknowledged: { tag: string; manifest: string; layer: string }[] = [];
+  for (let kill = 0; kill < 20; kill += 1) {
+    running = await startProcess(directory.path, port);
+    const { url } = running;
+    let killed = false;
+    const pushers = Array.from({ length: 6 }, async (_, pusher) => {
+      for (let count = 0; !killed; count += 1) {
+        const tag = `k${kill}-p${pusher}-${count}`;
+        try {
+          acknowledged.push({ tag, ...(await pushImage(url, "default/crash", tag, randomBytes(2000))) });
+        } catch (error) {
+          // A push cut off by the kill was not acknowledged; one refused by a living server is a fault.
+          if (!killed) throw error;
+        }
+      }
+    });
+    await new Promise((resolve) => setTimeout(resolve, 60 + Math.random() * 250));
+    killed = true;
+    running.signal("SIGKILL");
+    await running.ended;
+    await Promise.all(pushers);
+  }
+  expect(acknowledged.length).toBeGreaterThan(50);
+  running = await startProcess(directory.path, port);
+  for (const push of acknowledged) {
+    const answer = await fetch(`${running.url}/v2/default/crash/manifests/${push.tag}`, {
+      headers: { authorization: ADMIN_BASIC },
+    });
+    expect(answer.status, push.tag).toBe(200);
+    expect(answer.headers.get("docker-content-digest")).toBe(push.manifest);
+    const layer = await fetch(`${running.url}/v2/default/crash/blobs/${push.layer}`, {
+      headers: { authorization: ADMIN_BASIC },
+    });
+    expect(sha256(new Uint8Array(await layer.arrayBuffer()))).toBe(push.layer);
+  }
+  const report = await checkDirectory(directory.path, () => undefined);
+  expect(report.findings).toEqual([]);
+}, 120_000);
+
+it("stops on SIGTERM within ten seconds and lets the upload under way finish", async () => {
+  running = await startProcess(directory.path, await freePort());
+  const bytes = randomBytes(200_000);
+  let sendRest: () => void = () => undefined;
+  const halfSent = new Promise<void>((resolve) => {
+    sendRest = resolve;
+  });
+  const body = new ReadableStream<Uint8Array>({
+    async start(controller) {
+      controller.enqueue(new Uint8Array(bytes.subarray(0, 100_000)));
+      await halfSent;
+      controller.enqueue(new Uint8Array(bytes.subarray(100_000)));
+      controller.close();
+    },
+  });
+  const push = fetch(`${running.url}/v2/default/app/blobs/uploads/?digest=${sha256(bytes)}`, {
+    method: "POST",
+    headers: {
+      authorization: ADMIN_BASIC,
+      "content-type": "application/octet-stream",
+      "content-length": String(bytes.length),
+    },
+    body,
+    duplex: "half",
+  });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const started = Date.now();
+  running.signal("SIGTERM");
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  sendRest();
+  expect((await push).status).toBe(201);
+  expect(await running.ended).toBe(0);
+  expect(Date.now() - started).toBeLessThan(10_000);
+});
+
+it("makes the admin token at first start, shows it once and keeps it unreadable for others", async () => {
+  const port = await freePort();
+  running = await startProcess(directory.path, port, { ASSAY_ADMIN_TOKEN: "" });
+  const path = join(directory.path, "admin-token");
+  const token = (await readFile(path, "utf8")).trim();
+  expect(running.output()).toContain(token);
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect((await stat(join(directory.path, "master.key"))).mode & 0o777).toBe(0o600);
+  const answer = await fetch(`${running.url}/api/assay/v1/whoami`, { headers: { authorization: `Bearer ${token}` } });
+  expect(answer.status).toBe(200);
+  running.signal("SIGTERM");
+  await running.ended;
+  running = await startProcess(directory.path, port, { ASSAY_ADMIN_TOKEN: "" });
+  expect(running.output()).not.toContain(token);
+});
+
+it("refuses a second server on the same data directory", async () => {
+  running = await startProcess(directory.path, await freePort());
+  await expect(startProcess(directory.path, await freePort())).rejects.toThrow(/data-directory-busy/);
+});
+
+it("names every wrong setting at start", async () => {
+  await expect(
+    startProcess(directory.path, 1, { ASSAY_LISTEN: "nowhere", ASSAY_WORKERS: "many", ASSAY_TLS_CERT: "x" }),
+  ).rejects.toThrow(/ASSAY_LISTEN[\s\S]*ASSAY_WORKERS/);
+});
+
+it("serves with several HTTP processes over one writer", async () => {
+  running = await startProcess(directory.path, await freePort(), { ASSAY_WORKERS: "2" });
+  const { url } = running;
+  await Promise.all(
+    Array.from({ length: 8 }, (_, index) => pushImage(url, "default/many", `t${index}`, randomBytes(2000))),
+  );
+  const answer = await fetch(`${url}/v2/default/many/tags/list`, { headers: { authorization: ADMIN_BASIC } });
+  expect(await answer.json()).toEqual({
+    name: "default/many",
+    tags: ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"],
+  });
+  running.signal("SIGTERM");
+  expect(await running.ended).toBe(0);
+});
+
+it("speaks TLS with a self-signed certificate it keeps", async () => {
+  running = await startProcess(directory.path, await freePort(), { ASSAY_TLS: "self-signed" });
+  const { request } = await import("node:https");
+  const ca = await readFile(join(directory.path, "tls", "cert.pem"), "utf8");
+  const url = running.url.replace("http:", "https:");
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    request(`${url}/healthz`, { ca }, (answer) => resolve(answer.statusCode))
+      .on("error", reject)
+      .end();
+  });
+  expect(status).toBe(200);
+});

@@ -1,0 +1,235 @@
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fromBase64, parseVkey, utf8Decode, verifyReceipt } from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { recordLogDirectory } from "../src/record/open.ts";
+import type { RecordTables } from "../src/record/schema.ts";
+import type { Batch } from "../src/storage/database.ts";
+import { databasePath } from "../src/storage/sqlite.ts";
+import { ADMIN, type Core, type NoteTables, openCore, take, temporaryDirectory } from "./core.ts";
+
+let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
+let core: Core;
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  core = await openCore(directory.path);
+});
+
+afterEach(async () => {
+  await core.stop().catch(() => undefined);
+  await directory.dispose();
+});
+
+async function notes(of: Core): Promise<string[]> {
+  const rows = await of.database
+    .reader()
+    .tables<NoteTables>()
+    .selectFrom("note")
+    .select("name")
+    .orderBy("name")
+    .execute();
+  return rows.map((row) => row.name);
+}
+
+async function events(of: Core): Promise<number[]> {
+  const rows = await of.database
+    .reader()
+    .tables<RecordTables>()
+    .selectFrom("event")
+    .select("sequence")
+    .orderBy("sequence")
+    .execute();
+  return rows.map((row) => row.sequence);
+}
+
+describe("append", () => {
+  it("answers with a receipt that verifies offline under the log's key alone", async () => {
+    const appended = await core.writer.append(take("a", "text"));
+    if (!appended.ok) throw new Error(appended.refusal.message);
+    const receipt = appended.receipts[0];
+    if (receipt === undefined) throw new Error("no receipt");
+    const verified = await verifyReceipt(nodeCrypto, receipt, [parseVkey(core.log.vkey)]);
+    expect(verified.sequence).toBe(receipt.sequence);
+    expect(JSON.parse(utf8Decode(fromBase64(receipt.event ?? "")))).toMatchObject({
+      type: "note.taken",
+      actor: "admin",
+      org: "default",
+      body: { name: "a", text: "text" },
+    });
+  });
+
+  it("gives sequences without a gap, equal to the leaf index, whatever is refused between them", async () => {
+    const answers = await Promise.all([
+      core.writer.append(take("a")),
+      core.writer.append(take("a")),
+      core.writer.append(take("b")),
+      core.writer.append({ ...take("c"), type: "note.explode" }).catch(() => undefined),
+      core.writer.append(take("d")),
+    ]);
+    expect(answers.map((answer) => answer?.ok)).toEqual([true, false, true, undefined, true]);
+    expect(await notes(core)).toEqual(["a", "b", "d"]);
+    const all = await events(core);
+    expect(all).toEqual(all.map((_, index) => index));
+    expect(core.log.size).toBe(all.length);
+  });
+
+  it("accepts several commands as one, or none of them", async () => {
+    const refused = await core.writer.append([take("a"), take("a")]);
+    expect(refused.ok).toBe(false);
+    expect(await notes(core)).toEqual([]);
+    const accepted = await core.writer.append([take("a"), take("b")]);
+    expect(accepted.ok && accepted.receipts.length).toBe(2);
+  });
+
+  it("lets exactly one of two concurrent requests for one name pass", async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const both = await Promise.all([
+        core.writer.append(take(`n${round}`, "x")),
+        core.writer.append(take(`n${round}`, "y")),
+      ]);
+      expect(both.filter((answer) => answer.ok)).toHaveLength(1);
+    }
+  });
+
+  it("chains the events of each organisation and shows none of another's", async () => {
+    await core.writer.append(take("a", "", "one"));
+    await core.writer.append(take("b", "", "two"));
+    await core.writer.append(take("c", "", "one"));
+    const rows = await core.database
+      .reader()
+      .tables<RecordTables>()
+      .selectFrom("event")
+      .innerJoin("leaf", "leaf.sequence", "event.sequence")
+      .select(["event.bytes", "leaf.commitment", "event.org_sequence"])
+      .where("event.org", "=", "one")
+      .orderBy("event.sequence")
+      .execute();
+    const parsed = rows.map((row) => JSON.parse(utf8Decode(row.bytes)) as { prev: string | null; orgSeq: number });
+    expect(parsed.map((event) => event.orgSeq)).toEqual([0, 1]);
+    expect(parsed[0]?.prev).toBeNull();
+    expect(parsed[1]?.prev).toBe(Buffer.from(rows[0]?.commitment ?? []).toString("hex"));
+  });
+
+  it("keeps unrecorded state through operations without an event", async () => {
+    const before = core.log.size;
+    await core.writer.operate("note.count", { name: "x" });
+    await core.writer.operate("note.count", { name: "x" });
+    const row = await core.database.reader().tables<NoteTables>().selectFrom("scratch").selectAll().executeTakeFirst();
+    expect(row).toEqual({ name: "x", count: 2 });
+    expect(core.log.size).toBe(before);
+  });
+
+  it("writes the heads of changed organisations down once", async () => {
+    await core.writer.append(take("a"));
+    const heads = {
+      type: "record.write-heads",
+      org: "_system",
+      actor: { id: "system", credential: { kind: "system" } },
+      body: {},
+    } as const;
+    const first = await core.writer.append(heads);
+    expect(first.ok && first.receipts.length).toBe(1);
+    const second = await core.writer.append(heads);
+    expect(second.ok && second.receipts.length).toBe(0);
+    const stranger = await core.writer.append({ ...heads, actor: ADMIN });
+    expect(stranger.ok).toBe(false);
+  });
+});
+
+describe("when the transaction does not commit", () => {
+  it("nothing of the batch exists and the next batch continues the same tree", async () => {
+    await core.stop();
+    let failNext = false;
+    core = await openCore(directory.path, (database) => ({
+      ...database,
+      transaction: <T>(work: (batch: Batch) => Promise<T>) =>
+        database.transaction(async (batch) => {
+          const result = await work(batch);
+          if (failNext) throw new Error("disk full");
+          return result;
+        }),
+    }));
+    await core.writer.append(take("a"));
+    const size = core.log.size;
+    failNext = true;
+    await expect(core.writer.append(take("b"))).rejects.toThrow("disk full");
+    expect(core.log.size).toBe(size);
+    failNext = false;
+    const after = await core.writer.append(take("c"));
+    if (!after.ok) throw new Error("refused");
+    expect(after.receipts[0]?.sequence).toBe(size);
+    expect(await notes(core)).toEqual(["a", "c"]);
+    for (const receipt of after.receipts) await verifyReceipt(nodeCrypto, receipt, [parseVkey(core.log.vkey)]);
+  });
+});
+
+describe("opening", () => {
+  it("continues after a crash that came between commit and publication", async () => {
+    for (let index = 0; index < 300; index += 1) await core.writer.append(take(`n${index}`));
+    const size = core.log.size;
+    await core.crash();
+    core = await openCore(directory.path);
+    expect(core.log.size).toBe(size);
+    const next = await core.writer.append(take("after"));
+    if (!next.ok) throw new Error("refused");
+    for (const receipt of next.receipts) await verifyReceipt(nodeCrypto, receipt, [parseVkey(core.log.vkey)]);
+  });
+
+  it("refuses an older copy of the database: it would sign a second history", async () => {
+    await core.writer.append(take("a"));
+    await core.stop();
+    const path = databasePath(directory.path);
+    await cp(path, `${path}.old`);
+    core = await openCore(directory.path);
+    await core.writer.append(take("b"));
+    await core.stop();
+    await cp(`${path}.old`, path);
+    await rm(`${path}-wal`, { force: true });
+    await rm(`${path}-shm`, { force: true });
+    await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-behind-checkpoint" });
+  });
+
+  it("refuses a log whose leaves were altered", async () => {
+    await core.writer.append(take("a"));
+    await core.stop();
+    const { DatabaseSync } = await import("node:sqlite");
+    const raw = new DatabaseSync(databasePath(directory.path));
+    raw.exec("update leaf set commitment = zeroblob(32) where sequence = 3");
+    raw.close();
+    await rm(join(recordLogDirectory(directory.path), "checkpoint"));
+    await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-inconsistent" });
+  });
+
+  it("refuses published tiles that do not have the root of their checkpoint", async () => {
+    await core.writer.append(take("a"));
+    await core.log.published();
+    const size = core.log.size;
+    await core.stop();
+    const tile = join(recordLogDirectory(directory.path), "tile", "0", "000.p", String(size));
+    const bytes = await readFile(tile);
+    bytes[5] = (bytes[5] ?? 0) ^ 1;
+    await writeFile(tile, bytes);
+    await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-inconsistent" });
+  });
+
+  it("refuses another master key rather than making new keys", async () => {
+    await core.stop();
+    await writeFile(join(directory.path, "master.key"), `${Buffer.alloc(32, 7).toString("base64")}\n`);
+    await expect(openCore(directory.path)).rejects.toMatchObject({ code: "key-unreadable" });
+  });
+
+  it("lets the newer holder sequence and makes the older one fail without a trace", async () => {
+    await core.writer.append(take("a"));
+    await core.log.published();
+    const other = await openCore(directory.path);
+    await other.writer.append(take("b"));
+    await expect(core.writer.append(take("c"))).rejects.toThrow(/UNIQUE constraint|another server/);
+    expect(await notes(other)).toEqual(["a", "b"]);
+    await other.stop();
+    await core.crash();
+    core = await openCore(directory.path);
+    expect(await notes(core)).toEqual(["a", "b"]);
+  });
+});

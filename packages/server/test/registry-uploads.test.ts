@@ -1,0 +1,350 @@
+import { randomBytes } from "node:crypto";
+import { appendFile, readdir, truncate } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { sweepRegistry } from "../src/registry/maintenance.ts";
+import { UPLOAD_MS } from "../src/registry/limits.ts";
+import {
+  type Answer,
+  ociCode,
+  openRegistryRoom,
+  PUBLIC_URL,
+  type RegistryRoom,
+  ADMIN_TOKEN,
+  rows,
+  sha256,
+} from "./registry-room.ts";
+
+let room: RegistryRoom;
+
+beforeAll(async () => {
+  room = await openRegistryRoom(["acme"]);
+});
+
+afterAll(async () => {
+  await room.stop();
+});
+
+async function open(repository = "acme/app", as?: string): Promise<string> {
+  const answer = await room.call("POST", `/v2/${repository}/blobs/uploads/`, as === undefined ? {} : { as });
+  expect(answer.status).toBe(202);
+  expect(answer.headers["location"]).toMatch(
+    new RegExp(`^${PUBLIC_URL}/v2/${repository}/blobs/uploads/[0-9a-f-]{36}$`),
+  );
+  return answer.headers["location"] ?? "";
+}
+
+function patch(location: string, body: Uint8Array | string, range?: string, as?: string): Promise<Answer> {
+  return room.call("PATCH", location, {
+    body,
+    headers: { "content-type": "application/octet-stream", ...(range === undefined ? {} : { "content-range": range }) },
+    ...(as === undefined ? {} : { as }),
+  });
+}
+
+async function stagedFiles(): Promise<string[]> {
+  return await readdir(join(room.directory, "uploads"));
+}
+
+describe("a blob in one request", () => {
+  test("POST with its digest stores it", async () => {
+    const bytes = randomBytes(100_000);
+    const digest = sha256(bytes);
+    const answer = await room.call("POST", `/v2/acme/app/blobs/uploads/?digest=${digest}`, { body: bytes });
+    expect(answer.status).toBe(201);
+    expect(answer.headers["location"]).toBe(`${PUBLIC_URL}/v2/acme/app/blobs/${digest}`);
+    expect(answer.headers["docker-content-digest"]).toBe(digest);
+    expect((await room.call("GET", answer.headers["location"] ?? "")).bytes.equals(bytes)).toBe(true);
+    expect(await stagedFiles()).toEqual([]);
+  });
+
+  test("POST then PUT stores it, the empty blob too", async () => {
+    for (const bytes of [Buffer.alloc(0), Buffer.from("x"), randomBytes(3_000_000)]) {
+      const location = await open();
+      const digest = sha256(bytes);
+      const answer = await room.call("PUT", `${location}?digest=${encodeURIComponent(digest)}`, { body: bytes });
+      expect(answer.status).toBe(201);
+      const read = await room.call("GET", `/v2/acme/app/blobs/${digest}`);
+      expect(read.status).toBe(200);
+      expect(read.headers["content-length"]).toBe(String(bytes.length));
+      expect(read.bytes.equals(bytes)).toBe(true);
+    }
+  });
+
+  test.each(["POST", "PUT"])("a wrong digest by %s is refused, and nothing is stored", async (style) => {
+    const wrong = sha256("other bytes");
+    const location = style === "POST" ? "/v2/acme/app/blobs/uploads/" : await open();
+    const answer = await room.call(style, `${location}?digest=${wrong}`, { body: "these bytes" });
+    expect(answer.status).toBe(400);
+    expect(ociCode(answer)).toBe("DIGEST_INVALID");
+    expect((await room.call("HEAD", `/v2/acme/app/blobs/${wrong}`)).status).toBe(404);
+    expect((await room.call("HEAD", `/v2/acme/app/blobs/${sha256("these bytes")}`)).status).toBe(404);
+    expect(await stagedFiles()).toEqual([]);
+    // The session is gone, if there was one; the way to open one is no session either.
+    expect((await room.call("GET", location)).status).toBe(style === "PUT" ? 404 : 405);
+  });
+
+  test.each(["sha256:baddigeststring", "sha256", "", `sha256:${"A".repeat(64)}`, `md5:`, "../../etc/passwd"])(
+    "%j is no digest, in any style of push",
+    async (digest) => {
+      const location = await open();
+      for (const [method, path] of [
+        ["PUT", location],
+        ["POST", "/v2/acme/app/blobs/uploads/"],
+      ] as const) {
+        const answer = await room.call(method, `${path}?digest=${encodeURIComponent(digest)}`, { body: "x" });
+        expect(answer.status).toBe(400);
+        expect(ociCode(answer)).toBe("DIGEST_INVALID");
+      }
+    },
+  );
+
+  test("sha512 is refused with words", async () => {
+    const answer = await room.call("POST", `/v2/acme/app/blobs/uploads/?digest=sha512:${"a".repeat(128)}`, {
+      body: "x",
+    });
+    expect(answer.status).toBe(400);
+    expect(ociCode(answer)).toBe("UNSUPPORTED");
+    expect((await room.call("POST", "/v2/acme/app/blobs/uploads/?digest-algorithm=sha512")).status).toBe(400);
+    expect((await room.call("POST", "/v2/acme/app/blobs/uploads/?digest-algorithm=sha256")).status).toBe(202);
+  });
+
+  test("closing without a digest is refused, and the session stays", async () => {
+    const location = await open();
+    expect((await patch(location, "abc")).status).toBe(202);
+    const answer = await room.call("PUT", location, { body: "" });
+    expect(ociCode(answer)).toBe("DIGEST_INVALID");
+    expect((await room.call("PUT", `${location}?digest=${sha256("abc")}`)).status).toBe(201);
+  });
+});
+
+describe("a blob in chunks", () => {
+  test("chunks in order, the last one in the PUT", async () => {
+    const location = await open();
+    const first = await patch(location, "hello", "0-4");
+    expect(first.status).toBe(202);
+    expect(first.headers["range"]).toBe("0-4");
+    expect(first.headers["location"]).toBe(location);
+    const status = await room.call("GET", location);
+    expect(status.status).toBe(204);
+    expect(status.headers["range"]).toBe("0-4");
+    expect(status.headers["location"]).toBe(location);
+    expect((await patch(location, " ", "5-5")).headers["range"]).toBe("0-5");
+    const digest = sha256("hello world");
+    const closed = await room.call("PUT", `${location}?digest=${digest}`, {
+      body: "world",
+      headers: { "content-range": "6-10" },
+    });
+    expect(closed.status).toBe(201);
+    expect((await room.call("GET", `/v2/acme/app/blobs/${digest}`)).text).toBe("hello world");
+  });
+
+  test("chunked transfer encoding without Content-Range appends, as Docker does", async () => {
+    const location = await open();
+    const body = Readable.from([Buffer.from("abc"), Buffer.from("def")]);
+    const answer = await room.call("PATCH", location, { body });
+    expect(answer.status).toBe(202);
+    expect(answer.headers["range"]).toBe("0-5");
+    expect((await room.call("PUT", `${location}?digest=${sha256("abcdef")}`)).status).toBe(201);
+  });
+
+  test.each([["PATCH"], ["PUT"]])("out of order in %s is 416, and says where the upload stands", async (method) => {
+    const location = await open();
+    await patch(location, "hello", "0-4");
+    const path = method === "PUT" ? `${location}?digest=${sha256("hello")}` : location;
+    for (const range of ["6-10", "0-4", "4-8"]) {
+      const answer = await room.call(method, path, { body: "world", headers: { "content-range": range } });
+      expect(answer.status).toBe(416);
+      expect(ociCode(answer)).toBe("BLOB_UPLOAD_INVALID");
+      expect(answer.headers["range"]).toBe("0-4");
+      expect(answer.headers["location"]).toBe(location);
+    }
+    expect((await room.call("PUT", `${location}?digest=${sha256("hello")}`)).status).toBe(201);
+  });
+
+  test.each([
+    ["bytes 0-4", "hello", "BLOB_UPLOAD_INVALID"],
+    ["x", "hello", "BLOB_UPLOAD_INVALID"],
+    ["0-9", "hello", "SIZE_INVALID"],
+    ["0-1", "hello", "SIZE_INVALID"],
+  ])("Content-Range %s of %s is refused, and the upload stands where it stood", async (range, body, code) => {
+    const location = await open();
+    const answer = await patch(location, body, range);
+    expect(answer.status).toBe(400);
+    expect(ociCode(answer)).toBe(code);
+    expect((await room.call("PUT", `${location}?digest=${sha256("abc")}`, { body: "abc" })).status).toBe(201);
+  });
+
+  test("a streamed chunk longer or shorter than its Content-Range is taken back whole", async () => {
+    const location = await open();
+    await patch(location, "ab", "0-1");
+    for (const chunk of ["cdefg", "c"]) {
+      const answer = await room.call("PATCH", location, {
+        body: Readable.from([Buffer.from(chunk)]),
+        headers: { "content-range": "2-4" },
+      });
+      expect(ociCode(answer)).toBe("SIZE_INVALID");
+      expect((await room.call("GET", location)).headers["range"]).toBe("0-1");
+    }
+    await patch(location, "cde", "2-4");
+    expect((await room.call("PUT", `${location}?digest=${sha256("abcde")}`)).status).toBe(201);
+  });
+
+  test("an upload goes on after the server restarts", async () => {
+    const bytes = randomBytes(300_000);
+    const location = await open();
+    await patch(location, bytes.subarray(0, 200_000), "0-199999");
+    await room.restart();
+    expect((await room.call("GET", location)).headers["range"]).toBe("0-199999");
+    await patch(location, bytes.subarray(200_000, 250_000), "200000-249999");
+    await room.restart();
+    const digest = sha256(bytes);
+    const closed = await room.call("PUT", `${location}?digest=${digest}`, { body: bytes.subarray(250_000) });
+    expect(closed.status).toBe(201);
+    expect((await room.call("GET", `/v2/acme/app/blobs/${digest}`)).bytes.equals(bytes)).toBe(true);
+  });
+
+  test("bytes that were acknowledged and lost are asked for again, and never skipped", async () => {
+    const location = await open();
+    await patch(location, "0123456789", "0-9");
+    const id = location.slice(location.lastIndexOf("/") + 1);
+    // A power failure may take what the disk had not got yet.
+    await truncate(join(room.directory, "uploads", id), 4);
+    expect((await room.call("GET", location)).headers["range"]).toBe("0-3");
+    const digest = sha256("0123456789");
+    const closed = await room.call("PUT", `${location}?digest=${digest}`);
+    expect(closed.status).toBe(416);
+    expect(closed.headers["range"]).toBe("0-3");
+    const rest = await room.call("PUT", `${location}?digest=${digest}`, {
+      body: "456789",
+      headers: { "content-range": "4-9" },
+    });
+    expect(rest.status).toBe(201);
+    expect((await room.call("GET", `/v2/acme/app/blobs/${digest}`)).text).toBe("0123456789");
+  });
+
+  test("bytes past the acknowledged ones are dropped", async () => {
+    const location = await open();
+    await patch(location, "0123", "0-3");
+    const id = location.slice(location.lastIndexOf("/") + 1);
+    await appendFile(join(room.directory, "uploads", id), "of a process that was killed");
+    expect((await room.call("GET", location)).headers["range"]).toBe("0-3");
+    expect((await room.call("PUT", `${location}?digest=${sha256("012345")}`, { body: "45" })).status).toBe(201);
+  });
+
+  test("a chunk that breaks off keeps what came, and the upload goes on from there", async () => {
+    const bytes = randomBytes(500_000);
+    const location = await open();
+    await patch(location, bytes.subarray(0, 1000), "0-999");
+    const path = location.slice(PUBLIC_URL.length);
+    await new Promise<void>((resolve) => {
+      const socket = connect(room.port, "127.0.0.1", () => {
+        socket.write(
+          `PATCH ${path} HTTP/1.1\r\nHost: evil.test\r\nAuthorization: Bearer ${ADMIN_TOKEN}\r\nContent-Range: 1000-499999\r\nContent-Length: 499000\r\n\r\n`,
+        );
+        socket.write(bytes.subarray(1000, 300_000), () => setTimeout(() => socket.destroy(), 200));
+      });
+      socket.on("close", () => resolve());
+    });
+    let here = 0;
+    for (let attempt = 0; attempt < 50 && here <= 1000; attempt += 1) {
+      await sleep(20);
+      here = Number((await room.call("GET", location)).headers["range"]?.slice(2)) + 1;
+    }
+    expect(here).toBe(300_000);
+    const rest = await patch(location, bytes.subarray(here), `${here}-499999`);
+    expect(rest.status).toBe(202);
+    expect((await room.call("PUT", `${location}?digest=${sha256(bytes)}`)).status).toBe(201);
+  });
+
+  test("one request writes at a time", async () => {
+    const location = await open();
+    let finish = (): void => undefined;
+    const slow = Readable.from(
+      (async function* () {
+        yield Buffer.from("first ");
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        yield Buffer.from("last");
+      })(),
+    );
+    const writing = room.call("PATCH", location, { body: slow });
+    await sleep(100);
+    const second = await patch(location, "other");
+    expect(second.status).toBe(409);
+    expect(ociCode(second)).toBe("BLOB_UPLOAD_INVALID");
+    finish();
+    expect((await writing).status).toBe(202);
+    expect((await room.call("PUT", `${location}?digest=${sha256("first last")}`)).status).toBe(201);
+  });
+
+  test("many racing chunks leave one consistent upload", async () => {
+    const location = await open();
+    const answers = await Promise.all(Array.from({ length: 10 }, () => patch(location, "hello", "0-4")));
+    const statuses = answers.map((answer) => answer.status);
+    expect(statuses.filter((status) => status === 202)).toHaveLength(1);
+    expect(statuses.every((status) => [202, 409, 416].includes(status))).toBe(true);
+    expect((await room.call("PUT", `${location}?digest=${sha256("hello")}`)).status).toBe(201);
+  });
+});
+
+describe("sessions", () => {
+  test("are their owner's alone, in their repository alone", async () => {
+    const ann = await room.person("ann", { acme: "member" });
+    const location = await open("acme/app", ann);
+    const elsewhere = location.replace("acme/app", "acme/other");
+    for (const [path, as] of [
+      [location, ADMIN_TOKEN],
+      [elsewhere, ann],
+      [location.replace(/[0-9a-f-]{36}$/, "00000000-0000-4000-8000-000000000000"), ann],
+      [location.replace(/[0-9a-f-]{36}$/, "..%2f..%2fassay.db"), ann],
+      [location.replace(/[0-9a-f-]{36}$/, "x"), ann],
+    ] as const) {
+      for (const method of ["GET", "PATCH", "PUT", "DELETE"]) {
+        const answer = await room.call(method, `${path}?digest=${sha256("x")}`, {
+          as,
+          ...(method === "GET" ? {} : { body: "x" }),
+        });
+        expect(answer.status, `${method} ${path}`).toBe(404);
+      }
+    }
+    expect((await patch(location, "x", undefined, ann)).status).toBe(202);
+  });
+
+  test("end when cancelled", async () => {
+    const location = await open();
+    await patch(location, "x");
+    expect((await room.call("DELETE", location)).status).toBe(204);
+    expect((await room.call("GET", location)).status).toBe(404);
+    expect((await room.call("DELETE", location)).status).toBe(404);
+  });
+
+  test("expire, and the sweeper takes them with their bytes", async () => {
+    const location = await open();
+    await patch(location, "x");
+    const kept = (await rows(room, "upload")).length;
+    expect((await sweepRegistry(room.writer, room.blobs)).uploads).toBe(0);
+    expect(await rows(room, "upload")).toHaveLength(kept);
+    room.clock.now = Date.now() + UPLOAD_MS + 60_000;
+    expect((await room.call("GET", location)).status).toBe(404);
+    room.clock.now = undefined;
+    // The writer's clock is the database's: the row is aged instead.
+    const { openSqliteWriter, databasePath } = await import("../src/storage/sqlite.ts");
+    const database = openSqliteWriter(databasePath(room.directory));
+    await database.transaction(async (batch) => {
+      await batch
+        .tables<{ upload: { expires: number; claimed_until: number } }>()
+        .updateTable("upload")
+        .set({ expires: 1 })
+        .execute();
+    });
+    await database.close();
+    expect((await sweepRegistry(room.writer, room.blobs)).uploads).toBe(kept);
+    expect(await rows(room, "upload")).toEqual([]);
+    expect(await stagedFiles()).toEqual([]);
+  });
+});
