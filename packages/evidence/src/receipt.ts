@@ -97,15 +97,29 @@ export async function verifyReceipt(
   return { event: recorded, time: recorded.time, sequence, checkpoint, verifiedBy: opened.verifiedBy };
 }
 
+/** The event by which a record takes evidence in. Later events may name the same evidence; they say nothing new about its age. */
+const EVIDENCE_ADDED = "attestations.evidence-added";
+
 /**
- * The proven time that a verified receipt gives to evidence: the record held an event naming the evidence's digest at that time,
- * and who can name a digest has had the bytes. Undefined if the event is about something else: a receipt proves the time of
- * nothing but what its event names.
+ * The proven time that a verified receipt gives to evidence: the record took the evidence in at that time or, when its event says that
+ * the same signature had come before in another wrapping (`earlier`), at that one's. Undefined if the event is about something
+ * else: a receipt proves the time of nothing but what its event took in.
  */
 export function receiptTime(receipt: VerifiedReceipt, evidence: Digest): ProvenTime | undefined {
   const { event, sequence, checkpoint } = receipt;
-  if (event.body["evidence"] !== evidence) return undefined;
-  return { source: "receipt", time: event.time, evidence: `record ${sequence} of ${checkpoint.origin}` };
+  if (event.type !== EVIDENCE_ADDED || event.body["evidence"] !== evidence) return undefined;
+  const first = firstTime(event);
+  return first === undefined
+    ? undefined
+    : { source: "receipt", time: first, evidence: `record ${sequence} of ${checkpoint.origin}` };
+}
+
+/** When the record first had the signature; undefined if the event says so in a way that cannot be read. */
+function firstTime({ body, time }: RecordedEvent): number | undefined {
+  const earlier = body["earlier"];
+  if (earlier === undefined || earlier === null) return time;
+  const first = isJsonObject(earlier) ? earlier["time"] : undefined;
+  return typeof first === "number" && Number.isSafeInteger(first) && first >= 0 && first <= time ? first : undefined;
 }
 
 /** Reads a receipt from parsed JSON, as a file or an answer holds it. Throws `receipt-invalid`. */

@@ -42,6 +42,15 @@ export function decodeSignature(key: PublicKey, signature: Uint8Array): Uint8Arr
   }
 }
 
+/**
+ * What stays the same of a signature however it is written down: of an ECDSA signature its r, because whoever sees (r, s) can write
+ * the equally good (r, n-s); of any other all bytes. Two pieces of evidence that agree in it hold one act of signing. The key is not
+ * needed: no RSA or Ed25519 signature is, but with a negligible chance, strict DER of two integers.
+ */
+export function signatureCore(signature: Uint8Array): Uint8Array {
+  return readEcdsa(signature)?.r ?? signature;
+}
+
 /** DER form of an ECDSA signature r ‖ s of fixed width. */
 export function ecdsaToDer(rs: Uint8Array): Uint8Array {
   const integer = (bytes: Uint8Array): Uint8Array => {
@@ -54,19 +63,9 @@ export function ecdsaToDer(rs: Uint8Array): Uint8Array {
 }
 
 function decodeEcdsa(signature: Uint8Array, curve: { bytes: number; order: bigint }): Uint8Array | undefined {
-  let r: Uint8Array;
-  let s: Uint8Array;
-  try {
-    const outer = new DerReader(signature);
-    const body = outer.sequence();
-    outer.end();
-    r = body.readUnsigned();
-    s = body.readUnsigned();
-    body.end();
-  } catch (error) {
-    if (error instanceof EvidenceError) return undefined;
-    throw error;
-  }
+  const numbers = readEcdsa(signature);
+  if (numbers === undefined) return undefined;
+  const { r, s } = numbers;
   for (const number of [r, s]) {
     if (number.length === 0 || number.length > curve.bytes || toBigInt(number) >= curve.order) return undefined;
   }
@@ -74,6 +73,22 @@ function decodeEcdsa(signature: Uint8Array, curve: { bytes: number; order: bigin
   fixed.set(r, curve.bytes - r.length);
   fixed.set(s, 2 * curve.bytes - s.length);
   return fixed;
+}
+
+/** The two numbers of strict DER SEQUENCE { r INTEGER, s INTEGER }, without leading zeros; undefined for anything else. */
+function readEcdsa(signature: Uint8Array): { r: Uint8Array; s: Uint8Array } | undefined {
+  try {
+    const outer = new DerReader(signature);
+    const body = outer.sequence();
+    outer.end();
+    const r = body.readUnsigned();
+    const s = body.readUnsigned();
+    body.end();
+    return { r, s };
+  } catch (error) {
+    if (error instanceof EvidenceError) return undefined;
+    throw error;
+  }
 }
 
 function isEd25519(signature: Uint8Array): boolean {

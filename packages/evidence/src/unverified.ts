@@ -4,6 +4,8 @@ import { type Digest, digestOf, parseDigest } from "./digest.ts";
 import { IN_TOTO_PAYLOAD_TYPE } from "./dsse.ts";
 import { toHex } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
+import type { JsonValue } from "./json.ts";
+import { signatureCore } from "./signature.ts";
 import { MESSAGE_SIGNATURE_PREDICATE, parseStatement, subjectDigests } from "./statement.ts";
 
 /**
@@ -16,12 +18,16 @@ export type UnverifiedEvidence = {
   readonly digest: Digest;
   readonly format: "dsse" | "message-signature";
   readonly predicateType: string;
+  /** What it says of them, as claimed; null for a message signature. */
+  readonly predicate: JsonValue;
   /** sha256 subjects, each once; of a message signature, its sha256 message digest if it states one. */
   readonly subjects: readonly Digest[];
   /** The key hint (or DSSE keyid) as written; undefined if the bundle names no key. */
   readonly hint: string | undefined;
   /** Digest of the signed payload; of a message signature, its sha256 message digest; null if it states none. */
   readonly payloadDigest: Digest | null;
+  /** Digest that names the signature, whatever bundle wraps it and however it is written: see `signatureCore`. */
+  readonly signature: Digest;
   /** How the signer is named. Certificates are not evaluated in this version. */
   readonly material: "publicKey" | "certificate";
   /** Digest algorithm that a message signature states, by its protobuf name; null for DSSE or none. */
@@ -33,7 +39,9 @@ export function readEvidence(crypto: Crypto, bytes: Uint8Array): UnverifiedEvide
   const { content, material } = parseBundle(bytes);
   const digest = digestOf(crypto, bytes);
   const hint = material.kind === "publicKey" ? material.hint : undefined;
-  const common = { status: "unverified", digest, material: material.kind } as const;
+  const written = content.kind === "dsse" ? content.envelope.signature : content.signature;
+  const signature = digestOf(crypto, signatureCore(written));
+  const common = { status: "unverified", digest, material: material.kind, signature } as const;
   if (content.kind === "message") {
     const { messageDigest } = content;
     const subject =
@@ -42,6 +50,7 @@ export function readEvidence(crypto: Crypto, bytes: Uint8Array): UnverifiedEvide
       ...common,
       format: "message-signature",
       predicateType: MESSAGE_SIGNATURE_PREDICATE,
+      predicate: null,
       subjects: subject === null ? [] : [subject],
       hint,
       payloadDigest: subject,
@@ -57,6 +66,7 @@ export function readEvidence(crypto: Crypto, bytes: Uint8Array): UnverifiedEvide
     ...common,
     format: "dsse",
     predicateType: statement.predicateType,
+    predicate: statement.predicate,
     subjects: subjectDigests(statement.subjects),
     hint: hint ?? envelope.keyid,
     payloadDigest: digestOf(crypto, envelope.payload),

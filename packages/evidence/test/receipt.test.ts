@@ -7,6 +7,8 @@ import {
   formatNote,
   fromHex,
   inclusionProof,
+  type JsonObject,
+  type JsonValue,
   leafHash,
   type NodeAt,
   noteKey,
@@ -15,6 +17,7 @@ import {
   nodeHash,
   parseJson,
   parseReceipt,
+  type RecordedEvent,
   type RecordReceipt,
   receiptTime,
   recordCommitment,
@@ -22,6 +25,7 @@ import {
   toBase64,
   toHex,
   utf8Encode,
+  type VerifiedReceipt,
   verifyReceipt,
 } from "../src/index.ts";
 import { code } from "./failure.ts";
@@ -87,13 +91,33 @@ test("a receipt survives its JSON form", async () => {
   await expect(open(read)).resolves.toBeDefined();
 });
 
-test("a receipt gives a proven time to the evidence that its event names, and to no other", async () => {
+test("a receipt gives a proven time to the evidence that its event took in, and to no other", async () => {
   const verified = await open(receiptOf(3));
   const evidence = sha256Of("bundle");
   expect(receiptTime(verified, evidence)).toBeUndefined();
-  const about = { ...verified, event: { ...verified.event, body: { evidence } } };
+  const took = (body: JsonObject, type = "attestations.evidence-added"): VerifiedReceipt => ({
+    ...verified,
+    event: { ...verified.event, type, body: { evidence, ...body } },
+  });
+  const about = took({ earlier: null });
   expect(receiptTime(about, evidence)).toEqual({ source: "receipt", time: 1_003, evidence: `record 3 of ${ORIGIN}` });
   expect(receiptTime(about, sha256Of("other bundle"))).toBeUndefined();
+  // Evidence that is given to one more repository later has not become younger.
+  expect(receiptTime(took({}, "attestations.evidence-linked"), evidence)).toBeUndefined();
+});
+
+test("a receipt for an old signature in a new wrapping gives the time the signature first came", async () => {
+  const verified = await open(receiptOf(3));
+  const evidence = sha256Of("bundle");
+  const event = (earlier: JsonValue): RecordedEvent => ({
+    ...verified.event,
+    type: "attestations.evidence-added",
+    body: { evidence, earlier },
+  });
+  expect(receiptTime({ ...verified, event: event({ sequence: 1, time: 400 }) }, evidence)?.time).toBe(400);
+  for (const odd of [{}, { time: "400" }, { time: -1 }, { time: 0.5 }, { time: 9_999 }, 400, [400]]) {
+    expect(receiptTime({ ...verified, event: event(odd) }, evidence)).toBeUndefined();
+  }
 });
 
 describe("a receipt is refused", () => {

@@ -1,13 +1,16 @@
+import { p256 } from "@noble/curves/nist.js";
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../node/index.ts";
 import {
   digestHex,
   digestOf,
   distinct,
+  fromBase64,
   keyHint,
   nobleCrypto,
   readEvidence,
   signStatement,
+  toBase64,
   utf8Encode,
   type Verified,
   verify,
@@ -365,15 +368,19 @@ describe("counting", () => {
 describe("readEvidence", () => {
   test("tells what a bundle claims, and calls it unverified", async () => {
     const bundle = await statementBundle(key, artifact, { subjects: [artifact, artifact, sha256Of("b")] });
-    expect(readEvidence(nodeCrypto, bundle)).toEqual({
+    const read = readEvidence(nodeCrypto, bundle);
+    expect(read.signature).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(read).toEqual({
       status: "unverified",
       digest: digestOf(nodeCrypto, bundle),
       format: "dsse",
       predicateType: PREDICATE_TYPE,
+      predicate: { result: "PASSED" },
       subjects: [artifact, sha256Of("b")],
       hint: Buffer.from(key.publicKey.keyId, "hex").toString("base64"),
       payloadDigest: digestOf(nodeCrypto, payloadAbout(artifact, { subjects: [artifact, artifact, sha256Of("b")] })),
       material: "publicKey",
+      signature: read.signature,
       algorithm: null,
     });
     expect(readEvidence(nodeCrypto, await messageBundle(key, artifactBytes))).toMatchObject({
@@ -382,7 +389,41 @@ describe("readEvidence", () => {
       algorithm: "SHA2_256",
     });
   });
+
+  test("names a signature the same in every wrapping, and another signature differently", async () => {
+    const bundle = await statementBundle(key, artifact);
+    const { signature } = readEvidence(nodeCrypto, bundle);
+    const json = JSON.parse(Buffer.from(bundle).toString()) as Opened;
+    const wrapped = (change: (json: Opened) => void): string => {
+      const copy = structuredClone(json);
+      change(copy);
+      return readEvidence(nodeCrypto, utf8Encode(JSON.stringify(copy, null, 1))).signature;
+    };
+    expect(wrapped(() => undefined)).toBe(signature);
+    expect(wrapped((copy) => (copy.verificationMaterial["tlogEntries"] = []))).toBe(signature);
+    // The same act in its other form: s negated is as good, and high s is standard ECDSA.
+    const [entry] = json.dsseEnvelope.signatures;
+    const other = toBase64(negated(fromBase64(entry?.sig ?? "")));
+    const twin = utf8Encode(
+      JSON.stringify({ ...json, dsseEnvelope: { ...json.dsseEnvelope, signatures: [{ ...entry, sig: other }] } }),
+    );
+    expect((await verify(nodeCrypto, { bundle: twin, artifact, trust, times: [] })).status).toBe("verified");
+    expect(readEvidence(nodeCrypto, twin).signature).toBe(signature);
+    expect(readEvidence(nodeCrypto, await statementBundle(key, artifact)).signature).not.toBe(signature);
+  });
 });
+
+/** A bundle as the test above changes it. */
+interface Opened {
+  verificationMaterial: Record<string, unknown>;
+  dsseEnvelope: { signatures: { sig: string }[] };
+}
+
+/** The P-256 signature (r, n - s) for (r, s), both in DER. */
+function negated(der: Uint8Array): Uint8Array {
+  const { r, s } = p256.Signature.fromBytes(der, "der");
+  return new p256.Signature(r, p256.Point.Fn.ORDER - s).toBytes("der");
+}
 
 test("a signer that does not fit its public key is found out before the bundle leaves", async () => {
   const payloadBytes = payloadAbout(artifact);

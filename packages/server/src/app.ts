@@ -15,7 +15,7 @@ import {
   validatorCompiler,
 } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
-import { Authenticator, countDenials } from "./access/authenticate.ts";
+import { Authenticator, countDenials, requireActor } from "./access/authenticate.ts";
 import { registerAccessRoutes } from "./access/routes.ts";
 import { registerTokenRoutes } from "./access/token-routes.ts";
 import { evidenceCompanions } from "./attestations/companions.ts";
@@ -32,6 +32,7 @@ import type { RecordClient } from "./record/client.ts";
 import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { RecordProver } from "./record/prover.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
+import { lingerOver } from "./registry/incoming.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { Metrics } from "./signals/metrics.ts";
@@ -39,8 +40,8 @@ import type { BlobStore } from "./storage/blobs.ts";
 import type { Reader } from "./storage/database.ts";
 import { registerTrustRoutes } from "./trust/routes.ts";
 
-/** Bodies of the own API and of JSON doors; blob routes stream and have no such bound. */
-const BODY_LIMIT = 32 * 1024 * 1024;
+/** Bodies of JSON doors: a policy's text with every character escaped. Routes that take more say so; blob routes stream. */
+const BODY_LIMIT = 2 * 1024 * 1024;
 
 /** How often expired upload sessions and leases are taken away, ms. */
 const SWEEP_INTERVAL_MS = 10 * 60_000;
@@ -146,13 +147,15 @@ export async function createApp(options: AppOptions): Promise<App> {
     // A URL that no router can read never reaches a door; it is answered in the form of the door it was meant for.
     frameworkErrors: (error, request, reply) => {
       const answer = reply as unknown as FastifyReply;
-      if (/^\/v2(\/|$|\?)/.test(request.raw.url ?? "")) void answerFrameworkError(error, answer);
+      if (/^\/v2(\/|$|\?)/.test(request.raw.url ?? "")) answerFrameworkError(error, answer);
       else void answerProblem(error, request as unknown as FastifyRequest, answer);
     },
     onProtoPoisoning: "error",
     onConstructorPoisoning: "error",
     ...(options.tls === undefined ? {} : { https: options.tls }),
   });
+  // The own API takes JSON and nothing else; text would reach the schemas as a string.
+  server.removeContentTypeParser("text/plain");
   server.setValidatorCompiler(validatorCompiler);
   server.setSerializerCompiler(serializerCompiler);
   server.setErrorHandler(answerProblem);
@@ -202,6 +205,16 @@ export async function createApp(options: AppOptions): Promise<App> {
   countDenials(server, authenticator);
 
   await server.register(async (own) => {
+    // Who sends a body is known before any of it is read: nobody else makes this process hold and parse megabytes.
+    own.addHook("onRequest", async (request) => {
+      if (request.method === "GET" || request.method === "HEAD") return;
+      try {
+        await requireActor(authenticator, request);
+      } catch (error) {
+        lingerOver(request.raw);
+        throw error;
+      }
+    });
     registerAccessRoutes(own, { reader, record, authenticator });
     registerTrustRoutes(own, { reader, record, authenticator, logs });
     registerAttestationsRoutes(own, { reader, record, authenticator, blobs, prover: receipts, logs });

@@ -14,7 +14,7 @@ const listenSchema = z
     const split = text.lastIndexOf(":");
     return { host: text.slice(0, split).replace(/^\[|\]$/g, ""), port: Number(text.slice(split + 1)) };
   })
-  .refine((listen) => listen.port <= 65_535, "the port must be at most 65535");
+  .refine((listen) => listen.port >= 1 && listen.port <= 65_535, "the port must be from 1 to 65535");
 
 const publicUrlSchema = z
   .url({ protocol: /^https?$/, error: "must be an http or https URL" })

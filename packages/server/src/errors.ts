@@ -6,6 +6,7 @@ export type ServerErrorCode =
   | "config-invalid"
   | "data-directory-busy"
   | "data-directory-unusable"
+  | "storage-failed"
   | "schema-too-new"
   | "log-origin-changed"
   | "log-behind-checkpoint"

@@ -16,23 +16,34 @@ export interface HealthContext {
 /** How long a readiness probe waits for the writer, ms. */
 const PROBE_TIMEOUT = 2_000;
 
-async function writerAnswers(record: RecordClient): Promise<boolean> {
-  const probe = record.operate("record.ping", {}).then(
-    () => true,
-    () => false,
-  );
-  const late = new Promise<boolean>((resolve) => {
-    setTimeout(() => resolve(false), PROBE_TIMEOUT).unref();
-  });
-  return await Promise.race([probe, late]);
+/** Asks the writer for a sign of life. Anybody may probe: however many do at once, one question waits in its queue. */
+function writerProbe(record: RecordClient): () => Promise<boolean> {
+  let asking: Promise<boolean> | undefined;
+  return async () => {
+    asking ??= record
+      .operate("record.ping", {})
+      .then(
+        () => true,
+        () => false,
+      )
+      .finally(() => {
+        asking = undefined;
+      });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), PROBE_TIMEOUT).unref();
+    });
+    return await Promise.race([asking, late]).finally(() => clearTimeout(timer));
+  };
 }
 
 /** Health: `/healthz` says the process runs, `/readyz` that it can write, read and publish; `/metrics` for Prometheus. */
 export function registerHealthRoutes(app: FastifyInstance, context: HealthContext): void {
   app.get("/healthz", async () => ({ status: "ok" }));
 
+  const writerAnswers = writerProbe(context.record);
   app.get("/readyz", async (_request, reply) => {
-    const writer = await writerAnswers(context.record);
+    const writer = await writerAnswers();
     const size = await context.prover.size().catch(() => undefined);
     const ready = writer && size !== undefined;
     context.metrics.ready(ready);

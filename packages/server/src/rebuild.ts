@@ -1,12 +1,17 @@
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { parseVkey } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { composeParts, MIGRATIONS } from "./composition.ts";
 import { ServerError } from "./errors.ts";
 import { MasterKey } from "./keys/master.ts";
+import { newestCheckpointPath, openCheckpoint } from "./log/log.ts";
+import type { LogTables } from "./log/schema.ts";
 import { EventChecker, storedEvents } from "./record/check-events.ts";
-import { openRecord, recordLogDirectory } from "./record/open.ts";
+import { openRecord, RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { clearProjections, replayEvent } from "./record/replay.ts";
+import type { WriteDatabase } from "./storage/database.ts";
+import { isMissing } from "./storage/durable.ts";
 import { migrate } from "./storage/migrate.ts";
 import { databasePath, lockDataDirectory, openSqliteWriter } from "./storage/sqlite.ts";
 
@@ -45,6 +50,7 @@ export async function rebuildDirectory(
     // Tiles are a function of committed leaves. With the published checkpoint gone the log opens from the leaves alone, holds them
     // against the committed root, and publishes everything again.
     const directory = recordLogDirectory(dataDirectory);
+    await refuseOlderCopy(database, directory);
     await rm(join(directory, "checkpoint"), { force: true });
     await rm(join(directory, "tile"), { recursive: true, force: true });
     const master = masterKey === undefined ? MasterKey.fromDirectory(dataDirectory, false) : MasterKey.parse(masterKey);
@@ -56,4 +62,32 @@ export async function rebuildDirectory(
     await database.close();
     lock.release();
   }
+}
+
+/**
+ * Whether the newest signed checkpoint is over more than this database holds: then it is an older copy, and the published tiles may be
+ * all that is left of what came later.
+ */
+async function refuseOlderCopy(database: WriteDatabase, directory: string): Promise<void> {
+  let note: string;
+  try {
+    note = await readFile(newestCheckpointPath(directory), "utf8");
+  } catch (error) {
+    if (isMissing(error)) return;
+    throw error;
+  }
+  const state = await database
+    .reader()
+    .tables<LogTables>()
+    .selectFrom("log_state")
+    .select(["origin", "vkey", "size"])
+    .where("name", "=", RECORD_LOG)
+    .executeTakeFirstOrThrow();
+  const { size } = await openCheckpoint(nodeCrypto, note, parseVkey(state.vkey), state.origin);
+  if (size <= state.size) return;
+  throw new ServerError(
+    "log-behind-checkpoint",
+    `the database holds ${state.size} entries of ${state.origin}, but a checkpoint over ${size} was signed`,
+    { hint: "this is an older copy of the database: put the newest one back. The tiles were left as they are" },
+  );
 }

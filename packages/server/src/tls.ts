@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { generate } from "selfsigned";
-import { makeDurableDirectory, writeDurable } from "./storage/durable.ts";
+import { isMissing, makeDurableDirectory, writeDurable } from "./storage/durable.ts";
 
 /** A self-signed certificate lives this long, days; it is made anew when less than a tenth is left. */
 const LIFETIME_DAYS = 365;
@@ -17,7 +17,7 @@ async function kept(directory: string, host: string): Promise<{ cert: string; ke
     cert = await readFile(join(directory, "cert.pem"), "utf8");
     key = await readFile(join(directory, "key.pem"), "utf8");
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
   const parsed = new X509Certificate(cert);

@@ -231,12 +231,26 @@ describe("a registry token", () => {
     expect(refusalCode(await room.append("access.create-api-key", SYSTEM_ORG, body, actor))).toBe("token-insufficient");
   });
 
-  test("is void once its key is revoked, its role is taken away, or its owner is removed", async () => {
+  test("does at once no more than its owner's role of now, and is not touched by roles elsewhere", async () => {
+    const owner = await room.principal("person:alice", { acme: "member" });
+    const { token, actor } = await tokenFor(owner.key, "repository:acme/app:push");
+    const principal = "person:alice";
+    const may = async () =>
+      (await authorize(room.reader, actor, "registry.push", { org: "acme", repository: "acme/app" }))?.code;
+    for (const role of ["reader", "admin"]) await room.append("access.grant-role", "rival", { principal, role });
+    await room.append("access.grant-role", "rival", { principal, role: "reader" });
+    expect(await may()).toBeUndefined();
+    await room.append("access.grant-role", "acme", { principal, role: "reader" });
+    expect(await may()).toBe("forbidden");
+    await room.append("access.revoke-role", "acme", { principal });
+    expect(await may()).toBe("org-unknown");
+    await expect(room.authenticator.withToken(token)).resolves.toMatchObject({ id: principal });
+  });
+
+  test("is void once its key is revoked, or its owner is removed", async () => {
     const undo = {
       key: (id: string, keyId: string) =>
         room.append("access.revoke-api-key", SYSTEM_ORG, { id: keyId, principal: id }),
-      role: (id: string) => room.append("access.revoke-role", "acme", { principal: id }),
-      demotion: (id: string) => room.append("access.grant-role", "acme", { principal: id, role: "reader" }),
       removal: (id: string) => room.append("access.remove-principal", SYSTEM_ORG, { principal: id }),
     };
     for (const [name, act] of Object.entries(undo)) {

@@ -2,7 +2,9 @@ import {
   BUNDLE_MEDIA_TYPE,
   digestOf,
   nobleCrypto,
+  parseDigest,
   parseVkey,
+  receiptTime,
   toBase64,
   utf8Encode,
   verifyReceipt,
@@ -15,6 +17,7 @@ import {
   artifact,
   attest,
   type Body,
+  type Item,
   makeKey,
   opened,
   openRoom,
@@ -40,6 +43,29 @@ async function list(subject: string, query = "", org = "acme", token?: string): 
   if (status !== 200) throw new Error(JSON.stringify(body));
   return body;
 }
+
+describe("evidence that names the step of a flow it belongs to", () => {
+  it("is found by flow, trail and name, and by nothing it does not say", async () => {
+    const subject = artifact("stepped");
+    const predicateType = "https://assay.dev/attestation/artifact/v1";
+    const predicate = { artifactType: "file", flow: "project-a", trail: "trail-1", name: "backend" };
+    const posted = await room.post("acme", await attest(key, subject, predicateType, predicate), "app");
+    expect(posted.status).toBe(201);
+    const other = await attest(key, subject, "https://example.com/x", predicate);
+    expect((await room.post("acme", other, "app")).status).toBe(201);
+    const found = async (query: string): Promise<unknown[]> => {
+      const { status, body } = await room.call("GET", `/orgs/acme/attestations?${query}`);
+      if (status !== 200) throw new Error(JSON.stringify(body));
+      return body["items"] as unknown[];
+    };
+    expect(await found("flow=project-a&trail=trail-1&name=backend")).toMatchObject([
+      { evidence: posted.body["evidence"], flow: "project-a", trail: "trail-1", name: "backend", subjects: [subject] },
+    ]);
+    expect(await found("flow=project-a")).toHaveLength(1);
+    expect(await found("flow=project-a&trail=trail-2")).toHaveLength(0);
+    expect(await found("flow=project-b")).toHaveLength(0);
+  });
+});
 
 describe("a posted bundle", () => {
   it("is stored to the byte, indexed, and judged when it is read", async () => {
@@ -96,6 +122,29 @@ describe("a posted bundle", () => {
     expect((await verifyReceipt(nobleCrypto, later.body.receipt ?? (later.body as never), logKeys)).sequence).toBe(
       posted.body.sequence,
     );
+  });
+
+  it("wrapped anew is new bytes with the old signature, and proven no younger than that", async () => {
+    const subject = artifact("wrapped anew");
+    const bundle = await attest(key, subject);
+    const first = await room.post("acme", bundle);
+    const wrapped = Buffer.from(JSON.stringify(opened(bundle), null, 2));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const second = await room.post("acme", wrapped);
+    expect(second).toMatchObject({ status: 201, body: { created: true } });
+    expect(second.body.evidence).not.toBe(first.body.evidence);
+
+    const items = (await list(subject)).items as readonly (Item & { status: { time: { time: number } } })[];
+    expect(items.map(({ status }) => status.status)).toEqual(["verified", "verified"]);
+    expect(items[1]?.status.time).toEqual(items[0]?.status.time);
+    const logKeys = (await room.call("GET", "/keys")).body.logs.map(parseVkey);
+    const [older, newer] = [
+      await verifyReceipt(nobleCrypto, first.body.receipt, logKeys),
+      await verifyReceipt(nobleCrypto, second.body.receipt, logKeys),
+    ];
+    expect(newer.time).toBeGreaterThan(older.time);
+    expect(receiptTime(newer, parseDigest(second.body.evidence))?.time).toBe(older.time);
+    expect(await replayDifferences(room.instance)).toEqual([]);
   });
 
   it("given as an object is stored in canonical form", async () => {
@@ -366,6 +415,7 @@ describe("two tenants", () => {
         predicateType: "https://example.com/x",
         subjects: [artifact("x")],
         payloadDigest: null,
+        signature: null,
         hint: null,
         signers: [],
         unreadable: null,

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { appendFile, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { generateKeyPair } from "@assay/evidence/node";
@@ -213,6 +213,32 @@ describe("check", () => {
     expect(report.findings.map((finding) => finding.kind)).toEqual(["checkpoint"]);
     await writeFile(path, note);
     await appendFile(path, "");
+  });
+});
+
+describe("rebuild of an older copy of the database", () => {
+  it("refuses, and leaves the tiles alone: they may be all that is left of what came later", async () => {
+    const other = await startInstance();
+    try {
+      const path = databasePath(other.dataDirectory);
+      await other.published();
+      await other.halt();
+      await cp(path, `${path}.old`);
+      await other.restart();
+      expect((await other.api("POST", "/api/assay/v1/orgs", { name: "later" })).status).toBe(201);
+      await other.published();
+      await other.halt();
+      await cp(`${path}.old`, path);
+      for (const gone of [`${path}-wal`, `${path}-shm`]) await rm(gone, { force: true });
+      const log = join(other.dataDirectory, "logs", "record");
+      const files = await readdir(log, { recursive: true });
+      await expect(rebuildDirectory(other.dataDirectory, undefined, quiet)).rejects.toMatchObject({
+        code: "log-behind-checkpoint",
+      });
+      expect(await readdir(log, { recursive: true })).toEqual(files);
+    } finally {
+      await rm(other.dataDirectory, { recursive: true, force: true });
+    }
   });
 });
 

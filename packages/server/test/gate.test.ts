@@ -314,6 +314,21 @@ describe("the verification summary", () => {
     });
   });
 
+  it("by a policy given with the request speaks under another verifier's id than one by a stored policy", async () => {
+    const subject = artifact("ad hoc");
+    await room.post("acme", await attest(key, subject));
+    const given = await ask(subject, { policy: { yaml: POLICY } });
+    const stored = await ask(subject);
+    expect(stored.id).not.toBe(given.id);
+    const verifierOf = async (id: string): Promise<unknown> => {
+      const { verdict } = await verifySummary(await download(`/api/assay/v1/decisions/${id}/vsa`), subject);
+      if (verdict.status !== "verified") throw new Error(verdict.message);
+      return (verdict.statement.predicate as { verifier: unknown }).verifier;
+    };
+    expect(await verifierOf(stored.id)).toEqual({ id: room.instance.url });
+    expect(await verifierOf(given.id)).toEqual({ id: `${room.instance.url}/policy-given-with-the-request` });
+  });
+
   it("is never evidence for a decision, even where our own key is trusted", async () => {
     const subject = artifact("self-reference");
     await room.post("acme", await attest(key, subject));

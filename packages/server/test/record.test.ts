@@ -1,7 +1,8 @@
-import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fromBase64, parseVkey, utf8Decode, verifyReceipt } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
+import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordLogDirectory } from "../src/record/open.ts";
 import type { RecordTables } from "../src/record/schema.ts";
@@ -163,6 +164,32 @@ describe("when the transaction does not commit", () => {
     expect(await notes(core)).toEqual(["a", "c"]);
     for (const receipt of after.receipts) await verifyReceipt(nodeCrypto, receipt, [parseVkey(core.log.vkey)]);
   });
+
+  it("because the disk is full, nothing of the batch exists, not even of the requests after the one that filled it", async () => {
+    const pages = (most: number) =>
+      core.database.transaction((batch) =>
+        sql`pragma max_page_count = ${sql.raw(String(most))}`.execute(batch.tables<unknown>()),
+      );
+    await core.writer.append(take("before"));
+    const size = core.log.size;
+    await pages(1);
+    const outcomes = await Promise.allSettled([
+      core.writer.append(take("a")),
+      // SQLite gives up the whole transaction here, in the middle of the batch.
+      core.writer.append(take("b", "x".repeat(200_000))),
+      core.writer.append(take("c")),
+      core.writer.append(take("d")),
+    ]);
+    expect(outcomes.map((outcome) => outcome.status)).toEqual(["rejected", "rejected", "rejected", "rejected"]);
+    expect(outcomes[0]).toMatchObject({ reason: { code: "storage-failed" } });
+    expect(await notes(core)).toEqual(["before"]);
+    expect(await events(core)).toHaveLength(size);
+    await pages(1_000_000);
+    expect(await core.writer.append(take("after"))).toMatchObject({ ok: true, receipts: [{ sequence: size }] });
+    await core.stop();
+    core = await openCore(directory.path);
+    expect(await notes(core)).toEqual(["after", "before"]);
+  });
 });
 
 describe("opening", () => {
@@ -189,6 +216,27 @@ describe("opening", () => {
     await rm(`${path}-wal`, { force: true });
     await rm(`${path}-shm`, { force: true });
     await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-behind-checkpoint" });
+  });
+
+  it("refuses a longer database of another history than the newest checkpoint was signed over", async () => {
+    const logs = recordLogDirectory(directory.path);
+    const path = databasePath(directory.path);
+    await core.stop();
+    await cp(path, `${path}.old`);
+    core = await openCore(directory.path);
+    await core.writer.append(take("signed"));
+    await core.stop();
+    await cp(join(logs, "newest-checkpoint"), `${path}.checkpoint`);
+    // The same record, gone on with from an older copy as if nothing had been signed since.
+    await cp(`${path}.old`, path);
+    for (const gone of [`${path}-wal`, `${path}-shm`, logs]) await rm(gone, { force: true, recursive: true });
+    core = await openCore(directory.path);
+    await core.writer.append([take("other"), take("history")]);
+    await core.stop();
+    await rm(logs, { recursive: true });
+    await mkdir(logs);
+    await cp(`${path}.checkpoint`, join(logs, "newest-checkpoint"));
+    await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-inconsistent" });
   });
 
   it("refuses a log whose leaves were altered", async () => {

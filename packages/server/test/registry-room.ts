@@ -197,7 +197,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
     const app = Fastify({
       bodyLimit: 1024 * 1024,
       frameworkErrors: (error, _request, reply) => {
-        void answerFrameworkError(error, reply as unknown as FastifyReply);
+        answerFrameworkError(error, reply as unknown as FastifyReply);
       },
     });
     app.setValidatorCompiler(validatorCompiler);

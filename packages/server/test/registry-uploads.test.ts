@@ -4,9 +4,12 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseDigest } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sweepRegistry } from "../src/registry/maintenance.ts";
 import { UPLOAD_MS } from "../src/registry/limits.ts";
+import type { RegistryTables } from "../src/registry/schema.ts";
+import { databasePath, openSqliteWriter } from "../src/storage/sqlite.ts";
 import {
   type Answer,
   ociCode,
@@ -19,6 +22,29 @@ import {
 } from "./registry-room.ts";
 
 let room: RegistryRoom;
+
+/** Waits, a few seconds at most, until something is so. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  for (let step = 0; step < 200; step += 1) {
+    if (await isSo()) return;
+    await sleep(20);
+  }
+  throw new Error("it never came to be");
+}
+
+/** Bytes staged for the upload at a location. */
+async function stagedBytes(location: string): Promise<number> {
+  return await (await room.blobs.stage(location.slice(-36))).size();
+}
+
+/** Makes every claim on an upload look as if its holder had not renewed it. */
+async function lapseClaims(): Promise<void> {
+  const database = openSqliteWriter(databasePath(room.directory));
+  await database.transaction(async (batch) => {
+    await batch.tables<RegistryTables>().updateTable("upload").set({ claimed_until: 1 }).execute();
+  });
+  await database.close();
+}
 
 beforeAll(async () => {
   room = await openRegistryRoom(["acme"]);
@@ -315,6 +341,45 @@ describe("sessions", () => {
     expect((await patch(location, "x", undefined, ann)).status).toBe(202);
   });
 
+  describe("that were taken over belong to the new holder alone", () => {
+    const mebibyte = Buffer.alloc(1024 * 1024, "a");
+
+    /** A session whose first holder hangs in the middle of its PUT until its claim has run out; another went on with it. */
+    async function takenOver(): Promise<{ location: string; body: Readable; first: Promise<Answer | undefined> }> {
+      const location = await open();
+      const body = new Readable({ read: () => undefined });
+      body.push(mebibyte);
+      const first = room.call("PUT", `${location}?digest=${sha256("something else")}`, { body }).catch(() => undefined);
+      await until(async () => (await stagedBytes(location)) >= mebibyte.length);
+      await lapseClaims();
+      expect((await patch(location, "hello", "0-4")).status).toBe(202);
+      return { location, body, first };
+    }
+
+    async function isHello(location: string): Promise<void> {
+      expect(await room.blobs.size(parseDigest(sha256("hello")))).toBe(5);
+      expect((await room.call("GET", `/v2/acme/app/blobs/${sha256("hello")}`)).text).toBe("hello");
+      expect((await stagedFiles()).filter((name) => name.startsWith(location.slice(-36)))).toEqual([]);
+    }
+
+    test("what the old one still writes reaches neither the upload nor the blob it became", async () => {
+      const { location, body, first } = await takenOver();
+      expect((await room.call("PUT", `${location}?digest=${sha256("hello")}`)).status).toBe(201);
+      body.push(mebibyte);
+      body.push(null);
+      await first;
+      await isHello(location);
+    });
+
+    test("what the old one drops, because its digest does not fit, is its own", async () => {
+      const { location, body, first } = await takenOver();
+      body.push(null);
+      await first;
+      expect((await room.call("PUT", `${location}?digest=${sha256("hello")}`)).status).toBe(201);
+      await isHello(location);
+    });
+  });
+
   test("end when cancelled", async () => {
     const location = await open();
     await patch(location, "x");
@@ -333,7 +398,6 @@ describe("sessions", () => {
     expect((await room.call("GET", location)).status).toBe(404);
     room.clock.now = undefined;
     // The writer's clock is the database's: the row is aged instead.
-    const { openSqliteWriter, databasePath } = await import("../src/storage/sqlite.ts");
     const database = openSqliteWriter(databasePath(room.directory));
     await database.transaction(async (batch) => {
       await batch

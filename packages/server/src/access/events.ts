@@ -10,7 +10,10 @@ const nameBody = z.strictObject({ name: z.string() });
 const principalBody = z.strictObject({ principal: z.string() });
 const emptyBody = z.strictObject({});
 
-/** Voids the registry tokens a principal holds: something was taken away that they may rest on. */
+/**
+ * Voids the registry tokens a principal holds: the credential they rest on may be gone. A change of role does not: whoever acts is
+ * asked for the role of now each time, and one organisation's admins must not void what somebody holds for another.
+ */
 async function nextEpoch(transactor: Transactor, principal: string): Promise<void> {
   await transactor
     .tables<AccessTables>()
@@ -160,7 +163,6 @@ export const accessEvents: readonly EventDefinition[] = [
         .insertInto("role_membership")
         .values({ org: event.org, principal, role, from_seq: event.sequence, to_seq: null })
         .execute();
-      await nextEpoch(transactor, principal);
     },
   }),
   defineEvent({
@@ -169,7 +171,6 @@ export const accessEvents: readonly EventDefinition[] = [
     body: principalBody,
     project: async (transactor, event) => {
       await endRole(transactor, event.org, event.body.principal, event.sequence);
-      await nextEpoch(transactor, event.body.principal);
     },
   }),
   defineEvent({

@@ -1,4 +1,4 @@
-import type { Selectable } from "kysely";
+import { type Selectable, sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
 import { BOOTSTRAP_ADMIN } from "./names.ts";
 import type { Role } from "./roles.ts";
@@ -36,7 +36,8 @@ export async function defaultOrganisation(reader: Reader): Promise<string | unde
     .tables<AccessTables>()
     .selectFrom("organisation")
     .select("name")
-    .where("is_default", "=", 1)
+    // A literal: a partial index serves no query whose value comes as a parameter.
+    .where("is_default", "=", sql.lit(1))
     .executeTakeFirst();
   return row?.name;
 }

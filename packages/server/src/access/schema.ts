@@ -16,7 +16,7 @@ export interface AccessTables {
     name: string;
     /** A service account's organisation; null for the others. */
     org: string | null;
-    /** Counts what takes something away (a key, a role): registry tokens of an earlier epoch are void. */
+    /** Counts what ends a credential (a key revoked, the principal removed): registry tokens of an earlier epoch are void. */
     epoch: number;
     created_sequence: number;
     created_time: number;

@@ -13,7 +13,7 @@ import {
 import type { Reader } from "../storage/database.ts";
 import { type Given, givenSchema } from "./piece.ts";
 import { decidePrimary } from "./primary.ts";
-import { evidenceInForm, isAbout, isInRepository } from "./queries.ts";
+import { evidenceInForm, firstOfSignature, isAbout, isInRepository } from "./queries.ts";
 
 /**
  * What `attestations.add` answers: the sequence of the event that holds the evidence, whether that is new, and what came of it as
@@ -41,7 +41,8 @@ async function mayAdd(reader: Reader, given: Given, context: DecideContext): Pro
 async function addNew(reader: Reader, given: Given, provenUnder: number, context: DecideContext): Promise<Decided> {
   const primary = await decidePrimary(reader, given, provenUnder, context);
   if (primary.kind === "refused") return { accepted: false, refusal: primary.refusal };
-  const events: NewEvent[] = [{ type: "attestations.evidence-added", body: given }];
+  const earlier = given.signature === null ? undefined : await firstOfSignature(reader, context.org, given.signature);
+  const events: NewEvent[] = [{ type: "attestations.evidence-added", body: { ...given, earlier: earlier ?? null } }];
   if (primary.kind === "set") events.push(primary.event);
   const result: AddResult = {
     evidence: given.evidence,

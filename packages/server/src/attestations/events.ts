@@ -7,6 +7,11 @@ import type { AttestationTables } from "./schema.ts";
 /** Rows one statement inserts at most: databases bound the parameters of a statement. */
 const CHUNK = 500;
 
+const addedBody = givenSchema.extend({
+  /** The first piece that came with the same signature, in another wrapping; null when this is the first. */
+  earlier: z.strictObject({ sequence: z.int().nonnegative(), time: z.int().nonnegative() }).nullable(),
+});
+
 const linkedBody = z.strictObject({
   evidence: digestSchema,
   form: z.enum(EVIDENCE_FORMS),
@@ -56,7 +61,7 @@ export const attestationEvents: readonly EventDefinition[] = [
   defineEvent({
     type: "attestations.evidence-added",
     version: 1,
-    body: givenSchema,
+    body: addedBody,
     project: async (transactor, event) => {
       const { org, sequence, body } = event;
       const tables = transactor.tables<AttestationTables>();
@@ -69,11 +74,14 @@ export const attestationEvents: readonly EventDefinition[] = [
           size: body.size,
           predicate_type: body.predicateType,
           payload_digest: body.payloadDigest,
+          signature: body.signature,
           hint: body.hint,
           unreadable: body.unreadable,
           actor: event.actor,
           sequence,
           time: event.time,
+          first_sequence: body.earlier?.sequence ?? sequence,
+          first_time: body.earlier?.time ?? event.time,
         })
         .execute();
       await insertSubjects(
@@ -86,6 +94,20 @@ export const attestationEvents: readonly EventDefinition[] = [
           sequence,
         })),
       );
+      if (body.step !== null) {
+        await tables
+          .insertInto("evidence_step")
+          .values({
+            org,
+            flow: body.step.flow ?? "",
+            trail: body.step.trail ?? "",
+            name: body.step.name ?? "",
+            digest: body.evidence,
+            form: body.form,
+            sequence,
+          })
+          .execute();
+      }
       for (const key_id of new Set(body.signers)) {
         await tables.insertInto("evidence_signer").values({ org, key_id, digest: body.evidence, sequence }).execute();
       }

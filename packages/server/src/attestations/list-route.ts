@@ -133,7 +133,8 @@ export function registerListRoute(instance: FastifyInstance, context: Attestatio
       const judged: z.output<typeof itemSchema>[] = [];
       for (const row of items) {
         const given = places.filter((place) => place.digest === row.digest).map((place) => place.repository);
-        judged.push(await item(row, question, given, row.form === "dsse" && primary?.evidence === row.digest));
+        const isPrimary = row.form === "dsse" && primary?.evidence === row.digest && primary.sequence <= asOf;
+        judged.push(await item(row, question, given, isPrimary));
       }
       return {
         subject: artifact,

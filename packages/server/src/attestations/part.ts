@@ -8,6 +8,13 @@ export const attestationsPart: RecordPart = {
   commands: attestationCommands,
   events: attestationEvents,
   operations: [],
-  projections: ["evidence", "evidence_subject", "evidence_signer", "evidence_repository", "primary_provenance"],
+  projections: [
+    "evidence",
+    "evidence_subject",
+    "evidence_step",
+    "evidence_signer",
+    "evidence_repository",
+    "primary_provenance",
+  ],
   blobs: evidenceBlobs,
 };

@@ -1,5 +1,6 @@
 import { isDigest, LIMITS } from "@assay/evidence";
 import { z } from "zod";
+import { stepSchema } from "./step.ts";
 
 /**
  * What the bytes of a piece of evidence are: a signed statement, a signature over an artifact's bytes, an unsigned report, or something
@@ -28,10 +29,14 @@ export const pieceSchema = z.strictObject({
   predicateType: z.string().max(LIMITS.typeLength).nullable(),
   subjects: z.array(digestSchema).max(LIMITS.subjects),
   payloadDigest: digestSchema.nullable(),
+  /** Names the signature whatever bundle wraps it; null when unreadable or unsigned. */
+  signature: digestSchema.nullable(),
   hint: z.string().max(LIMITS.typeLength).nullable(),
   /** Keys the signature has been proven to be of. */
   signers: z.array(keyId).max(16),
   unreadable: z.string().max(1_000).nullable(),
+  /** The step of a flow it says it belongs to. */
+  step: stepSchema.nullable().default(null),
 });
 
 /** A piece as it is given to an organisation: where, and by which way. */

@@ -37,6 +37,23 @@ export async function evidenceInForm(
     .executeTakeFirst();
 }
 
+/** The first piece that came with a signature, whatever wrapped it. */
+export async function firstOfSignature(
+  reader: Reader,
+  org: string,
+  signature: string,
+): Promise<{ sequence: number; time: number } | undefined> {
+  return reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence")
+    .select(["sequence", "time"])
+    .where("org", "=", org)
+    .where("signature", "=", signature)
+    .orderBy("sequence")
+    .limit(1)
+    .executeTakeFirst();
+}
+
 /** A piece about a subject, and since when it is known to be about it. */
 export type EvidenceAbout = EvidenceRow & { readonly about: number };
 
@@ -73,6 +90,36 @@ export async function evidenceAbout(
   if (page.after !== undefined) query = query.where("evidence_subject.sequence", ">", page.after);
   if (page.predicateType !== undefined) query = query.where("evidence.predicate_type", "=", page.predicateType);
   return query.orderBy("evidence_subject.sequence").limit(page.limit).execute();
+}
+
+/** A piece with the step it says it belongs to. */
+export type EvidenceInStep = EvidenceRow & { readonly flow: string; readonly trail: string; readonly step: string };
+
+/** The evidence that says it belongs to a flow (and trail, and name in it), as of a sequence, oldest first. */
+export async function evidenceInStep(
+  reader: Reader,
+  org: string,
+  step: { readonly flow: string; readonly trail?: string | undefined; readonly name?: string | undefined },
+  page: { readonly asOf: number; readonly after?: number | undefined; readonly limit: number },
+): Promise<EvidenceInStep[]> {
+  let query = reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_step")
+    .innerJoin("evidence", (join) =>
+      join
+        .onRef("evidence.org", "=", "evidence_step.org")
+        .onRef("evidence.digest", "=", "evidence_step.digest")
+        .onRef("evidence.form", "=", "evidence_step.form"),
+    )
+    .selectAll("evidence")
+    .select(["evidence_step.flow", "evidence_step.trail", "evidence_step.name as step"])
+    .where("evidence_step.org", "=", org)
+    .where("evidence_step.flow", "=", step.flow)
+    .where("evidence_step.sequence", "<=", page.asOf);
+  if (step.trail !== undefined) query = query.where("evidence_step.trail", "=", step.trail);
+  if (step.name !== undefined) query = query.where("evidence_step.name", "=", step.name);
+  if (page.after !== undefined) query = query.where("evidence_step.sequence", ">", page.after);
+  return query.orderBy("evidence_step.sequence").limit(page.limit).execute();
 }
 
 /** Whether a piece is listed under a subject. */

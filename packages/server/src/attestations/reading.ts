@@ -14,6 +14,7 @@ import {
 import { nodeCrypto } from "@assay/evidence/node";
 import { Problem } from "../http/problem.ts";
 import type { Piece } from "./piece.ts";
+import { readStep } from "./step.ts";
 
 /** What bytes say of themselves; who signed them is found out separately. */
 export type ReadPiece = Omit<Piece, "signers">;
@@ -58,8 +59,10 @@ export function unreadablePiece(evidence: Digest, size: number, subject: Digest,
     predicateType: null,
     subjects: [subject],
     payloadDigest: null,
+    signature: null,
     hint: null,
     unreadable: reason.slice(0, 1_000),
+    step: null,
   };
 }
 
@@ -81,7 +84,7 @@ export function readReport(input: ReportInput): { bytes: Uint8Array; piece: Read
             predicate: input.predicate,
           };
     const bytes = utf8Encode(canonicalJson(statement as JsonValue));
-    const { predicateType, subjects } = parseStatement(bytes);
+    const { predicateType, subjects, predicate } = parseStatement(bytes);
     const digests = subjectDigests(subjects);
     if (digests.length === 0) {
       throw new Problem(400, "evidence-without-subject", "the report names no artifact by a sha256 digest");
@@ -95,8 +98,10 @@ export function readReport(input: ReportInput): { bytes: Uint8Array; piece: Read
         predicateType,
         subjects: digests,
         payloadDigest: null,
+        signature: null,
         hint: null,
         unreadable: null,
+        step: readStep(predicateType, predicate),
       },
     };
   });
@@ -111,8 +116,10 @@ function readBundle(bytes: Uint8Array): ReadPiece {
     predicateType: read.predicateType,
     subjects: [...read.subjects],
     payloadDigest: read.payloadDigest,
+    signature: read.signature,
     hint: read.hint ?? null,
     unreadable: null,
+    step: readStep(read.predicateType, read.predicate),
   };
 }
 

@@ -14,14 +14,22 @@ export interface AttestationTables {
     predicate_type: string | null;
     /** sha256 of what is signed; null when unreadable or unsigned, or when a message signature states none. */
     payload_digest: string | null;
+    /** Names the signature, whatever bundle wraps it; null when unreadable or unsigned. */
+    signature: string | null;
     /** The key hint as written. */
     hint: string | null;
     /** Why it cannot be read; null when it can. */
     unreadable: string | null;
     actor: string;
     sequence: number;
-    /** When it was received here, ms: proven time of the signature. */
+    /** When these bytes were received here, ms. */
     time: number;
+    /**
+     * When the signature was first received here, ms, and by which event: its proven time. Whoever wraps an old signature in a new
+     * bundle makes new bytes, and must not make it young.
+     */
+    first_sequence: number;
+    first_time: number;
   };
   /** What a piece of evidence says it is about; of an unreadable one, what it was attached to. */
   evidence_subject: {
@@ -30,6 +38,16 @@ export interface AttestationTables {
     digest: string;
     form: EvidenceForm;
     /** From which sequence on. */
+    sequence: number;
+  };
+  /** Pieces that say which step of which flow they belong to; a part that is not said is the empty text. */
+  evidence_step: {
+    org: string;
+    flow: string;
+    trail: string;
+    name: string;
+    digest: string;
+    form: EvidenceForm;
     sequence: number;
   };
   /** Keys the signature was proven to be of when the evidence came in. Whether they are trusted is asked when it is read. */

@@ -18,9 +18,9 @@ export interface Question {
   readonly trust: TrustVersion;
 }
 
-/** When the record took a piece in: proven time of whatever is in it. */
-export function receivedTime(row: Pick<EvidenceRow, "time" | "sequence">): ProvenTime {
-  return { source: "received-here", time: row.time, evidence: `record ${row.sequence}` };
+/** When the record first had the signature of a piece: its proven time. */
+export function receivedTime(row: Pick<EvidenceRow, "first_time" | "first_sequence">): ProvenTime {
+  return { source: "received-here", time: row.first_time, evidence: `record ${row.first_sequence}` };
 }
 
 /** Judges one piece. Whatever is wrong with it, its stored bytes included, is a refusal with its reason. */

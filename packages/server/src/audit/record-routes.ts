@@ -26,6 +26,10 @@ const eventSchema = z.object({
 
 const PAGE = 100;
 
+/** Events read from the database at once, and the bytes of them after which a page is cut: an event may have megabytes. */
+const STEP = 20;
+const PAGE_BYTES = 8 * 1024 * 1024;
+
 /** Reading the record: events of an organisation, one event, and its receipt. */
 export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutesContext): void {
   const api = app.withTypeProvider<ZodTypeProvider>();
@@ -63,27 +67,22 @@ export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutes
       const actor = await requireActor(authenticator, request);
       const refusal = await authorize(reader, actor, "record.read", { org: request.params.org });
       if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-      const limit = Math.min(request.query.limit ?? PAGE, 1000);
-      const rows = await reader
-        .tables<RecordTables>()
-        .selectFrom("event")
-        .innerJoin("leaf", "leaf.sequence", "event.sequence")
-        .select(["event.sequence", "event.bytes", "event.org_sequence", "leaf.commitment"])
-        .where("event.org", "=", request.params.org)
-        .where("event.org_sequence", ">", request.query.after ?? -1)
-        .orderBy("event.org_sequence")
-        .limit(limit + 1)
-        .execute();
-      const shown = rows.slice(0, limit);
-      const last = shown.at(-1);
-      return {
-        events: shown.map((row) => ({
-          sequence: row.sequence,
-          commitment: toHex(row.commitment),
-          event: eventJson(row.bytes),
-        })),
-        next: rows.length > limit && last !== undefined ? String(last.org_sequence) : null,
-      };
+      const limit = Math.min(Math.max(request.query.limit ?? PAGE, 1), 1000);
+      const events: z.output<typeof eventSchema>[] = [];
+      let after = request.query.after ?? -1;
+      let bytes = 0;
+      for (;;) {
+        // One more than fits shows whether there is a next page.
+        const step = Math.min(STEP, limit + 1 - events.length);
+        const rows = await eventsAfter(reader, request.params.org, after, step);
+        for (const row of rows) {
+          if (events.length === limit || bytes >= PAGE_BYTES) return { events, next: String(after) };
+          events.push({ sequence: row.sequence, commitment: toHex(row.commitment), event: eventJson(row.bytes) });
+          bytes += row.bytes.length;
+          after = row.org_sequence;
+        }
+        if (rows.length < step) return { events, next: null };
+      }
     },
   );
 
@@ -145,6 +144,20 @@ export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutes
       return receipt;
     },
   );
+}
+
+/** An organisation's events after one of its own sequences, in order. */
+async function eventsAfter(reader: Reader, org: string, after: number, limit: number) {
+  return reader
+    .tables<RecordTables>()
+    .selectFrom("event")
+    .innerJoin("leaf", "leaf.sequence", "event.sequence")
+    .select(["event.sequence", "event.bytes", "event.org_sequence", "leaf.commitment"])
+    .where("event.org", "=", org)
+    .where("event.org_sequence", ">", after)
+    .orderBy("event.org_sequence")
+    .limit(limit)
+    .execute();
 }
 
 function eventJson(bytes: Uint8Array): { [key: string]: JsonValue } {

@@ -99,7 +99,7 @@ export const gateCommands: readonly CommandDefinition[] = [
       }
       const id = decisionId(decision);
       if ((await findDecision(reader, id)) !== undefined) return accept([], { id, recorded: false });
-      const question = questionOf(decision, pinnedTrust);
+      const question = questionOf(decision, pinnedTrust, policy);
       const answer = answerOf(decision);
       const newest = await newestAnswer(reader, context.org, question);
       if (newest?.answer === answer) return accept([], { id: newest.id, recorded: false });

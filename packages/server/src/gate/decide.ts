@@ -98,11 +98,11 @@ async function decideOnce(context: GateContext, actor: Actor, question: GateQues
   const pinnedTrust = question.trustVersion ?? null;
   const { json, shape } = written(decision);
 
-  const newest = await newestAnswer(reader, org, questionOf(shape, pinnedTrust));
+  const newest = await newestAnswer(reader, org, questionOf(shape, pinnedTrust, chosen.stored));
   if (newest !== undefined && newest.answer === answerOf(shape)) return repeated(context, newest, decision.time);
 
   // Blobs before the event that names them: the summary, and the policy's text where no stored policy keeps it.
-  const vsa = await blobs.putSmall(await signSummary(context, org, decision));
+  const vsa = await blobs.putSmall(await signSummary(context, org, decision, chosen.stored !== null));
   if (chosen.stored === null) await blobs.putSmall(utf8Encode(chosen.yaml));
   const appended = await record.append({
     type: "gate.decide",

@@ -15,7 +15,7 @@ import type { GateRoutesContext } from "./context.ts";
 import { decide } from "./decide.ts";
 import { decisionSchema } from "./decision-shape.ts";
 import { policyName } from "./policy-name.ts";
-import { type DecisionRow, findDecision, listDecisions, repeatsOf } from "./queries.ts";
+import { type DecisionRow, type DecisionSummary, findDecision, listDecisions, repeatsOf } from "./queries.ts";
 import { policyUri } from "./summary.ts";
 
 const decideBody = z.strictObject({
@@ -202,7 +202,7 @@ export function registerDecisionRoutes(instance: FastifyInstance, context: GateR
   );
 }
 
-function summarise(row: DecisionRow): z.output<typeof listItem> {
+function summarise(row: DecisionSummary): z.output<typeof listItem> {
   return {
     id: row.id,
     subject: row.subject,

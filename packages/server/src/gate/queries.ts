@@ -4,6 +4,24 @@ import type { GateTables } from "./schema.ts";
 export type PolicyRow = GateTables["gate_policy"];
 export type DecisionRow = GateTables["gate_decision"];
 
+/** What lists show: without the texts, of which one may have megabytes. */
+export type PolicySummary = Pick<PolicyRow, (typeof POLICY_SUMMARY)[number]>;
+export type DecisionSummary = Pick<DecisionRow, (typeof DECISION_SUMMARY)[number]>;
+
+const POLICY_SUMMARY = ["name", "version", "digest", "time", "from_seq"] as const;
+const DECISION_SUMMARY = [
+  "id",
+  "subject",
+  "repository",
+  "policy_name",
+  "policy_version",
+  "policy_digest",
+  "result",
+  "time",
+  "from_seq",
+  "to_seq",
+] as const;
+
 /** Values one statement is asked with at most. */
 const CHUNK = 500;
 
@@ -56,11 +74,11 @@ export async function listPolicies(
   reader: Reader,
   org: string,
   page: { readonly asOf: number; readonly after: number | undefined; readonly limit: number },
-): Promise<PolicyRow[]> {
+): Promise<PolicySummary[]> {
   let query = reader
     .tables<GateTables>()
     .selectFrom("gate_policy")
-    .selectAll()
+    .select(POLICY_SUMMARY)
     .where("org", "=", org)
     .where("from_seq", "<=", page.asOf)
     .where((where) => where.or([where("to_seq", "is", null), where("to_seq", ">", page.asOf)]));
@@ -107,11 +125,11 @@ export async function listDecisions(
     readonly limit: number;
     readonly subject: string | undefined;
   },
-): Promise<DecisionRow[]> {
+): Promise<DecisionSummary[]> {
   let query = reader
     .tables<GateTables>()
     .selectFrom("gate_decision")
-    .selectAll()
+    .select(DECISION_SUMMARY)
     .where("org", "=", org)
     .where("from_seq", "<=", page.asOf);
   if (page.before !== undefined) query = query.where("from_seq", "<", page.before);

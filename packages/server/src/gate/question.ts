@@ -12,14 +12,20 @@ export function decisionId(decision: DecisionShape): Digest {
 }
 
 /**
- * What was asked, as a digest: which artifact, where, by which policy, and under which trust version if one was named. Two decisions on
+ * What was asked, as a digest: which artifact, where, by which policy (and whether it is a stored one), and under which trust version if one was named. Two decisions on
  * one question differ only because something changed.
  */
-export function questionOf(decision: DecisionShape, pinnedTrust: number | null): Digest {
+export function questionOf(
+  decision: DecisionShape,
+  pinnedTrust: number | null,
+  storedPolicy: { readonly name: string } | null,
+): Digest {
   return digest({
     subject: decision.subject,
     repository: decision.repository ?? null,
     policy: decision.policy.digest,
+    // The summaries of a stored policy and of the same text given with a request are signed under different verifier ids.
+    policyName: storedPolicy?.name ?? null,
     trustVersion: pinnedTrust,
   });
 }

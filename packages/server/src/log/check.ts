@@ -5,6 +5,7 @@ import {
   type Crypto,
   encodeEntries,
   entriesPath,
+  equalBytes,
   leafHash,
   type NoteKey,
   parseTilePath,
@@ -14,6 +15,7 @@ import {
   toHex,
 } from "@assay/evidence";
 import type { Reader } from "../storage/database.ts";
+import { isMissing } from "../storage/durable.ts";
 import { newestCheckpointPath, openCheckpoint } from "./log.ts";
 import type { LogTables } from "./schema.ts";
 import { TileFiles } from "./tile-files.ts";
@@ -29,10 +31,6 @@ export interface LogFinding {
 
 const REBUILD_TILES = "stop the server and run `assay server rebuild`: tiles are a function of the record";
 const RESTORE = "the record was altered after it was signed: restore it from a backup";
-
-function same(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
-}
 
 /**
  * Checks a log: its committed state against the entries, both checkpoints against the tree they name, every tile and entry bundle
@@ -81,7 +79,7 @@ export async function* checkLog(options: {
       problem: `the log's state says ${state.size} entries, the database holds ${tree.size}`,
       action: RESTORE,
     };
-  } else if (!same(tree.root(), state.root)) {
+  } else if (!equalBytes(tree.root(), state.root)) {
     yield {
       kind: "log",
       where: state.origin,
@@ -111,7 +109,7 @@ export async function* checkLog(options: {
           problem: `it was signed over ${checkpoint.size} entries, the database has ${tree.size}: entries are missing`,
           action: RESTORE,
         };
-      } else if (!same(tree.root(checkpoint.size), checkpoint.root)) {
+      } else if (!equalBytes(tree.root(checkpoint.size), checkpoint.root)) {
         yield {
           kind: "checkpoint",
           where,
@@ -146,7 +144,7 @@ export async function* checkLog(options: {
   }
   for (const [path, bytes] of published) {
     const wanted = expected.get(path) ?? expectedBytes(path, tree, bundles);
-    if (wanted === undefined || !same(wanted, bytes)) {
+    if (wanted === undefined || !equalBytes(wanted, bytes)) {
       yield { kind: "tile", where: path, problem: "it does not hold what the entries give", action: REBUILD_TILES };
     }
   }
@@ -188,7 +186,7 @@ async function* tileFiles(directory: string): AsyncGenerator<string> {
   try {
     names = await readdir(directory, { withFileTypes: true });
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    if (isMissing(error)) return;
     throw error;
   }
   for (const entry of names.toSorted((left, right) => (left.name < right.name ? -1 : 1))) {

@@ -4,6 +4,7 @@ import {
   type Checkpoint,
   type Crypto,
   encodeEntries,
+  equalBytes,
   formatCheckpoint,
   leafHash,
   type NoteKey,
@@ -15,7 +16,7 @@ import {
 } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
 import type { Batch, WriteDatabase } from "../storage/database.ts";
-import { replaceSynced } from "../storage/durable.ts";
+import { isMissing, replaceSynced } from "../storage/durable.ts";
 import type { LogTables } from "./schema.ts";
 import { TileFiles } from "./tile-files.ts";
 import { TileTree } from "./tree.ts";
@@ -28,10 +29,6 @@ export type EntrySource = (from: number, to: number) => Promise<Uint8Array[]>;
 
 /** Signs a checkpoint's text as a note: the text, a blank line, the signature lines. */
 export type CheckpointSigner = (text: string) => string;
-
-function equal(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
-}
 
 /** The file, outside the database, of the newest checkpoint this server ever signed. */
 export function newestCheckpointPath(directory: string): string {
@@ -165,7 +162,7 @@ export class SequencedLog {
     try {
       newest = await readFile(newestCheckpointPath(options.directory), "utf8");
     } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
+      if (!isMissing(error)) throw error;
     }
     const newestCheckpoint = newest === undefined ? undefined : await openCheckpoint(crypto, newest, key, state.origin);
     if (newestCheckpoint !== undefined && newestCheckpoint.size > state.size) {
@@ -189,7 +186,7 @@ export class SequencedLog {
       );
     }
     const tree = TileTree.open(crypto, (level, index, width) => files.readTile(level, index, width), publishedSize);
-    if (published !== undefined && !equal(tree.root(), published.root)) {
+    if (published !== undefined && !equalBytes(tree.root(), published.root)) {
       throw new ServerError(
         "log-inconsistent",
         `the tiles of ${state.origin} do not have the root of their checkpoint`,
@@ -206,17 +203,20 @@ export class SequencedLog {
       });
     }
     for (const entry of tail.slice(publishedSize - tailStart)) tree.append(leafHash(crypto, entry));
-    if (!equal(tree.root(), state.root)) {
+    if (!equalBytes(tree.root(), state.root)) {
       throw new ServerError("log-inconsistent", `the leaves of ${state.origin} do not have the committed root`, {
         hint: "run `assay server check` to find the altered leaf",
       });
     }
-    if (
-      newestCheckpoint !== undefined &&
-      newestCheckpoint.size === state.size &&
-      !equal(newestCheckpoint.root, state.root)
-    ) {
-      throw new ServerError("log-inconsistent", `two roots for the ${state.size} entries of ${state.origin}`);
+    // A database may be newer than what was signed last, and must then continue it: else going on would sign a second history.
+    if (newestCheckpoint !== undefined && !equalBytes(tree.root(newestCheckpoint.size), newestCheckpoint.root)) {
+      throw new ServerError(
+        "log-inconsistent",
+        `the database holds another history of ${state.origin} than the ${newestCheckpoint.size} entries a checkpoint was signed over`,
+        {
+          hint: "this is no copy of the database that was signed: put that one back. Nothing will be signed until then",
+        },
+      );
     }
     return new SequencedLog({
       name,

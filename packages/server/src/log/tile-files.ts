@@ -2,13 +2,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { entriesPath, TILE_WIDTH, tilePath } from "@assay/evidence";
-import { makeDurableDirectory, syncDirectory, writeDurable } from "../storage/durable.ts";
-
-/** Whether an I/O error says that the file is not there. */
-function isMissing(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOENT" || code === "ENOTDIR";
-}
+import { isMissing, makeDurableDirectory, syncDirectory, writeDurable } from "../storage/durable.ts";
 
 /**
  * A log's public files: `checkpoint` and `tile/…` as C2SP tlog-tiles names them, in one directory that any web server or CDN

@@ -1,4 +1,4 @@
-import { type Crypto, recordCommitment, toHex } from "@assay/evidence";
+import { type Crypto, equalBytes, recordCommitment, toHex } from "@assay/evidence";
 import type { Reader } from "../storage/database.ts";
 import { decodeEnvelope, type EventEnvelope } from "./event.ts";
 import type { Finding } from "./finding.ts";
@@ -88,7 +88,7 @@ export class EventChecker {
     const { salt, commitment } = event;
     if (salt === null || commitment === null) {
       found("leaf", "its leaf is missing");
-    } else if (salt.length !== 32 || !sameBytes(recordCommitment(this.#crypto, salt, event.bytes), commitment)) {
+    } else if (salt.length !== 32 || !equalBytes(recordCommitment(this.#crypto, salt, event.bytes), commitment)) {
       found("event", "its bytes, salt and commitment do not belong together: one of them was altered");
     }
 
@@ -123,9 +123,4 @@ export class EventChecker {
     });
     return { findings, envelope };
   }
-}
-
-/** Whether two byte strings are the same. */
-export function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
-  return left.length === right.length && left.every((byte, index) => byte === right[index]);
 }

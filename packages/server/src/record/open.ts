@@ -117,5 +117,7 @@ export async function openRecord(options: {
     ]);
     if (!founded.ok) throw new ServerError("internal", `the record could not be founded: ${founded.refusal.message}`);
   }
+  // Whoever is told that the record is open can read everything in it from the tiles.
+  await log.published();
   return { writer, log, keyring };
 }

@@ -192,6 +192,8 @@ export class RecordWriter implements RecordClient {
         return { kind: "appended", events: pending.written.slice(writtenBefore), results };
       });
     } catch (error) {
+      // The transaction is gone, and the earlier requests' work with it: the batch fails as one.
+      if (error instanceof ServerError && error.code === "storage-failed") throw error;
       pending.written.length = writtenBefore;
       pending.heads.clear();
       for (const [org, head] of headsBefore) pending.heads.set(org, head);

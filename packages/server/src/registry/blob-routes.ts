@@ -93,6 +93,9 @@ export const getBlob: Handler<"blob"> = {
   },
 };
 
+/** What `pipeline` says of a client that went away: while it was served, or before. */
+const CLIENT_GONE: ReadonlySet<unknown> = new Set(["ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_UNABLE_TO_PIPE"]);
+
 /** Sends a blob past the framework: one copy from file to socket, never more than a read in memory. */
 async function stream(
   services: Services,
@@ -101,22 +104,22 @@ async function stream(
 ): Promise<FastifyReply> {
   const source = await services.blobs.read(answer.digest, answer.range);
   reply.hijack();
-  for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...answer.headers })) {
-    if (value !== undefined) reply.raw.setHeader(name, value);
-  }
-  reply.raw.writeHead(answer.status);
   try {
+    for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...answer.headers })) {
+      if (value !== undefined) reply.raw.setHeader(name, value);
+    }
+    reply.raw.writeHead(answer.status);
     await pipeline(source, reply.raw);
   } catch (error) {
     // The status is sent: all that can be done is to break off, which `pipeline` did. A client that went away is no failure.
-    if (
-      request.raw.aborted ||
-      (error instanceof Error && "code" in error && error.code === "ERR_STREAM_PREMATURE_CLOSE")
-    ) {
+    if (request.raw.aborted || (error instanceof Error && "code" in error && CLIENT_GONE.has(error.code))) {
       request.log.debug({ digest: answer.digest }, "a pull was broken off");
     } else {
       request.log.error({ err: error, digest: answer.digest }, "a blob could not be sent whole");
     }
+  } finally {
+    // `pipeline` leaves the file open when the client was gone before it began, and Node ends the process over a file that is left open.
+    source.destroy();
   }
   return reply;
 }

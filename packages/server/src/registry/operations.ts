@@ -75,7 +75,8 @@ const uploadOperations = [
         .set({ claim: body.claim, claimed_until: time + CLAIM_MS })
         .where("id", "=", body.id)
         .execute();
-      return { state: "claimed", offset: row.offset };
+      // A claim that was not given back: its holder may live, and only be slow.
+      return { state: "claimed", offset: row.offset, lapsed: row.claim !== null };
     },
   }),
   defineOperation({

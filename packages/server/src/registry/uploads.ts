@@ -166,6 +166,8 @@ export class Uploads {
     }
     const acknowledged = Number(answer["offset"]);
     const staged = await this.#blobs.stage(key.id);
+    // INVARIANT: only the holder of the claim can reach these bytes. One that lost it without knowing goes on writing elsewhere.
+    if (answer["lapsed"] === true) await staged.detach(acknowledged);
     const here = await staged.size();
     // Bytes past the acknowledged ones came with a request nobody was answered: the client will send them again.
     if (here > acknowledged) await staged.truncate(acknowledged);
@@ -208,7 +210,7 @@ export class Uploads {
     const limit = Math.min(expected ?? Number.MAX_SAFE_INTEGER, REGISTRY_LIMITS.blobBytes - start);
     let count = 0;
     const takeBack = async (): Promise<void> => {
-      await session.staged.truncate(start);
+      if (await this.#holds(session)) await session.staged.truncate(start);
       session.offset = start;
       session.hash = before;
     };
@@ -252,9 +254,10 @@ export class Uploads {
         },
       );
     }
-    // Only whoever holds the claim may turn the bytes into a blob: another holder may be changing them.
-    const held = await this.#operate("registry.renew-claim", { id: session.id, claim: session.claim });
-    if (held["held"] !== true) throw this.#lost(session);
+    // Only whoever holds the claim may turn the bytes into a blob: another holder may be changing them. What was hashed is what came
+    // in; that it is also what lies there is asked for as far as it costs nothing.
+    if (!(await this.#holds(session))) throw this.#lost(session);
+    if ((await session.staged.size()) !== session.offset) throw this.#lost(session);
     await this.#blobs.adopt(session.staged, digest);
     // The bytes are durable under their name before the row that makes them visible.
     const finished = await this.#operate("registry.finish-upload", {
@@ -273,6 +276,11 @@ export class Uploads {
     return new OciError(409, "BLOB_UPLOAD_INVALID", "another request took this upload over");
   }
 
+  /** Whether the session's claim stands, which is renewed: for some time nobody else touches its bytes. */
+  async #holds(session: HeldSession): Promise<boolean> {
+    return (await this.#operate("registry.renew-claim", { id: session.id, claim: session.claim }))["held"] === true;
+  }
+
   async #digest(session: HeldSession): Promise<Digest> {
     let hash = session.hash;
     if (hash === undefined) {
@@ -286,6 +294,7 @@ export class Uploads {
   /** Ends a session and removes its bytes. */
   async drop(session: HeldSession): Promise<void> {
     session.ended = true;
+    if (!(await this.#holds(session))) return;
     this.#hashes.forget(session.id);
     await session.staged.discard();
     await this.#operate("registry.drop-upload", { id: session.id, claim: session.claim });

@@ -44,5 +44,10 @@ export interface StagedBytes {
   read(): Readable;
   /** Cuts back to `size` bytes. */
   truncate(size: number): Promise<void>;
+  /**
+   * Keeps at most the first `size` bytes, in a place of their own: whoever is still writing to what was staged before writes into
+   * nothing from here on. For taking over from somebody who may only be slow.
+   */
+  detach(size: number): Promise<void>;
   discard(): Promise<void>;
 }

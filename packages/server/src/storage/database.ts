@@ -31,6 +31,8 @@ export interface Batch extends Transactor {
   /**
    * Runs one command's work under a savepoint. When `work` throws, everything it wrote is undone, the transaction stays usable
    * and the error is thrown on: one command's failure never touches the others of its batch.
+   *
+   * @throws ServerError `storage-failed` when the database gave up the whole transaction: the batch must end, nothing of it exists.
    */
   savepoint<T>(work: () => Promise<T>): Promise<T>;
 }

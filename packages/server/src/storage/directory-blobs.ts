@@ -1,22 +1,29 @@
-import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import {
+  copyFile,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+} from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
-import { type Digest, digestHex, digestOf, parseDigest } from "@assay/evidence";
+import { type Digest, digestHex, digestOf, equalBytes, parseDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
 import type { BlobStore, ByteRange, StagedBytes } from "./blobs.ts";
-import { makeDurableDirectory, syncDirectory } from "./durable.ts";
+import { isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
 
 /** Reads this large keep the cost per byte of Node's streams low (measured: 16 KiB chunks cost 3 to 5 times the CPU). */
 const READ_CHUNK = 1024 * 1024;
 
 /** Chunks of an upload are gathered to this size before they are written. */
 const WRITE_CHUNK = 1024 * 1024;
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
-}
 
 async function fileSize(path: string): Promise<number | undefined> {
   try {
@@ -88,6 +95,19 @@ class StagedFile implements StagedBytes {
     }
   }
 
+  async detach(size: number): Promise<void> {
+    const copy = `${this.path}.${crypto.randomUUID()}`;
+    try {
+      await copyFile(this.path, copy, constants.COPYFILE_FICLONE);
+      await truncate(copy, Math.min(size, (await stat(copy)).size));
+      await rename(copy, this.path);
+    } catch (error) {
+      await rm(copy, { force: true });
+      // Nothing was staged yet: there is nothing to keep, and nobody to keep it from.
+      if (!isMissing(error)) throw error;
+    }
+  }
+
   async discard(): Promise<void> {
     await rm(this.path, { force: true });
   }
@@ -155,7 +175,7 @@ export class DirectoryBlobs implements BlobStore {
 
   async putSmall(bytes: Uint8Array): Promise<Digest> {
     const digest = digestOf(nodeCrypto, bytes);
-    if ((await this.size(digest)) === bytes.length) return digest;
+    if (await this.#holds(digest, bytes)) return digest;
     const staged = new StagedFile("small", join(this.#uploads, `${digestHex(digest)}.${crypto.randomUUID()}`));
     await staged.append(
       0,
@@ -166,6 +186,18 @@ export class DirectoryBlobs implements BlobStore {
     );
     await this.adopt(staged, digest);
     return digest;
+  }
+
+  /**
+   * Whether these very bytes are here, durably. A damaged blob is not them: pushing it again heals it. The name of a blob that somebody
+   * else has put here a moment ago may not be on disk yet.
+   */
+  async #holds(digest: Digest, bytes: Uint8Array): Promise<boolean> {
+    const path = this.#path(digest);
+    if ((await fileSize(path)) !== bytes.length) return false;
+    if (!equalBytes(new Uint8Array(await readFile(path)), bytes)) return false;
+    await syncDirectory(dirname(path));
+    return true;
   }
 
   async adopt(staged: StagedBytes, digest: Digest): Promise<void> {

@@ -2,6 +2,11 @@ import { closeSync, fdatasyncSync, fsyncSync, openSync, renameSync, writeSync } 
 import { mkdir, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 
+/** Whether an I/O error says that the file is not there. */
+export function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
 /**
  * Makes a directory's entries durable: after a rename or a creation, the name itself is on disk only when its directory has
  * been synced.

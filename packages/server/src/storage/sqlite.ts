@@ -61,6 +61,11 @@ class ConnectionShim implements SqliteDatabase {
     return statement;
   }
 
+  /** Whether a transaction is open. False in the middle of one when SQLite has rolled it back by itself. */
+  get inTransaction(): boolean {
+    return this.#connection.isOpen && this.#connection.isTransaction;
+  }
+
   close(): void {
     this.#cache.clear();
     if (this.#connection.isOpen) this.#connection.close();
@@ -148,10 +153,12 @@ export function openSqliteReader(path: string): ReadDatabase {
 }
 
 class SqliteBatch implements Batch {
-  #transaction: ControlledTransaction<unknown>;
+  readonly #transaction: ControlledTransaction<unknown>;
+  readonly #connection: ConnectionShim;
 
-  constructor(transaction: ControlledTransaction<unknown>) {
+  constructor(transaction: ControlledTransaction<unknown>, connection: ConnectionShim) {
     this.#transaction = transaction;
+    this.#connection = connection;
   }
 
   tables<T>(): Kysely<T> {
@@ -165,6 +172,15 @@ class SqliteBatch implements Batch {
       await point.releaseSavepoint("command").execute();
       return result;
     } catch (error) {
+      // A full disk or an I/O error makes SQLite roll back the whole transaction (https://sqlite.org/lang_transaction.html, section
+      // 3). Nothing may follow it in this batch: each later statement would be committed by itself, an event without its leaf.
+      if (!this.#connection.inTransaction) {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new ServerError("storage-failed", `the database undid the batch: ${why}`, {
+          cause: error,
+          hint: "make room on the disk of ASSAY_DATA, or mend it",
+        });
+      }
       await point.rollbackToSavepoint("command").execute();
       await point.releaseSavepoint("command").execute();
       throw error;
@@ -185,11 +201,18 @@ export function openSqliteWriter(path: string): WriteDatabase {
     async transaction(work) {
       const transaction = await kysely.startTransaction().execute();
       try {
-        const result = await work(new SqliteBatch(transaction));
+        const result = await work(new SqliteBatch(transaction, connection));
         await transaction.commit().execute();
         return result;
       } catch (error) {
-        if (!transaction.isCommitted && !transaction.isRolledBack) await transaction.rollback().execute();
+        if (!transaction.isCommitted && !transaction.isRolledBack) {
+          try {
+            await transaction.rollback().execute();
+          } catch (second) {
+            // Already rolled back by SQLite itself: then the first error is the one to tell.
+            if (connection.inTransaction) throw second;
+          }
+        }
         throw error;
       }
     },

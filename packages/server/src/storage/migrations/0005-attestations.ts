@@ -12,11 +12,14 @@ export const attestationsMigration: Migration = {
       .addColumn("size", "integer", (column) => column.notNull())
       .addColumn("predicate_type", "text")
       .addColumn("payload_digest", "text")
+      .addColumn("signature", "text")
       .addColumn("hint", "text")
       .addColumn("unreadable", "text")
       .addColumn("actor", "text", (column) => column.notNull())
       .addColumn("sequence", "integer", (column) => column.notNull())
       .addColumn("time", "integer", (column) => column.notNull())
+      .addColumn("first_sequence", "integer", (column) => column.notNull())
+      .addColumn("first_time", "integer", (column) => column.notNull())
       .addPrimaryKeyConstraint("evidence_key", ["org", "digest", "form"])
       .execute();
     await database.schema
@@ -24,6 +27,11 @@ export const attestationsMigration: Migration = {
       .unique()
       .on("evidence")
       .columns(["org", "sequence"])
+      .execute();
+    await database.schema
+      .createIndex("evidence_signature")
+      .on("evidence")
+      .columns(["org", "signature", "sequence"])
       .execute();
 
     await database.schema
@@ -46,6 +54,28 @@ export const attestationsMigration: Migration = {
       .createIndex("evidence_subject_digest")
       .on("evidence_subject")
       .columns(["org", "digest"])
+      .execute();
+
+    await database.schema
+      .createTable("evidence_step")
+      .addColumn("org", "text", (column) => column.notNull())
+      .addColumn("flow", "text", (column) => column.notNull())
+      .addColumn("trail", "text", (column) => column.notNull())
+      .addColumn("name", "text", (column) => column.notNull())
+      .addColumn("digest", "text", (column) => column.notNull())
+      .addColumn("form", "text", (column) => column.notNull())
+      .addColumn("sequence", "integer", (column) => column.notNull())
+      .addPrimaryKeyConstraint("evidence_step_key", ["org", "digest", "form"])
+      .execute();
+    await database.schema
+      .createIndex("evidence_step_place")
+      .on("evidence_step")
+      .columns(["org", "flow", "trail", "name", "sequence"])
+      .execute();
+    await database.schema
+      .createIndex("evidence_step_flow")
+      .on("evidence_step")
+      .columns(["org", "flow", "sequence"])
       .execute();
 
     await database.schema

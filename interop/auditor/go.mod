@@ -1,0 +1,3 @@
+module assay.invalid/auditor
+
+go 1.24

@@ -1,0 +1,101 @@
+import { usageError } from "../errors.ts";
+import type { JsonValue } from "../output.ts";
+import { oneLine } from "../table.ts";
+import { type Piece, pieceJson, pieceLines } from "./piece.ts";
+import type { AskedSubject } from "./subject.ts";
+
+/** What the asker demands of the evidence; both of the same piece. */
+export type Demands = {
+  readonly predicateType: string | undefined;
+  /** A trust entry's name or id, or a key id. */
+  readonly by: string | undefined;
+};
+
+/** Everything an answer to "is this really said?" rests on. */
+export type Question = {
+  readonly subject: AskedSubject;
+  readonly repository: string | undefined;
+  /** Where the answer comes from: the server's address, or "offline". */
+  readonly source: string;
+  readonly trust: { readonly org: string; readonly version: number };
+  /** The record's sequence as of which was asked; null offline. */
+  readonly asOf: number | null;
+};
+
+/** The answer: yes only if a verified piece meets every demand. */
+export type VerifyAnswer = {
+  readonly verified: boolean;
+  readonly satisfiedBy: readonly string[];
+  readonly json: JsonValue;
+  readonly text: string;
+};
+
+/** Refuses demands that nothing could meet because they are empty: a script's unset variable must not widen the question. */
+export function checkDemands(demands: Demands): void {
+  for (const [option, value] of [
+    ["--predicate-type", demands.predicateType],
+    ["--by", demands.by],
+  ] as const) {
+    if (value === "") throw usageError("usage", `${option} is empty`);
+  }
+}
+
+/** Judges the pieces by the demands and puts the answer into words. */
+export function verifyAnswer(
+  question: Question,
+  demands: Demands,
+  pieces: readonly Piece[],
+  also: {
+    readonly refuse?: string;
+    readonly json?: { readonly [name: string]: JsonValue };
+    readonly lines?: readonly string[];
+  } = {},
+): VerifyAnswer {
+  const meeting = pieces.filter((piece) => meets(piece, demands));
+  const verified = meeting.length > 0 && also.refuse === undefined;
+  const satisfiedBy = meeting.map((piece) => piece.evidence);
+  const { subject, repository, source, trust, asOf } = question;
+  const demanded = [
+    ...(demands.predicateType === undefined ? [] : [`of type ${demands.predicateType}`]),
+    ...(demands.by === undefined ? [] : [`by ${demands.by}`]),
+  ].join(" ");
+  const count = (kind: Piece["status"]["status"]): number =>
+    pieces.filter(({ status }) => status.status === kind).length;
+  const found = `${count("verified")} verified, ${count("refused")} refused, ${count("reported")} only reported`;
+  const verdict = verified
+    ? `VERIFIED  ${meeting.length} of ${pieces.length} piece(s) of evidence${demanded === "" ? "" : ` ${demanded}`}`
+    : `NOT VERIFIED  ${also.refuse ?? (pieces.length === 0 ? "there is no evidence about it" : `no verified evidence${demanded === "" ? "" : ` ${demanded}`}: ${found}`)}`;
+  const lines = [
+    subject.named === subject.digest ? subject.digest : `${subject.digest}  ${subject.named}`,
+    `trust of ${trust.org}, version ${trust.version}${asOf === null ? "" : `, as of record ${asOf}`}, ${source}, ${repository === undefined ? "in no repository" : `in ${repository}`}`,
+    "",
+    ...pieces.flatMap(pieceLines),
+    ...(also.lines ?? []),
+    ...(pieces.length + (also.lines?.length ?? 0) === 0 ? [] : [""]),
+    verdict,
+  ];
+  return {
+    verified,
+    satisfiedBy,
+    json: {
+      result: verified ? "verified" : "not-verified",
+      subject: subject.digest,
+      repository: repository ?? null,
+      source,
+      trust,
+      asOf,
+      demanded: { predicateType: demands.predicateType ?? null, by: demands.by ?? null },
+      satisfiedBy: verified ? satisfiedBy : [],
+      evidence: pieces.map(pieceJson),
+      ...also.json,
+    },
+    text: lines.map((line) => oneLine(line)).join("\n"),
+  };
+}
+
+function meets({ status, predicateType }: Piece, demands: Demands): boolean {
+  if (status.status !== "verified") return false;
+  if (demands.predicateType !== undefined && predicateType !== demands.predicateType) return false;
+  const { name, entry, keyId } = status.by;
+  return demands.by === undefined || [name, entry, keyId].includes(demands.by);
+}

@@ -1,0 +1,118 @@
+import { isDigest, type ProvenTime } from "@assay/evidence";
+import { type AnswerObject, answerInvalid } from "../answer.ts";
+import { showMoment } from "../moment.ts";
+import type { JsonValue } from "../output.ts";
+import { oneLine } from "../table.ts";
+
+/** What a piece of evidence is worth, as the server or `verify()` judged it. */
+export type PieceStatus =
+  | {
+      readonly status: "verified";
+      readonly by: { readonly entry: string; readonly name: string; readonly keyId: string };
+      /** Null: the key is trusted without a window, and nothing proves when it spoke. */
+      readonly time: ProvenTime | null;
+    }
+  /** Nobody signed it. */
+  | { readonly status: "reported" }
+  | { readonly status: "refused"; readonly code: string; readonly message: string };
+
+/** One piece of evidence about an artifact, judged. */
+export type Piece = {
+  /** Digest of its bytes. */
+  readonly evidence: string;
+  /** What it claims to be; null where that cannot be read. */
+  readonly predicateType: string | null;
+  readonly status: PieceStatus;
+  /** Whether it is the artifact's primary build provenance in the repository asked about. */
+  readonly primary: boolean;
+  /** ms since 1970, by the record; null offline. */
+  readonly receivedAt: number | null;
+  /** Its place in the record; null offline. */
+  readonly sequence: number | null;
+  /** The file it was read from; null when it came from the server. */
+  readonly file: string | null;
+};
+
+/** Reads an item of the server's list. Errors: `answer-invalid`. */
+export function readPiece(item: AnswerObject): Piece {
+  const evidence = item.text("evidence");
+  if (!isDigest(evidence)) throw answerInvalid("a piece of evidence is not named by a digest");
+  return {
+    evidence,
+    predicateType: item.textOrNull("predicateType"),
+    status: readStatus(item.object("status")),
+    primary: item.flag("primary"),
+    receivedAt: item.whole("receivedAt"),
+    sequence: item.whole("sequence"),
+    file: null,
+  };
+}
+
+function readStatus(status: AnswerObject): PieceStatus {
+  const kind = status.text("status");
+  switch (kind) {
+    case "verified": {
+      const by = status.object("by");
+      return {
+        status: "verified",
+        by: { entry: by.text("entry"), name: by.text("name"), keyId: by.text("keyId") },
+        time: status.raw("time") === null ? null : readTime(status.object("time")),
+      };
+    }
+    case "reported":
+      return { status: "reported" };
+    case "refused":
+      return { status: "refused", code: status.text("code"), message: status.text("message") };
+    default:
+      throw answerInvalid(`a status of evidence is ${JSON.stringify(kind)}`);
+  }
+}
+
+function readTime(time: AnswerObject): ProvenTime {
+  const source = time.text("source");
+  if (source !== "received-here" && source !== "receipt" && source !== "rfc3161" && source !== "log") {
+    throw answerInvalid(`a proof of time is ${JSON.stringify(source)}`);
+  }
+  return { source, time: time.whole("time"), evidence: time.text("evidence") };
+}
+
+const TIME_SOURCES: Record<ProvenTime["source"], string> = {
+  "received-here": "received here by then",
+  receipt: "by the record's receipt",
+  rfc3161: "by a timestamp authority",
+  log: "by a transparency log",
+};
+
+/** A piece in lines: what it says, by whom, since when and proven by what; or why it does not count. */
+export function pieceLines({ evidence, predicateType, status, primary, receivedAt, sequence, file }: Piece): string[] {
+  const type = oneLine(predicateType ?? "(its type is not known)");
+  const lines = [`${status.status.padEnd(10)}${type}${primary ? "  [primary provenance]" : ""}`];
+  const add = (line: string): number => lines.push(`          ${oneLine(line)}`);
+  switch (status.status) {
+    case "verified": {
+      const { by, time } = status;
+      add(`said by   ${by.name} (${by.entry}, key ${by.keyId.slice(0, 16)}…)`);
+      add(
+        time === null
+          ? "when      not proven (this key is trusted at any time)"
+          : `when      ${showMoment(time.time)}, ${TIME_SOURCES[time.source]} (${time.evidence})`,
+      );
+      break;
+    }
+    case "reported":
+      add("said by   nobody: it is an unsigned report");
+      break;
+    case "refused":
+      add(`because   ${status.message} [${status.code}]`);
+      break;
+  }
+  if (status.status !== "verified" && receivedAt !== null)
+    add(`received  ${showMoment(receivedAt)} (record ${sequence})`);
+  add(`evidence  ${evidence}${file === null ? "" : ` (${file})`}`);
+  return lines;
+}
+
+/** A piece as programs get it: the same from the server and offline. */
+export function pieceJson(piece: Piece): JsonValue {
+  return piece;
+}

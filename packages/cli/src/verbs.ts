@@ -1,0 +1,49 @@
+import type { Command } from "commander";
+import type { Session } from "./session.ts";
+
+/** What a verb's module exports: it adds its arguments, options and action (or its own sub-verbs) to `command`. */
+export type VerbModule = { define(command: Command, session: Session): void };
+
+/** One line of `assay --help`. The module is loaded only when the verb is used. */
+export type Verb = { readonly name: string; readonly summary: string; readonly load: () => Promise<VerbModule> };
+
+/** Every verb, in the order help shows them: one path from bytes to evidence. */
+export const VERBS: readonly Verb[] = [
+  { name: "login", summary: "keep a server's address and token for this user", load: () => import("./verbs/login.ts") },
+  { name: "logout", summary: "forget a server's token", load: () => import("./verbs/logout.ts") },
+  {
+    name: "fingerprint",
+    summary: "compute the SHA-256 fingerprint of a file, a directory or an image",
+    load: () => import("./verbs/fingerprint.ts"),
+  },
+  { name: "push", summary: "store files in a registry as one artifact", load: () => import("./verbs/push.ts") },
+  { name: "pull", summary: "fetch the files of an artifact and verify them", load: () => import("./verbs/pull.ts") },
+  { name: "key", summary: "make signing keys, show those that are there", load: () => import("./verbs/key.ts") },
+  { name: "sign", summary: "sign a file or an image with a key", load: () => import("./verbs/sign.ts") },
+  { name: "attest", summary: "make a signed statement about an artifact", load: () => import("./verbs/attest.ts") },
+  {
+    name: "evidence",
+    summary: "list, show, download and add evidence",
+    load: () => import("./verbs/evidence.ts"),
+  },
+  { name: "trust", summary: "say whom the organisation believes about what", load: () => import("./verbs/trust.ts") },
+  {
+    name: "verify",
+    summary: "is this really said, by whom, when? by the server, or offline from files",
+    load: () => import("./verbs/verify.ts"),
+  },
+  { name: "policy", summary: "check, store and show policies", load: () => import("./verbs/policy.ts") },
+  { name: "decide", summary: "may this artifact be used? with every reason", load: () => import("./verbs/decide.ts") },
+  {
+    name: "record",
+    summary: "show and prove what was recorded, and that it was not rewritten",
+    load: () => import("./verbs/record.ts"),
+  },
+  { name: "org", summary: "make and list organisations", load: () => import("./verbs/org.ts") },
+  {
+    name: "account",
+    summary: "make people, service accounts and their API keys",
+    load: () => import("./verbs/account.ts"),
+  },
+  { name: "server", summary: "start, check or rebuild the service itself", load: () => import("./verbs/server.ts") },
+];

@@ -1,0 +1,208 @@
+import { type Digest, digestOf, isDigest, LIMITS, utf8Decode } from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
+import type { Command } from "commander";
+import { AnswerObject, answerInvalid } from "../answer.ts";
+import { writeFileAtomically } from "../atomic.ts";
+import { CliError, Exit, usageError } from "../errors.ts";
+import { parsing, readInput } from "../input.ts";
+import { evidenceAbout, repositoryAsked } from "../judging/list.ts";
+import { pieceJson, pieceLines } from "../judging/piece.ts";
+import { askedSubject } from "../judging/subject.ts";
+import { showMoment } from "../moment.ts";
+import { askList, askObject, findOut, type OrganisationClient, organisationClient } from "../organisation.ts";
+import { receiptFile } from "../record/receipt.ts";
+import type { Session } from "../session.ts";
+import { facts, table } from "../table.ts";
+import { type ArtifactType, artifactTypeOption } from "./fingerprint.ts";
+
+type ListOptions = {
+  artifactType?: ArtifactType;
+  repository?: string;
+  flow?: string;
+  trail?: string;
+  name?: string;
+};
+
+export function define(command: Command, session: Session): void {
+  command
+    .command("list")
+    .description("list the evidence about an artifact, with what each piece is worth")
+    .argument("[subject]", "a file, a digest (sha256:…), or an image")
+    .addOption(artifactTypeOption())
+    .option("--repository <name>", "org/name of the repository it is to be used from (default: from the reference)")
+    .option("--flow <name>", "instead of a subject: what says it belongs to this flow")
+    .option("--trail <name>", "with --flow: in this trail")
+    .option("--name <name>", "with --flow: under this name")
+    .action((subject: string | undefined, options: ListOptions) => {
+      if ((subject === undefined) === (options.flow === undefined)) {
+        throw usageError("usage", "evidence is listed by a subject or by --flow", "Give one of the two.");
+      }
+      return subject === undefined ? listFlow(session, options) : list(session, subject, options);
+    });
+
+  command
+    .command("show")
+    .description("show what is known of one piece of evidence")
+    .argument("<evidence>", "its digest")
+    .action((evidence: string) => show(session, requireDigest(evidence)));
+
+  command
+    .command("download")
+    .description("fetch the bytes of a piece of evidence, and prove that they are those of its digest")
+    .argument("<evidence>", "its digest")
+    .option("-o, --file <file>", "write them here (default: standard output)")
+    .option("--receipt <file>", "also write the record's receipt: it proves offline when the evidence was there")
+    .action((evidence: string, options: { file?: string; receipt?: string }) =>
+      download(session, requireDigest(evidence), options),
+    );
+
+  command
+    .command("add")
+    .description("give the server a signed bundle (Sigstore bundle v0.3), made here or by another tool")
+    .argument("<bundle>", "the bundle's file")
+    .option("--repository <name>", "org/name of the repository the artifact is in")
+    .option("--receipt <file>", "write the record's receipt here")
+    .action((bundle: string, options: { repository?: string; receipt?: string }) => add(session, bundle, options));
+}
+
+/** What says it belongs to a flow: an index of claims, without a judgement. */
+async function listFlow(session: Session, { flow, trail, name }: ListOptions): Promise<void> {
+  const { client, path } = await organisationClient(session);
+  const { items } = await askList(client, path("attestations"), { flow, trail, name });
+  const rows = items.map((item) => [
+    item.textOrNull("trail") ?? "",
+    item.textOrNull("name") ?? "",
+    item.textOrNull("predicateType") ?? "(not known)",
+    showMoment(item.whole("receivedAt")),
+    item.text("evidence"),
+  ]);
+  session.output.result(
+    items.map((item) => item.json),
+    rows.length === 0
+      ? `no evidence says it belongs to ${flow}`
+      : table(["TRAIL", "NAME", "TYPE", "RECEIVED", "EVIDENCE"], rows),
+  );
+}
+
+async function list(session: Session, words: string, options: ListOptions): Promise<void> {
+  await findOut(async () => {
+    const api = await organisationClient(session);
+    const subject = await askedSubject(session, words, options.artifactType);
+    const asked = await repositoryAsked(api, options.repository, subject.repository);
+    const { pieces, trust, asOf, repository } = await evidenceAbout(api, subject.digest, asked);
+    session.output.result(
+      { subject: subject.digest, repository: repository ?? null, trust, asOf, evidence: pieces.map(pieceJson) },
+      pieces.length === 0 ? `there is no evidence about ${subject.digest}` : pieces.flatMap(pieceLines).join("\n"),
+    );
+  });
+}
+
+async function show(session: Session, digest: Digest): Promise<void> {
+  const { client, path } = await organisationClient(session);
+  const answer = await askObject(client, { method: "GET", path: path("evidence", digest) });
+  if (answer.text("evidence") !== digest) throw answerInvalid("it is about other evidence");
+  const subjects = answer.texts("subjects");
+  const repositories = answer.objects("repositories").map((place) => place.text("repository"));
+  const primary = answer
+    .objects("primaryFor")
+    .map((place) => `${place.text("subject")} in ${place.text("repository")}`);
+  const lines: (readonly [string, string | undefined])[] = [
+    ["evidence", digest],
+    ["type", answer.textOrNull("predicateType") ?? "(not known)"],
+    ["form", answer.text("form")],
+    ["size", `${answer.whole("size")} bytes`],
+    ["unreadable", answer.textOrNull("unreadable") ?? undefined],
+    ...subjects.map((subject) => ["about", subject] as const),
+    ["about", answer.flag("subjectsMore") ? "… and more" : undefined],
+    ...answer.texts("signers").map((key) => ["signed by key", key] as const),
+    ...[...new Set(repositories)].map((repository) => ["given in", repository] as const),
+    ...primary.map((place) => ["primary for", place] as const),
+    [
+      "received",
+      `${showMoment(answer.whole("receivedAt"))} from ${answer.text("receivedFrom")} (record ${answer.whole("sequence")})`,
+    ],
+  ];
+  session.output.result(
+    answer.json,
+    `${facts(lines)}\n\nThis is what it claims. What it is worth, \`assay verify ${subjects[0] ?? "SUBJECT"}\` says.`,
+  );
+}
+
+async function download(session: Session, digest: Digest, options: { file?: string; receipt?: string }): Promise<void> {
+  const api = await organisationClient(session);
+  const answer = await api.client.send({
+    method: "GET",
+    path: api.path("evidence", digest, "bundle"),
+    headers: { accept: "*/*" },
+  });
+  const bytes = await answer.bytes(LIMITS.bundleBytes);
+  const found = digestOf(nodeCrypto, bytes);
+  // The digest is the only name that counts: other bytes are thrown away, whatever they say.
+  if (found !== digest) {
+    throw new CliError("digest-mismatch", `the server sent other bytes than those of ${digest}: they are ${found}`, {
+      exit: Exit.no,
+      hint: "Nothing was written. Run `assay server check` on the server.",
+    });
+  }
+  if (options.receipt !== undefined) await writeReceipt(api, digest, options.receipt);
+  if (options.file === undefined) {
+    if (session.output.format === "json" || answer.header("content-type") === "application/octet-stream") {
+      throw usageError("usage", "where to write the bytes?", "Add --file FILE.");
+    }
+    // Exactly these bytes: a line feed added would make other evidence of them.
+    session.io.stdout.write(utf8Decode(bytes));
+    return;
+  }
+  await writeFileAtomically(options.file, bytes, { mode: 0o644 });
+  session.output.result(
+    { evidence: digest, size: bytes.length, file: options.file, receipt: options.receipt ?? null },
+    facts([
+      ["evidence", digest],
+      ["written to", options.file],
+      ["receipt", options.receipt],
+    ]),
+  );
+}
+
+async function add(session: Session, path: string, options: { repository?: string; receipt?: string }): Promise<void> {
+  const bytes = await readInput(path, LIMITS.bundleBytes);
+  const api = await organisationClient(session);
+  const answer = await askObject(api.client, {
+    method: "POST",
+    path: api.path("attestations"),
+    json: {
+      // As text the bundle keeps its bytes, and so its digest.
+      bundle: parsing(path, () => utf8Decode(bytes)),
+      ...(options.repository === undefined ? {} : { repository: options.repository }),
+    },
+  });
+  const evidence = requireDigest(answer.text("evidence"));
+  if (evidence !== digestOf(nodeCrypto, bytes)) throw answerInvalid("it took other bytes than were sent");
+  if (options.receipt !== undefined) await writeReceipt(api, evidence, options.receipt);
+  const primary = answer.text("primary");
+  session.output.result(
+    answer.json,
+    facts([
+      ["evidence", `${evidence}${answer.flag("created") ? "" : " (was here already)"}`],
+      ["type", answer.textOrNull("predicateType") ?? "(not known)"],
+      ...answer.texts("subjects").map((subject) => ["about", subject] as const),
+      ...answer.texts("signers").map((key) => ["signed by key", key] as const),
+      ["primary", primary === "none" ? undefined : primary],
+      ["record", String(answer.whole("sequence"))],
+    ]),
+  );
+}
+
+async function writeReceipt({ client, path }: OrganisationClient, evidence: Digest, file: string): Promise<void> {
+  const receipt = await client.json({ method: "GET", path: path("evidence", evidence, "receipt") });
+  await writeFileAtomically(file, receiptFile(new AnswerObject(receipt, "the receipt").json), { mode: 0o644 });
+}
+
+function requireDigest(text: string): Digest {
+  if (isDigest(text)) return text;
+  throw usageError(
+    "digest-invalid",
+    `${JSON.stringify(text)} is not a digest`,
+    "Evidence is named by sha256: and 64 hexadecimal digits.",
+  );
+}

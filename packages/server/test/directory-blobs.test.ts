@@ -1,0 +1,49 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { digestHex, utf8Encode } from "@assay/evidence";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
+import { temporaryDirectory } from "./core.ts";
+
+let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
+let blobs: DirectoryBlobs;
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  blobs = await DirectoryBlobs.open(directory.path);
+});
+
+afterEach(() => directory.dispose());
+
+it("heals a damaged blob when the same bytes are put again", async () => {
+  const bytes = utf8Encode("evidence");
+  const digest = await blobs.putSmall(bytes);
+  const path = join(directory.path, "blobs", "sha256", digestHex(digest).slice(0, 2), digestHex(digest));
+  await writeFile(path, "damaged!");
+  expect(await blobs.putSmall(bytes)).toBe(digest);
+  expect(await readFile(path, "utf8")).toBe("evidence");
+});
+
+it("gives staged bytes that were taken over a place of their own", async () => {
+  const staged = await blobs.stage("a");
+  const nothing = (): void => undefined;
+  await staged.append(0, source("hello"), nothing);
+  // Somebody slow has the old file open.
+  let finish: () => void = () => undefined;
+  const waiting = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const slow = staged.append(5, source("late", waiting), nothing);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await staged.detach(3);
+  finish();
+  await slow;
+  expect(await staged.size()).toBe(3);
+  await (await blobs.stage("never written")).detach(0);
+});
+
+/** Text as a stream that ends when told. */
+async function* source(text: string, until: Promise<void> = Promise.resolve()): AsyncGenerator<Uint8Array> {
+  await until;
+  yield utf8Encode(text);
+}
