@@ -54,6 +54,7 @@ function command(): Command {
       size: 500,
       predicateType: "https://example.com/bench/v1",
       payloadDigest: null,
+      signature: null,
       subjects: [digest],
       hint: null,
       unreadable: null,

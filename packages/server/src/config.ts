@@ -96,9 +96,14 @@ function flagName(setting: string): string {
   return setting.slice("ASSAY_".length).toLowerCase().replaceAll("_", "-");
 }
 
-/** The help text's lines about settings. */
+/** The help text's lines about settings: every variable, and its flag where it has one. Secrets have none. */
 export function settingsHelp(): string {
-  return FLAGS.map((setting) => `  --${flagName(setting).padEnd(16)} ${setting}`).join("\n");
+  return Object.keys(settingsSchema.shape)
+    .map((setting) => {
+      const flag = FLAGS.some((name) => name === setting) ? `--${flagName(setting)}` : "";
+      return `  ${flag.padEnd(18)} ${setting}`;
+    })
+    .join("\n");
 }
 
 /**

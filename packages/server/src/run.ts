@@ -1,7 +1,7 @@
 import cluster, { type Worker } from "node:cluster";
 import process from "node:process";
 import { pino, destination, type Logger } from "pino";
-import { adminToken, type Config, prepareDataDirectory, readConfig } from "./config.ts";
+import { adminToken, type Config, prepareDataDirectory, readConfig, settingsHelp } from "./config.ts";
 import { ServerError } from "./errors.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { answerRequest, ChannelClient, type WriterAnswer, type WriterRequest } from "./record/port.ts";
@@ -59,6 +59,12 @@ export async function run(): Promise<void> {
 }
 
 async function runPrimary(): Promise<void> {
+  if (process.argv.includes("--help") || process.argv.includes("-h")) {
+    process.stdout.write(
+      `Assay ${VERSION}: a system of record for artifact integrity\n\nSettings, as flags or environment variables (docs/operations.md says what each means):\n${settingsHelp()}\n`,
+    );
+    return;
+  }
   const config = readConfig(process.env, process.argv.slice(2));
   prepareDataDirectory(config.dataDirectory);
   const lock = lockDataDirectory(config.dataDirectory);
@@ -87,9 +93,7 @@ async function runPrimary(): Promise<void> {
       ? await single(config, token.token, writer, logger)
       : await several(config, token.token, writer);
   const heads = setInterval(() => {
-    void writer.client
-      .append({ type: "record.write-heads", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: {} })
-      .catch((error: unknown) => logger.error({ err: error }, "chain heads could not be written"));
+    void writeHeads(writer).catch((error: unknown) => logger.error({ err: error }, "chain heads could not be written"));
   }, HEADS_INTERVAL_MS);
 
   let stopping = false;
@@ -120,6 +124,20 @@ async function runPrimary(): Promise<void> {
     process.stdout.write(`Admin token (shown once; kept in ${token.path}):\n\n    ${token.token}\n\n`);
   }
   process.stdout.write(`Assay ${VERSION} is ready at ${http.url}\n`);
+}
+
+/** Writes down the head of every organisation that has gone on since the last time, a command's worth at a time. */
+async function writeHeads(writer: WriterThread): Promise<void> {
+  for (;;) {
+    const written = await writer.client.append({
+      type: "record.write-heads",
+      org: SYSTEM_ORG,
+      actor: SYSTEM_ACTOR,
+      body: {},
+    });
+    if (!written.ok) throw new ServerError("internal", written.refusal.message);
+    if (written.receipts.length === 0) return;
+  }
 }
 
 interface HttpProcesses {
