@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { link, mkdir, open, rename, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { fileError, systemCode } from "./errors.ts";
+import { CliError, Exit, fileError, systemCode } from "./errors.ts";
 
 export type AtomicOptions = {
   /** Permission bits of the file; the process's umask does not widen or narrow them. */
@@ -15,6 +15,7 @@ export type AtomicOptions = {
 /**
  * Writes a whole file so that nobody ever sees a part of it: a temporary file beside it, flushed to disk, then renamed.
  * With `exclusive` it is linked instead, which fails if the name is taken, also when two processes race.
+ * Errors: `directory-missing`, and those of the file system.
  */
 export async function writeFileAtomically(
   path: string,
@@ -39,6 +40,14 @@ export async function writeFileAtomically(
       throw error;
     }
   } catch (error) {
+    // The file itself is made here: what can be missing is where it should be.
+    if (systemCode(error) === "ENOENT") {
+      throw new CliError("directory-missing", `the directory ${dirname(path)} does not exist`, {
+        exit: Exit.unknown,
+        hint: "Make it, or choose another place.",
+        cause: error,
+      });
+    }
     throw fileError(path, error);
   }
 }

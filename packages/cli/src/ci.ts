@@ -19,6 +19,18 @@ export type Ci = {
   readonly commitUrl: string | undefined;
   /** Identifies who built, in the form the provider's provenance generators use: workflow, project or pipeline. */
   readonly builder: string | undefined;
+  /** The file that defines the build, and where it was taken from; only where the CI says so. */
+  readonly workflow?: Workflow;
+};
+
+/** A file in a repository that defines a build. */
+export type Workflow = {
+  /** https address of the repository. */
+  readonly repository: string;
+  /** Full ref. */
+  readonly ref: string;
+  /** From the repository's root, such as ".github/workflows/release.yml". */
+  readonly path: string;
 };
 
 export type CiProvider = "github" | "gitlab" | "jenkins" | "circleci" | "azure" | "bitbucket" | "buildkite";
@@ -64,7 +76,15 @@ function github(get: Get): Ci {
         : join(repositoryUrl, `actions/runs/${run}${attempt === undefined ? "" : `/attempts/${attempt}`}`),
     commitUrl: commit === undefined ? undefined : join(repositoryUrl, `commit/${commit}`),
     builder: join(server, get("GITHUB_WORKFLOW_REF")),
+    ...githubWorkflow(server, get("GITHUB_WORKFLOW_REF")),
   };
+}
+
+/** GITHUB_WORKFLOW_REF: "owner/name/.github/workflows/w.yml@refs/heads/main". Of another form it says nothing here. */
+function githubWorkflow(server: string, text: string | undefined): { workflow?: Workflow } {
+  const [, repository, path, ref] = /^([^/@]+\/[^/@]+)\/([^@]+)@(refs\/.+)$/.exec(text ?? "") ?? [];
+  if (repository === undefined || path === undefined || ref === undefined) return {};
+  return { workflow: { repository: `${server.replace(/\/+$/, "")}/${repository}`, ref, path } };
 }
 
 /** docs.gitlab.com, "Predefined CI/CD variables reference". */

@@ -59,12 +59,13 @@ export function fileError(path: string, error: unknown): CliError {
 
 /**
  * Any thrown value as a CliError. Errors of the packages below carry their own `code` and `hint`; those are kept, and
- * count as "no" only where a verb said so, hence `unknown` here.
+ * count as "no" only where a verb said so, hence `unknown` here. A reference is only ever written by the user.
  */
 export function asCliError(error: unknown): CliError {
   if (error instanceof CliError) return error;
   if (!(error instanceof Error)) return new CliError("internal", String(error), { exit: Exit.unknown });
   const code = "code" in error && typeof error.code === "string" ? error.code : "internal";
   const hint = "hint" in error && typeof error.hint === "string" ? error.hint : undefined;
-  return new CliError(code, error.message, { exit: Exit.unknown, hint, cause: error });
+  const exit = code === "reference-invalid" ? Exit.usage : Exit.unknown;
+  return new CliError(code, error.message, { exit, hint, cause: error });
 }

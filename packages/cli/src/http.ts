@@ -15,6 +15,9 @@ export type ApiRequest = {
   readonly headers?: Readonly<Record<string, string>>;
 };
 
+/** What to do where the server does not take the token, or wants one. */
+export const LOGIN_HINT = "Set ASSAY_TOKEN to a valid token, or run `assay login`.";
+
 const MAX_ANSWER = 64 << 20;
 const MAX_ERROR = 1 << 20;
 
@@ -88,12 +91,13 @@ export function serverError(server: string, status: number, body: Uint8Array): C
   const error = isObject(parsed) && isObject(parsed.error) ? parsed.error : {};
   const code = typeof error.code === "string" ? error.code : `http-${status}`;
   const message = typeof error.message === "string" ? error.message : `${server} answered with status ${status}`;
-  const hint = typeof error.hint === "string" ? error.hint : defaultHint(status);
+  // Of a refused token the server speaks in terms of HTTP headers, which is not what a person here can change.
+  const hint = status !== 401 && typeof error.hint === "string" ? error.hint : defaultHint(status);
   return new CliError(clean(code), message, { exit: exitOfStatus(status), hint });
 }
 
 function defaultHint(status: number): string | undefined {
-  if (status === 401) return "Run `assay login`, or set ASSAY_TOKEN to a token that is valid.";
+  if (status === 401) return LOGIN_HINT;
   if (status === 403) return "Ask an administrator of the organisation for the right to do this.";
   if (status === 404) return "It does not exist, or you may not see it.";
   if (status === 429) return "Wait a little, then try again.";

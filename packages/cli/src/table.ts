@@ -30,3 +30,8 @@ export function facts(pairs: readonly (readonly [name: string, value: string | u
   const width = Math.max(0, ...shown.map(([name]) => name.length));
   return shown.map(([name, value]) => `${name.padEnd(width)}  ${oneLine(value)}`).join("\n");
 }
+
+/** "1 entry", "2 entries": a count with its noun; `plural` where it is not the noun and an s. */
+export function quantity(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
+}

@@ -42,7 +42,7 @@ export const VERBS: readonly Verb[] = [
   { name: "org", summary: "make and list organisations", load: () => import("./verbs/org.ts") },
   {
     name: "account",
-    summary: "make people, service accounts and their API keys",
+    summary: "people, service accounts, their roles and API keys: make them, take them back",
     load: () => import("./verbs/account.ts"),
   },
   { name: "server", summary: "start, check or rebuild the service itself", load: () => import("./verbs/server.ts") },

@@ -64,6 +64,9 @@ describe("assay key", () => {
       env: ENV,
     });
     expect(made.exit).toBe(3); // the folder is not made: a key in an unexpected place is worse than an error
+    expect(JSON.parse(made.stderr)).toMatchObject({
+      error: { code: "directory-missing", message: "the directory a does not exist" },
+    });
     expect(await runAssay(["key", "generate"], { cwd: folder, env: ENV })).toMatchObject({ exit: 0 });
     expect(statSync(join(folder, "assay.key")).mode & 0o777).toBe(0o600);
     const before = readFileSync(join(folder, "assay.key"));
@@ -198,6 +201,25 @@ describe("assay attest", () => {
     });
   });
 
+  it("guesses a file or an image as other verbs do, and attaches to an image", async () => {
+    const guessed = await attest(["artifact", "hello.txt"]);
+    expect(guessed.statement).toMatchObject({
+      subjects: [{ name: "hello.txt", digest: { sha256: HELLO } }],
+      predicate: { artifactType: "file", filename: "hello.txt" },
+    });
+    const fake = await memoryRegistry({ auth: "bearer" });
+    const folder = workFolder();
+    const env = { ...ENV, ASSAY_URL: `http://${fake.host}`, ASSAY_TOKEN: "s3cret-token" };
+    const pushed = await runAssay(["push", "hello.txt", "o/a:1", "--output", "json"], { cwd: folder, env });
+    const { digest } = JSON.parse(pushed.stdout) as { digest: string };
+    const { ended, statement } = await attest(["artifact", "o/a:1", "--attach"], folder, env);
+    expect(statement).toMatchObject({
+      subjects: [{ digest: { sha256: digest.slice(7) } }],
+      predicate: { artifactType: "oci" },
+    });
+    expect(ended.stdout).toContain("attached sha256:");
+  });
+
   it("binds the structure of a directory as well", async () => {
     const folder = workFolder();
     const { statement } = await attest(["artifact", ".", "-t", "dir", "-x", "b.json,k.key"], folder);
@@ -221,7 +243,13 @@ describe("assay attest", () => {
       predicateType: "https://slsa.dev/provenance/v1",
       predicate: {
         buildDefinition: {
-          externalParameters: { repository: "https://github.com/o/r", ref: "refs/heads/main" },
+          externalParameters: {
+            workflow: {
+              repository: "https://github.com/o/r",
+              ref: "refs/heads/main",
+              path: ".github/workflows/w.yml",
+            },
+          },
           resolvedDependencies: [{ uri: "git+https://github.com/o/r@refs/heads/main", digest: { gitCommit: SHA } }],
         },
         runDetails: {
@@ -261,7 +289,8 @@ describe("assay attest", () => {
   });
 
   it.each([
-    [["artifact", "hello.txt"], "artifact-type-missing"],
+    [["artifact", "."], "subject-is-directory"],
+    [["artifact", "absent:1"], "host-missing"],
     [["artifact", "hello.txt", "-t", "file", "--git-commit", "HEAD"], "commit-invalid"],
     [["artifact", "hello.txt", "-t", "file", "--trail", "t"], "trail-without-flow"],
     [["artifact", "hello.txt", "-t", "file", "--flow", "a b"], "flow-name-invalid"],

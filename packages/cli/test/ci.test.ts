@@ -32,8 +32,20 @@ describe("the CI environment", () => {
       buildUrl: "https://github.com/octo/app/actions/runs/1658821493/attempts/2",
       commitUrl: `https://github.com/octo/app/commit/${SHA}`,
       builder: "https://github.com/octo/app/.github/workflows/ci.yml@refs/heads/main",
+      workflow: {
+        repository: "https://github.com/octo/app",
+        ref: "refs/heads/main",
+        path: ".github/workflows/ci.yml",
+      },
     });
   });
+
+  it.each(["octo/app/.github/workflows/ci.yml", "octo/app@refs/heads/main", "octo/app/ci.yml@main", "@refs/x"])(
+    "says nothing of the workflow's file where GitHub names %s",
+    (text) => {
+      expect(detectCi({ GITHUB_ACTIONS: "true", GITHUB_WORKFLOW_REF: text })?.workflow).toBeUndefined();
+    },
+  );
 
   it("is read from GitLab", () => {
     expect(

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Environment } from "../src/environment.ts";
 import { run } from "../src/main.ts";
 
 /** What a run came to; `json` parses standard output. */
@@ -35,8 +36,8 @@ export class Desk {
     return this.assayWith({}, ...argv);
   }
 
-  /** As `assay`, with other environment variables; an empty one is as good as unset. */
-  async assayWith(env: Readonly<Record<string, string>>, ...argv: string[]): Promise<DeskRun> {
+  /** As `assay`, with other environment variables; an undefined one is unset, an empty one is set but empty. */
+  async assayWith(env: Environment, ...argv: string[]): Promise<DeskRun> {
     let stdout = "";
     let stderr = "";
     const exit = await run(argv, {

@@ -29,6 +29,10 @@ const ASKING: readonly (readonly string[])[] = [
   ["account", "list", "service"],
   ["account", "key", "create", "service", "ci"],
   ["account", "key", "list", "person", "alice"],
+  ["account", "key", "revoke", "person", "alice", "0123456789abcdef"],
+  ["account", "role", "set", "person", "alice", "member"],
+  ["account", "role", "take", "service", "ci"],
+  ["account", "remove", "service", "ci"],
 ];
 
 /** Wrong ways to use them: no server needed to know. */
@@ -51,6 +55,10 @@ const WRONG: readonly (readonly string[])[] = [
   ["record", "verify", "--vkey", "nonsense"],
   ["account", "create", "robot", "r2"],
   ["account", "create", "person", "alice", "--role", "king"],
+  ["account", "role", "set", "person", "alice", "king"],
+  ["account", "key", "revoke", "person", "alice", "assay_0123456789abcdef_secret"],
+  ["verify", "sha256:0000"],
+  ["trust", "add", "someone", "--key", "PUB", "--repository", "other/app"],
   ["account", "key", "create", "service", "ci", "--expires-in-days", "soon"],
   ["server"],
   ["server", "stop"],
@@ -84,7 +92,7 @@ describe("exit codes", () => {
   });
 
   /** Runs a verb against a server that answers so; it must never throw, and its error must be JSON where that was asked for. */
-  async function exitWith(url: string, argv: readonly string[]): Promise<number> {
+  async function exitWith(url: string | undefined, argv: readonly string[]): Promise<number> {
     const { exit, stderr, stdout } = await desk.assayWith({ ASSAY_URL: url }, ...words(argv), "--output", "json");
     if (exit !== 0) errorsSeen.push({ argv, stdout, error: JSON.parse(stderr) as unknown });
     return exit;
@@ -123,6 +131,7 @@ describe("exit codes", () => {
   });
 
   it.each(ASKING)("is 2 for %j %j %j where no server is named", async (...argv) => {
+    expect(await exitWith(undefined, argv)).toBe(2);
     expect(await exitWith("", argv)).toBe(2);
   });
 
@@ -160,7 +169,9 @@ describe("exit codes", () => {
       reasons: ["r"],
     };
     let given: unknown = decision;
-    const server = await startPretender(() => ({ body: JSON.stringify({ id: DIGEST, sequence: 1, decision: given }) }));
+    const server = await startPretender(() => ({
+      body: JSON.stringify({ id: DIGEST, sequence: 1, repeated: false, decision: given }),
+    }));
     const decide = ["decide", DIGEST, "--policy", "p"];
     try {
       expect(await exitWith(server.url, decide)).toBe(0);

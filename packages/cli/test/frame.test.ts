@@ -45,6 +45,38 @@ describe("the command line", () => {
     }
   });
 
+  it.each([
+    [["nonsense", "--help"], "assay"],
+    [["help", "nonsense"], "assay"],
+    [["--help", "nonsense"], "assay"],
+    [["key", "nonsense", "--help"], "assay key"],
+    [["key", "generate", "--nonsense"], "assay key generate"],
+    [["fingerprint", "x", "-t", "file", "--nonsense"], "assay fingerprint"],
+    [["server", "check", "--nonsense"], "assay server check"],
+  ])("answers %j with exit code 2 and names where help is: %s", async (words, verb) => {
+    const ended = await runAssay(words);
+    expect(ended).toMatchObject({ exit: 2, stdout: "" });
+    expect(ended.stderr).toMatch(new RegExp(`^error: .*nonsense.* \\[usage\\]\n {7}See \`${verb} --help\`\\.\n$`));
+  });
+
+  it("documents its exit codes, and where errors go as JSON", async () => {
+    const { stdout } = await runAssay(["--help"]);
+    for (const code of [0, 1, 2, 3]) expect(stdout).toMatch(new RegExp(`^  ${code}  `, "m"));
+    expect(stdout).toMatch(/standard error/);
+  });
+
+  it("shows every flag of the service in the help of `server start`", async () => {
+    const main = fileURLToPath(new URL("../../server/src/main.ts", import.meta.url));
+    const own = spawnSync(process.execPath, [main, "--help"], { encoding: "utf8" });
+    const flags = [...own.stdout.matchAll(/^ {2}(--[a-z-]+)/gm)].flatMap(([, flag]) => flag ?? []);
+    expect(flags.length).toBeGreaterThan(5);
+    const { stdout } = await runAssay(["server", "start", "--help"]);
+    for (const flag of flags) expect(stdout).toContain(flag);
+    for (const name of ["check", "rebuild"]) {
+      expect((await runAssay(["server", name, "--help"])).stdout).toContain("--data <directory>");
+    }
+  });
+
   it("takes global options after the verb", async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, "f"), "");

@@ -353,7 +353,7 @@ describe("a signed and tested file on a real server", () => {
 
   it("checks policies without a server, and names file, line and column", async () => {
     const alone = (file: string, ...more: string[]) =>
-      desk.assayWith({ ASSAY_URL: "" }, "policy", "check", file, ...more);
+      desk.assayWith({ ASSAY_URL: undefined }, "policy", "check", file, ...more);
     expect((await alone(desk.file("policy.yaml", POLICY))).exit).toBe(0);
     const bad = desk.file("bad.yaml", POLICY.replace("atLeast", "").replace("identities: [ci]", "identity: [ci]"));
     const { exit, stdout } = await alone(bad);

@@ -32,11 +32,20 @@ describe("assay login", () => {
     expect((await desk.must("org", "list", "--output", "json")).json()).toMatchObject([{ name: "default" }]);
   });
 
+  it("is not used in the place of a token that is set but empty", async () => {
+    const ran = await desk.assayWith({ ASSAY_TOKEN: "" }, "org", "list");
+    expect(ran).toMatchObject({ exit: 2, stdout: "" });
+    expect(ran.stderr).toContain("ASSAY_TOKEN is set but empty [setting-empty]");
+    // The line end that `cat` of a file with Windows line ends leaves is no part of a token.
+    expect((await desk.assayWith({ ASSAY_TOKEN: `${server.token}\r` }, "org", "list")).exit).toBe(0);
+  });
+
   it("never replaces a good token by one that the server refuses", async () => {
     const before = readFileSync(file(), "utf8");
     const ran = await desk.assay("login", server.url, "--token", "wrong-token-0123456789");
     expect(ran.exit).toBe(3);
     expect(ran.stderr).toContain("[unauthorized]");
+    expect(ran.stderr).toContain("Set ASSAY_TOKEN to a valid token, or run `assay login`.");
     expect(ran.stderr).not.toContain("wrong-token");
     expect(readFileSync(file(), "utf8")).toBe(before);
   });

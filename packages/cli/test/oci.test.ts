@@ -9,7 +9,7 @@ import { blobOf, pushBlob, readBlob } from "../src/oci/blobs.ts";
 import { parseChallenges } from "../src/oci/challenge.ts";
 import { authKeys, findCredentials } from "../src/oci/credentials.ts";
 import { requireSafeTitle } from "../src/oci/file-artifact.ts";
-import { parseImage, parseOwnImage } from "../src/oci/image.ts";
+import { ownOrigin, parseOwnImage } from "../src/oci/image.ts";
 import { Registry } from "../src/oci/registry.ts";
 import { Transport } from "../src/transport.ts";
 import { type Behaviour, type MemoryRegistry, memoryRegistry, PASSWORD, USER } from "./memory-registry.ts";
@@ -183,11 +183,86 @@ describe("authentication", () => {
 
   it("knows the spellings of Docker Hub", () => {
     expect(authKeys("docker.io", "library/nginx")).toContain("https://index.docker.io/v1/");
-    expect(parseImage("nginx:1")).toMatchObject({ host: "docker.io", repository: "library/nginx", tag: "1" });
-    expect(() => parseOwnImage("nginx:1", NO_SETTINGS)).toThrow(/names no registry/);
-    expect(parseOwnImage("org/app", { ...NO_SETTINGS, server: "http://127.0.0.1:8400" })).toMatchObject({
-      host: "127.0.0.1:8400",
+    for (const text of ["docker.io/nginx:1", "index.docker.io/nginx:1"]) {
+      expect(parseOwnImage(text, NO_SETTINGS)).toMatchObject({
+        host: "docker.io",
+        repository: "library/nginx",
+        tag: "1",
+      });
+    }
+  });
+});
+
+describe("a reference", () => {
+  const at = (server: string) => ({ ...NO_SETTINGS, server });
+
+  it("without a host means the server's registry, and without a server is refused with what to write", async () => {
+    expect(parseOwnImage("org/app", at("http://127.0.0.1:8400"))).toMatchObject({ host: "127.0.0.1:8400" });
+    for (const words of [
+      ["fingerprint", "-t", "oci", "nginx:1"],
+      ["pull", "nginx:1"],
+    ]) {
+      const ended = await runAssay(words, { env: { HOME: temporaryFolder() } });
+      expect(ended.exit).toBe(2);
+      expect(ended.stderr).toMatch(/\[host-missing\]\n {7}Write the host/);
+    }
+  });
+
+  it("is the server's own by scheme, host and port, however the host is spelt", () => {
+    const own = (text: string, server: string) => {
+      const image = parseOwnImage(text, at(server));
+      return [image.host, ownOrigin(image, at(server))];
+    };
+    expect(own("app", "https://assay.example")).toEqual(["assay.example", "https://assay.example"]);
+    expect(own("assay.example:443/app", "https://assay.example")).toEqual(["assay.example", "https://assay.example"]);
+    expect(own("Assay.example/app", "https://assay.example")).toEqual(["assay.example", "https://assay.example"]);
+    expect(own("assay.example:443/app", "http://assay.example")).toEqual(["assay.example:443", undefined]);
+    expect(own("assay.example/app", "https://assay.example:8400")).toEqual(["assay.example", undefined]);
+  });
+
+  it("that breaks the grammar is wrong usage", async () => {
+    for (const words of [
+      ["pull", "127.0.0.1:1/UPPER:1"],
+      ["fingerprint", "-t", "oci", "127.0.0.1:1/a@sha256:00"],
+      ["verify", "-t", "oci", "127.0.0.1:1/a@sha256:00"],
+    ]) {
+      const env = { ASSAY_URL: "http://127.0.0.1:1", ASSAY_ORG: "default" };
+      expect(await runAssay(words, { env })).toMatchObject({ exit: 2, stderr: containing("[reference-invalid]") });
+    }
+  });
+});
+
+describe("the configured server's registry", () => {
+  it("is never spoken to in plain http where ASSAY_URL says https, although it is on this machine", async () => {
+    const fake = await memoryRegistry();
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "f"), "1");
+    const env = { ASSAY_URL: `https://${fake.host}`, ASSAY_TOKEN: PASSWORD };
+    for (const reference of ["a:1", `${fake.host}/a:1`]) {
+      const ended = await runAssay(["push", "f", reference], { cwd: folder, env });
+      expect(ended).toMatchObject({ exit: 3, stderr: containing(`cannot reach https://${fake.host}`) });
+    }
+    expect(fake.requests).toEqual([]);
+  });
+
+  it("is asked over http where ASSAY_URL says so, and named so in errors", async () => {
+    const env = { ASSAY_URL: "http://nope.invalid", ASSAY_TOKEN: PASSWORD, ASSAY_ORG: "default" };
+    const elsewhere = await runAssay(["verify", "app:1.0.0"], { env });
+    expect(elsewhere).toMatchObject({ exit: 3, stderr: containing("http://nope.invalid") });
+    expect(elsewhere.stderr).not.toContain("https://");
+    const here = await runAssay(["pull", "a:1"], { env: { ...env, ASSAY_URL: "http://127.0.0.1:1" } });
+    expect(here).toMatchObject({ exit: 3, stderr: containing("cannot reach http://127.0.0.1:1:") });
+  });
+
+  it("that refuses the token says what to set, any other registry what to log in to", async () => {
+    const fake = await memoryRegistry({ auth: "bearer" });
+    const own = { ASSAY_URL: `http://${fake.host}`, ASSAY_TOKEN: "wrong-token" };
+    expect(await runAssay(["pull", "a:1"], { env: own })).toMatchObject({
+      exit: 3,
+      stderr: containing("Set ASSAY_TOKEN to a valid token, or run `assay login`."),
     });
+    const other = await runAssay(["pull", `${fake.host}/a:1`], { cwd: temporaryFolder() });
+    expect(other).toMatchObject({ exit: 3, stderr: containing(`\`docker login ${fake.host}\``) });
   });
 });
 
@@ -224,6 +299,18 @@ describe("assay push and pull", () => {
     writeFileSync(join(folder, "f"), "1");
     const ended = await runAssay(["push", "f", `${fake.host}/a:1.0.0`], { cwd: folder });
     expect(ended).toMatchObject({ exit: 1, stderr: containing("the tag 1.0.0 does not move") });
+    fake.behaviour.refuseManifests = 403;
+    const denied = await runAssay(["push", "f", `${fake.host}/a:1.0.0`], { cwd: folder });
+    expect(denied).toMatchObject({ exit: 1, stderr: containing("the tag 1.0.0 does not move") });
+    expect(denied.stderr).not.toContain("Ask the owner");
+  });
+
+  it("refuse to store a file whose name could not be written everywhere: it is the user's own, and to be renamed", async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "a:b"), "1");
+    const ended = await runAssay(["push", "a:b", "127.0.0.1:1/uni:2"], { cwd: folder });
+    expect(ended).toMatchObject({ exit: 2, stderr: containing("Rename the file") });
+    expect(ended.stderr).not.toContain("Do not trust");
   });
 
   async function artifactWith(titles: readonly string[], content = Buffer.from("evil")): Promise<MemoryRegistry> {

@@ -10,6 +10,7 @@ import { Output } from "../src/output.ts";
 import { progressLine, startProgress } from "../src/progress.ts";
 import { normalizeServer, resolveSettings } from "../src/settings.ts";
 import { exitOfStatus, isLoopback, Transport } from "../src/transport.ts";
+import { containing } from "./run.ts";
 import { temporaryFolder } from "./tree.ts";
 
 const CONFIG = {
@@ -37,9 +38,43 @@ describe("settings", () => {
     });
   });
 
-  it.each(["assay.example", "ftp://h", "https://u:p@h", "https://h?x=1"])("refuse %s as a server", (text) => {
-    expect(() => normalizeServer(text)).toThrow(expect.objectContaining({ code: "server-invalid", exit: 2 }));
+  it("are trimmed of the white space that files and secret stores leave", () => {
+    const env = { ASSAY_URL: " https://two/\n", ASSAY_TOKEN: "te\r\n", ASSAY_ORG: "oe\n" };
+    expect(resolveSettings({}, env, CONFIG)).toEqual({ server: "https://two", token: "te", org: "oe" });
   });
+
+  it.each(["ASSAY_URL", "ASSAY_TOKEN", "ASSAY_ORG"])(
+    "refuse an empty %s, in whose place a stored login would be used unasked",
+    (name) => {
+      for (const value of ["", " \n"]) {
+        expect(() => resolveSettings({}, { [name]: value }, CONFIG)).toThrow(
+          expect.objectContaining({ code: "setting-empty", exit: 2, message: `${name} is set but empty` }),
+        );
+      }
+      const flags = { server: "https://two", token: "t", org: "o" };
+      expect(resolveSettings(flags, { [name]: "" }, CONFIG)).toEqual(flags);
+    },
+  );
+
+  it("refuse an empty flag, and a token that no header can carry, without showing it", () => {
+    expect(() => resolveSettings({ token: "" }, { ASSAY_TOKEN: "t" }, CONFIG)).toThrow(/^--token is set but empty$/);
+    for (const token of ["se\ncret", "se\u0000cret", "sécret"]) {
+      expect(() => resolveSettings({}, { ASSAY_TOKEN: token }, CONFIG)).toThrow(
+        expect.objectContaining({
+          code: "token-invalid",
+          exit: 2,
+          message: "ASSAY_TOKEN holds a control character or one outside ASCII",
+        }),
+      );
+    }
+  });
+
+  it.each(["assay.example", "ftp://h", "https://u:p@h", "https://h?x=1", "https://h/assay", "http://h//x/"])(
+    "refuse %s as a server",
+    (text) => {
+      expect(() => normalizeServer(text)).toThrow(expect.objectContaining({ code: "server-invalid", exit: 2 }));
+    },
+  );
 });
 
 describe("the configuration file", () => {
@@ -106,11 +141,7 @@ describe("the client of the server's API", () => {
       http.close();
     });
     return {
-      client: new ServerClient(
-        `http://127.0.0.1:${(http.address() as AddressInfo).port}/base`,
-        "secret-token",
-        transport,
-      ),
+      client: new ServerClient(`http://127.0.0.1:${(http.address() as AddressInfo).port}`, "secret-token", transport),
       seen,
     };
   }
@@ -120,7 +151,7 @@ describe("the client of the server's API", () => {
     expect(
       await client.json({ method: "POST", path: "/x", query: { q: "a b", none: undefined }, json: { b: 2 } }),
     ).toEqual({ a: 1 });
-    expect(seen).toEqual([{ url: "/base/x?q=a+b", authorization: "Bearer secret-token", body: '{"b":2}' }]);
+    expect(seen).toEqual([{ url: "/x?q=a+b", authorization: "Bearer secret-token", body: '{"b":2}' }]);
   });
 
   it.each([
@@ -137,7 +168,9 @@ describe("the client of the server's API", () => {
     const { client } = await server(status, '{"error":{"code":"its-code","message":"its words","hint":"its hint"}}');
     const error = await client.json({ method: "GET", path: "/" }).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(CliError);
-    expect(error).toMatchObject({ code: "its-code", message: "its words", hint: "its hint", exit });
+    // Of a refused token it is this program that knows what to do.
+    const hint = status === 401 ? containing("Set ASSAY_TOKEN") : "its hint";
+    expect(error).toMatchObject({ code: "its-code", message: "its words", hint, exit });
     expect(exitOfStatus(status)).toBe(exit);
   });
 

@@ -28,7 +28,7 @@ export const EVIDENCE_ERRORS = {
   "checkpoint-invalid": "Use the C2SP tlog-checkpoint form: origin, size and root, each on its own line.",
   "receipt-invalid": "Obtain the receipt again from the server that issued it.",
   "receipt-unproven":
-    "The receipt does not prove its event: obtain it again, and compare the checkpoint with a witness.",
+    "The receipt does not prove its event: obtain it again; if it fails again, keep both, and compare the checkpoint with one that others hold.",
   "receipt-withheld": "The event was redacted or not included: ask the server for the receipt with event and salt.",
 
   // keys

@@ -2,7 +2,7 @@
 import { EvidenceError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { isInScope, type TrustEntry, type TrustVersion } from "./trust.ts";
-import type { ProvenTime } from "./verdict.ts";
+import type { ProvenTime, SignerEntry } from "./verdict.ts";
 
 /** What was said and when, as far as entitlement depends on it. */
 export type Saying = {
@@ -13,8 +13,19 @@ export type Saying = {
 };
 
 export type Judgement =
-  | { readonly outcome: "match"; readonly entry: TrustEntry; readonly time: ProvenTime | null }
-  | { readonly outcome: "out-of-scope" | "time-unproven" | "outside-validity"; readonly message: string };
+  | {
+      readonly outcome: "match";
+      /** The closest match: the first, but a `primary` one before others. */
+      readonly entry: TrustEntry;
+      /** The earliest time of all matches: the age of evidence must not hang on which of its signer's names is asked for. */
+      readonly time: ProvenTime | null;
+      /** All entries of the key, in trust's order. */
+      readonly entries: readonly SignerEntry[];
+    }
+  | Miss;
+
+type Match = { readonly outcome: "match"; readonly entry: TrustEntry; readonly time: ProvenTime | null };
+type Miss = { readonly outcome: "out-of-scope" | "time-unproven" | "outside-validity"; readonly message: string };
 
 /** From the furthest miss to the match: of several entries of one key, the closest outcome is the one to report. */
 const CLOSENESS = { "out-of-scope": 0, "outside-validity": 1, "time-unproven": 2, match: 3 } as const;
@@ -24,15 +35,23 @@ const CLOSENESS = { "out-of-scope": 0, "outside-validity": 1, "time-unproven": 2
  * a `primary` one goes first; otherwise the closest miss says what is wrong.
  */
 export function judge(trust: TrustVersion, saying: Saying): Judgement {
-  let best: Judgement = { outcome: "out-of-scope", message: "The key has no trust entry." };
-  let found = false;
+  let best: Match | Miss | undefined;
+  let earliest: ProvenTime | null = null;
+  const entries: SignerEntry[] = [];
   for (const entry of trust.entries) {
     if (entry.keyId !== saying.keyId) continue;
     const judgement = judgeEntry(entry, saying);
-    if (!found || isCloser(judgement, best)) best = judgement;
-    found = true;
+    entries.push({ entry: entry.id, name: entry.name, counts: judgement.outcome === "match" });
+    if (judgement.outcome === "match") earliest = earlier(earliest, judgement.time);
+    if (best === undefined || isCloser(judgement, best)) best = judgement;
   }
-  return best;
+  if (best === undefined) return { outcome: "out-of-scope", message: "The key has no trust entry." };
+  return best.outcome === "match" ? { ...best, time: earliest, entries } : best;
+}
+
+function earlier(a: ProvenTime | null, b: ProvenTime | null): ProvenTime | null {
+  if (a === null || b === null) return a ?? b;
+  return b.time < a.time ? b : a;
 }
 
 /** The times of a request, checked. Throws `time-invalid`, `too-large`: a faulty time is the caller's error, not the signer's. */
@@ -45,12 +64,12 @@ export function checkedTimes(times: readonly ProvenTime[]): readonly ProvenTime[
   return times.toSorted((a, b) => a.time - b.time);
 }
 
-function isCloser(a: Judgement, b: Judgement): boolean {
+function isCloser(a: Match | Miss, b: Match | Miss): boolean {
   if (a.outcome === "match" && b.outcome === "match") return a.entry.primary && !b.entry.primary;
   return CLOSENESS[a.outcome] > CLOSENESS[b.outcome];
 }
 
-function judgeEntry(entry: TrustEntry, { repository, predicateType, times }: Saying): Judgement {
+function judgeEntry(entry: TrustEntry, { repository, predicateType, times }: Saying): Match | Miss {
   const entryName = JSON.stringify(entry.name);
   if (!isInScope(entry.scope, repository, predicateType)) {
     const place = repository === undefined ? "an artifact without repository" : repository;

@@ -34,6 +34,15 @@ export type ProvenTime = {
   readonly evidence: string;
 };
 
+/** A trust entry that holds the signer's key. */
+export type SignerEntry = {
+  /** The entry's id. */
+  readonly entry: string;
+  readonly name: string;
+  /** Whether the evidence lies within the scope and the window of this entry: only such an entry entitles. */
+  readonly counts: boolean;
+};
+
 /** Said, by whom, about this artifact, when, and within what they may say. */
 export type Verified = {
   readonly status: "verified";
@@ -44,17 +53,22 @@ export type Verified = {
     readonly subjects: readonly Subject[];
     readonly predicate: JsonObject;
   };
-  /** The key, and the trust entry under which it counts. */
+  /** The key, and the first trust entry under which it counts, a `primary` one before others. */
   readonly signer: {
     readonly kind: "key";
     readonly keyId: string;
     readonly algorithm: KeyAlgorithm;
     readonly entry: string;
     readonly name: string;
+    /**
+     * Every trust entry of the version that holds the key, in trust's order; at least the one above counts. Who asks whether somebody
+     * signed looks for an entry that counts; who asks whether somebody did *not* looks at all of them.
+     */
+    readonly entries: readonly SignerEntry[];
   };
   /** Whether that entry may set primary provenance. */
   readonly primary: boolean;
-  /** The earliest proven time within the entry's window; null only if the entry has no window and no time was given. */
+  /** The earliest proven time within the window of any entry that counts; null only if such an entry has no window and no time was given. */
   readonly time: ProvenTime | null;
   /** Digest of what is signed: the DSSE payload, or the artifact itself. With the key id, what `distinct` counts. */
   readonly payloadDigest: Digest;

@@ -108,12 +108,12 @@ export async function verify(crypto: Crypto, request: VerifyRequest): Promise<Ve
   // 6. Scope and time: both within one entry of trust.
   const judgement = judge(trust, { keyId: key.keyId, repository, predicateType, times });
   if (judgement.outcome !== "match") return refuse(judgement.outcome, judgement.message, predicateType);
-  const { entry, time } = judgement;
+  const { entry, time, entries } = judgement;
   return {
     status: "verified",
     evidence,
     statement,
-    signer: { kind: "key", keyId: key.keyId, algorithm: key.algorithm, entry: entry.id, name: entry.name },
+    signer: { kind: "key", keyId: key.keyId, algorithm: key.algorithm, entry: entry.id, name: entry.name, entries },
     primary: entry.primary,
     time,
     payloadDigest,

@@ -61,6 +61,7 @@ describe("a verified statement", () => {
         algorithm: "ecdsa-p256-sha256",
         entry: trust.entries[0]?.id,
         name: "build",
+        entries: [{ entry: trust.entries[0]?.id, name: "build", counts: true }],
       },
       primary: false,
       time: null,
@@ -300,6 +301,44 @@ describe("several entries of one key", () => {
     );
     const verdict = await verified(await statementBundle(key, artifact), { trust: many, repository: "acme/app" });
     expect([verdict.signer.entry, verdict.primary]).toEqual(["3", true]);
+  });
+
+  test("are all told, in trust's order, and which of them cover the evidence by scope and window", async () => {
+    const many = trustIn(
+      entryFor(key, { id: "1", name: "elsewhere", scope: there }),
+      entryFor(key, { id: "2", name: "expired", scope: here, validUntil: 500 }),
+      entryFor(keyOf("other"), { id: "3", name: "another key" }),
+      entryFor(key, { id: "4", name: "first", scope: here }),
+      entryFor(key, { id: "5", name: "second", scope: here, validFrom: 1000, validUntil: 2000 }),
+    );
+    const bundle = await statementBundle(key, artifact);
+    const asked = { trust: many, repository: "acme/app" };
+    expect((await verified(bundle, { ...asked, times: [receivedAt(1500)] })).signer).toMatchObject({
+      entry: "4",
+      name: "first",
+      entries: [
+        { entry: "1", name: "elsewhere", counts: false },
+        { entry: "2", name: "expired", counts: false },
+        { entry: "4", name: "first", counts: true },
+        { entry: "5", name: "second", counts: true },
+      ],
+    });
+    const untimed = await verified(bundle, asked);
+    expect(untimed.signer.entries.map(({ counts }) => counts)).toEqual([false, false, true, false]);
+  });
+
+  test("give one time, the earliest that any of them covers, whichever comes first", async () => {
+    const bundle = await statementBundle(key, artifact);
+    const bound = entryFor(key, { id: "1", scope: here, validFrom: 1000, validUntil: 2000 });
+    const unbound = entryFor(key, { id: "2", scope: here, validFrom: 300 });
+    const times = [receivedAt(1500), receivedAt(400), receivedAt(100)];
+    for (const entries of [
+      [bound, unbound],
+      [unbound, bound],
+    ]) {
+      const asked = { trust: trustIn(...entries), repository: "acme/app" };
+      expect((await verified(bundle, { ...asked, times })).time).toEqual(receivedAt(400));
+    }
   });
 });
 

@@ -1,6 +1,6 @@
-import { digestHex, isDigest } from "@assay/evidence";
+import { digestHex, LIMITS as EVIDENCE_LIMITS, isDigest } from "@assay/evidence";
 import type { Digest, ProvenTime, Verdict } from "@assay/evidence";
-import type { Signer } from "./identity.ts";
+import type { KnownSigner } from "./identity.ts";
 import { member } from "./json-member.ts";
 import { quote } from "./quote.ts";
 
@@ -27,7 +27,7 @@ export type Considered =
       readonly evidence: Digest;
       readonly predicateType: string;
       readonly predicate: unknown;
-      readonly signer: Signer;
+      readonly signer: KnownSigner;
       readonly time: ProvenTime | null;
       readonly sequence: number | undefined;
       /** Whether the statement names the artifact: the verification has checked it, and this checks it again. */
@@ -95,7 +95,7 @@ function read(candidate: unknown, artifact: Digest): Considered {
   const time = readTime(member(candidate, "time"));
   const sequence = member(candidate, "sequence");
   if (typeof type !== "string") return malformed("a verdict without predicate type");
-  if (signer === undefined) return malformed("a verdict without signer");
+  if (signer === undefined) return malformed("a verdict without signer, or without the trust entries of its key");
   if (time === undefined) return malformed("a verdict whose time is not one");
   if (sequence !== undefined && typeof sequence !== "number") return malformed("its sequence is not a number");
   return {
@@ -110,10 +110,26 @@ function read(candidate: unknown, artifact: Digest): Considered {
   };
 }
 
-function readSigner(value: unknown): Signer | undefined {
+/** Without all entries of the key nobody could be excepted, and one that signed must be among them: else there is no signer. */
+function readSigner(value: unknown): KnownSigner | undefined {
   const [keyId, entry, name] = [member(value, "keyId"), member(value, "entry"), member(value, "name")];
   if (member(value, "kind") !== "key" || typeof keyId !== "string" || !/^[0-9a-f]{64}$/.test(keyId)) return undefined;
-  return typeof entry === "string" && typeof name === "string" ? { keyId, entry, name } : undefined;
+  if (typeof entry !== "string" || typeof name !== "string") return undefined;
+  const entries = member(value, "entries");
+  if (!Array.isArray(entries) || entries.length > EVIDENCE_LIMITS.trustEntries) return undefined;
+  const [signedAs, knownAs, names] = [new Set<string>(), new Set<string>(), new Set<string>()];
+  let found = false;
+  for (const held of entries) {
+    const [id, called, counts] = [member(held, "entry"), member(held, "name"), member(held, "counts")];
+    if (typeof id !== "string" || typeof called !== "string" || typeof counts !== "boolean") return undefined;
+    knownAs.add(id).add(called);
+    if (counts) {
+      signedAs.add(id).add(called);
+      names.add(called);
+    }
+    found ||= counts && id === entry && called === name;
+  }
+  return found ? { keyId, entry, name, names: [...names].sort(), signedAs, knownAs } : undefined;
 }
 
 function readTime(value: unknown): ProvenTime | null | undefined {

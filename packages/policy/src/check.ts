@@ -1,8 +1,8 @@
 import type { Digest } from "@assay/evidence";
 import type { Considered } from "./candidate.ts";
 import { showDuration } from "./duration.ts";
-import { isIdentity, showIdentity } from "./identity.ts";
-import type { Identity } from "./identity.ts";
+import { holdsKeyOf, isIdentity, showIdentity } from "./identity.ts";
+import type { Identity, KnownSigner } from "./identity.ts";
 import { LIMITS } from "./limits.ts";
 import type { Rule } from "./policy.ts";
 import { PREDICATE_TYPE } from "./predicate-types.ts";
@@ -10,10 +10,18 @@ import { objectionToProvenance } from "./provenance.ts";
 import { quote, showText } from "./quote.ts";
 import type { Objection } from "./rejection.ts";
 import { objectionToTests } from "./test-result.ts";
+import { describeStrangers } from "./trust-names.ts";
+import type { KnownTrust } from "./trust-names.ts";
 import { objectionToSummary } from "./verification-summary.ts";
 
 /** What a check may know besides rule and candidate. */
-export type CheckContext = { readonly policyDigest: Digest; readonly asOf: number | null; readonly time: number };
+export type CheckContext = {
+  readonly policyDigest: Digest;
+  readonly asOf: number | null;
+  readonly time: number;
+  /** Undefined if the request does not tell whom trust lists. */
+  readonly trust: KnownTrust | undefined;
+};
 
 type Verified = Extract<Considered, { form: "verified" }>;
 
@@ -76,14 +84,31 @@ function objectionToSubject(candidate: Verified): Objection | undefined {
 }
 
 function objectionToSigner({ signer }: Verified, rule: Rule): Objection | undefined {
-  const excepted = rule.except.find((identity) => isIdentity(signer, identity));
-  if (excepted !== undefined)
-    return { code: "excepted-signer", reason: `The rule excepts ${showText(showIdentity(excepted))}, who signed it.` };
+  const excepted = rule.except.find((identity) => holdsKeyOf(signer, identity));
+  if (excepted !== undefined) {
+    const who = showText(showIdentity(excepted));
+    const signed = excepted.kind === "key" ? "which signed it" : "whose key signed it";
+    return { code: "excepted-signer", reason: `The rule excepts ${who}, ${signed}.` };
+  }
   if (rule.identities.some((identity) => isIdentity(signer, identity))) return undefined;
-  return {
-    code: "other-signer",
-    reason: `It is signed by ${quote(signer.name)} (key sha256:${signer.keyId}), whom the rule does not name.`,
-  };
+  const named = rule.identities.find((identity) => holdsKeyOf(signer, identity));
+  const but =
+    named === undefined
+      ? "whom the rule does not name"
+      : `whose key is also that of ${showText(showIdentity(named))}, but trusted as such for another scope or time`;
+  return { code: "other-signer", reason: `It is signed by ${describeSigner(signer)}, ${but}.` };
+}
+
+/** Other names of a signer written out; the rest are counted. */
+const OTHER_NAMES = 3;
+
+/** The signer, and under what else the same key is trusted to say this. Ids of entries are left out: people know the names. */
+function describeSigner(signer: KnownSigner): string {
+  const others = signer.names.filter((name) => name !== signer.name);
+  const more = others.length > OTHER_NAMES ? ` and ${others.length - OTHER_NAMES} more` : "";
+  const also =
+    others.length === 0 ? "" : `, also trusted as ${others.slice(0, OTHER_NAMES).map(quote).join(", ")}${more}`;
+  return `${quote(signer.name)} (key sha256:${signer.keyId}${also})`;
 }
 
 function objectionToTime({ time, sequence }: Verified, rule: Rule, context: CheckContext): Objection | undefined {
@@ -128,8 +153,14 @@ function objectionToContent(candidate: Verified, rule: Rule, context: CheckConte
   }
 }
 
-/** What the rule asks for, as the words that follow "missing: ". */
-export function describeNeed(rule: Rule): string {
+/** What the rule asks for and was not met, as the words that follow "missing: "; and whom it names that trust does not know. */
+export function describeMissing(rule: Rule, distinct: number, { trust }: CheckContext): string {
+  const found = distinct === 0 ? "" : `; ${distinct} of ${rule.atLeast} found`;
+  const strangers = trust === undefined ? undefined : describeStrangers(rule.identities, trust);
+  return `${describeNeed(rule)}${found}${strangers === undefined ? "" : `; ${strangers}`}`;
+}
+
+function describeNeed(rule: Rule): string {
   const age = rule.maximumAge === null ? "" : `, proven to be at most ${showDuration(rule.maximumAge)} old`;
   switch (rule.kind) {
     case "evidence":

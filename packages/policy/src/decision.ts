@@ -14,7 +14,15 @@ export type DecisionRequest = {
   /** Everything known about the artifact, in any order. */
   readonly candidates: readonly Candidate[];
   /** The trust version under which the candidates were verified. */
-  readonly trust: { readonly org: string; readonly version: number };
+  readonly trust: {
+    readonly org: string;
+    readonly version: number;
+    /**
+     * What `trustNames` says of that version, in any order. No outcome depends on it; with it, `missing` says which identities of a rule
+     * nobody in the version bears, so who repeats a decision byte for byte gives it as well.
+     */
+    readonly names?: readonly string[];
+  };
   /** The record's sequence as of which is decided; null outside a record. Candidates with a later sequence do not count. */
   readonly asOf: number | null;
   /** The time of the decision in milliseconds. The only clock there is. */

@@ -2,18 +2,19 @@ import { isDigest } from "@assay/evidence";
 import type { Digest } from "@assay/evidence";
 import { consider } from "./candidate.ts";
 import type { Considered } from "./candidate.ts";
-import { describeNeed, objectionTo } from "./check.ts";
+import { describeMissing, objectionTo } from "./check.ts";
 import type { CheckContext } from "./check.ts";
 import type { Decision, DecisionRequest, Rejection, RuleOutcome, Satisfaction } from "./decision.ts";
 import { countDistinct, isIdentity, showIdentity } from "./identity.ts";
-import type { Signer } from "./identity.ts";
-import { member } from "./json-member.ts";
+import type { KnownSigner, Signer } from "./identity.ts";
+import { member, textList } from "./json-member.ts";
 import { LIMITS } from "./limits.ts";
 import type { Rule, RuleKind } from "./policy.ts";
 import { quote, showText } from "./quote.ts";
 import { REJECTIONS } from "./rejection.ts";
 import type { Objection } from "./rejection.ts";
 import { RULE_KINDS } from "./schema.ts";
+import { knownTrust } from "./trust-names.ts";
 
 /**
  * Decides whether an artifact may be used: allowed only if the policy has rules and every one of them is satisfied.
@@ -44,7 +45,8 @@ function evaluateOrThrow(request: DecisionRequest): Decision {
       broken ?? "The policy has no rules: nothing is allowed by nothing.",
     );
   }
-  const context: CheckContext = { policyDigest: request.policyDigest, asOf: request.asOf, time: request.time };
+  const { policyDigest, asOf, time } = request;
+  const context: CheckContext = { policyDigest, asOf, time, trust: knownTrust(request.trust) };
   const candidates = request.candidates.map((candidate) => consider(candidate, request.artifact.digest));
   return decide(
     request,
@@ -61,6 +63,8 @@ function defectOf(request: DecisionRequest): string | undefined {
   if (!Number.isSafeInteger(time) || time < 0) return "The decision's time is not one.";
   if (asOf !== null && !Number.isSafeInteger(asOf)) return "The sequence as of which to decide is not one.";
   if (typeof trust.org !== "string" || !Number.isSafeInteger(trust.version)) return "The trust version is not named.";
+  if (trust.names !== undefined && textList(trust.names, LIMITS.trustNames) === undefined)
+    return "The names in the trust version are not a list of texts that can be read.";
   if (artifact.repository !== undefined && typeof artifact.repository !== "string")
     return "The repository's name is not a text.";
   if (typeof policy.name !== "string") return "The policy has no name.";
@@ -90,8 +94,8 @@ function judge(rule: Rule, candidates: readonly Considered[], context: CheckCont
 function judgeOrThrow(rule: Rule, candidates: readonly Considered[], context: CheckContext): RuleOutcome {
   if (!isRuleKind(rule.kind)) throw new TypeError("a rule of no known kind");
   if (!(rule.atLeast >= 1) || rule.identities.length === 0) throw new TypeError("a rule that asks for nobody");
-  const counted: { evidence: Digest; signer: Signer; satisfaction: Satisfaction }[] = [];
-  const open: Signer[] = [];
+  const counted: { evidence: Digest; signer: KnownSigner; satisfaction: Satisfaction }[] = [];
+  const open: KnownSigner[] = [];
   const rejected: Rejection[] = [];
   let failures = 0;
   for (const candidate of candidates) {
@@ -129,7 +133,7 @@ function judgeOrThrow(rule: Rule, candidates: readonly Considered[], context: Ch
     outcome,
     satisfiedBy: satisfiedBy.slice(0, LIMITS.satisfiedListed),
     ...beyond("satisfiedNotListed", satisfiedBy.length - LIMITS.satisfiedListed),
-    ...(outcome === "satisfied" ? {} : { missing: showText(missing(rule, distinct)) }),
+    ...(outcome === "satisfied" ? {} : { missing: showText(describeMissing(rule, distinct, context)) }),
     rejected: rejections.slice(0, LIMITS.rejectionsListed),
     ...beyond("rejectedNotListed", rejections.length - LIMITS.rejectionsListed),
   };
@@ -154,11 +158,6 @@ function satisfaction(candidate: Extract<Considered, { form: "verified" }>, rule
       .map((identity) => showText(showIdentity(identity))),
     time: time === null ? null : { source: time.source, time: time.time, evidence: showText(time.evidence) },
   };
-}
-
-function missing(rule: Rule, distinct: number): string {
-  const need = describeNeed(rule);
-  return distinct === 0 ? need : `${need}; ${distinct} of ${rule.atLeast} found`;
 }
 
 function isRuleKind(kind: unknown): kind is RuleKind {

@@ -18,4 +18,5 @@ export type { AgeRule, EvidenceRule, Policy, ProvenanceRule, Rule, RuleKind, Tes
 export { PREDICATE_TYPE } from "./predicate-types.ts";
 export { type Objection, REJECTIONS, type RejectionCode } from "./rejection.ts";
 export { policySchema } from "./schema.ts";
+export { trustNames } from "./trust-names.ts";
 export { VSA_PREDICATE_TYPE, type VsaContext, vsaPredicate } from "./verification-summary.ts";

@@ -1,3 +1,5 @@
+import { LIMITS as EVIDENCE_LIMITS } from "@assay/evidence";
+
 /** Upper bounds on everything that comes from outside. Each is checked before the work it bounds is done. */
 export const LIMITS = {
   /** Bytes of a policy file in UTF-8. */
@@ -22,6 +24,8 @@ export const LIMITS = {
   uriLength: 1_024,
   /** Candidates of one decision. More is an error, because looking at only some would let order decide. */
   candidates: 10_000,
+  /** Names, ids and key ids of a trust version: three for each entry it may have. */
+  trustNames: 3 * EVIDENCE_LIMITS.trustEntries,
   /** Rejections written out per rule, the nearest misses first; the rest are counted. */
   rejectionsListed: 200,
   /** Pieces of evidence written out per rule as satisfying it; the rest are counted. */

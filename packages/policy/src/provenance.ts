@@ -1,5 +1,5 @@
 import { isIdentity, showIdentity } from "./identity.ts";
-import type { Signer } from "./identity.ts";
+import type { KnownSigner } from "./identity.ts";
 import { member, ownMembers } from "./json-member.ts";
 import { LIMITS } from "./limits.ts";
 import type { ProvenanceRule } from "./policy.ts";
@@ -59,7 +59,7 @@ function readProvenance(predicateType: string, predicate: unknown): Provenance {
 export function objectionToProvenance(
   predicateType: string,
   predicate: unknown,
-  signer: Signer,
+  signer: KnownSigner,
   rule: ProvenanceRule,
 ): Objection | undefined {
   const provenance = readProvenance(predicateType, predicate);
@@ -71,7 +71,7 @@ export function objectionToProvenance(
   );
 }
 
-function objectionToBuilder({ builder }: Provenance, signer: Signer, rule: ProvenanceRule): Objection | undefined {
+function objectionToBuilder({ builder }: Provenance, signer: KnownSigner, rule: ProvenanceRule): Objection | undefined {
   const id = builder.value;
   const found = { path: builder.at, observed: quote(id) };
   if (typeof id !== "string" || id === "")

@@ -44,7 +44,7 @@ const identities = listOf(identity).describe(
 );
 
 const except = listOf(identity).describe(
-  "Whose evidence never counts, even if `identities` would let it. To exclude a key whatever its name, write its key id.",
+  "Whose evidence never counts, even if `identities` would let it: a name excludes every key that the trust version holds under it, whatever else the key is called. To exclude a key whether or not trust names it, write its key id.",
 );
 
 const duration = z

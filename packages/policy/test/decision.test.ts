@@ -1,4 +1,4 @@
-import { canonicalJson, parseJson } from "@assay/evidence";
+import { canonicalJson, LIMITS, parseJson } from "@assay/evidence";
 import type { JsonValue } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { describe, expect, it } from "vitest";
@@ -12,6 +12,7 @@ const SIGNED = `
 const TESTED = `
   - id: tested
     tests: { identities: [ci], maximumAge: 7d }`;
+const withEntries = (entries: unknown[]) => ({ ...said(), signer: { ...said().signer, entries } });
 const passed = (at = NOW - DAY) =>
   said({
     by: "ci",
@@ -139,6 +140,12 @@ describe("what goes wrong denies, and never throws", () => {
     ["no policy digest", changed({ policyDigest: "" })],
     ["no trust", changed({ trust: undefined })],
     ["a trust version that is none", changed({ trust: { org: "default", version: Number.NaN } })],
+    ["names of trust that are no list", changed({ trust: { ...good.trust, names: "release-key" } })],
+    ["names of trust that are no texts", changed({ trust: { ...good.trust, names: [null] } })],
+    [
+      "more names of trust than are looked at",
+      changed({ trust: { ...good.trust, names: Array(POLICY_LIMITS.trustNames + 1).fill("x") } }),
+    ],
     ["time NaN", changed({ time: Number.NaN })],
     ["time infinite", changed({ time: Number.POSITIVE_INFINITY })],
     ["time negative", changed({ time: -1 })],
@@ -170,6 +177,12 @@ describe("what goes wrong denies, and never throws", () => {
     ["no signer", { ...said(), signer: undefined }],
     ["a signer without key", { ...said(), signer: { ...said().signer, keyId: "release-key" } }],
     ["a signer of unknown kind", { ...said(), signer: { ...said().signer, kind: "name" } }],
+    ["a signer without its entries", { ...said(), signer: { ...said().signer, entries: undefined } }],
+    ["a signer whose entry is not among its entries", { ...said(), signer: { ...said().signer, entry: "other" } }],
+    ["a signer of whose entries none counts", withEntries([{ ...said().signer, counts: false }])],
+    ["a signer with an entry that is none", withEntries([...said().signer.entries, null])],
+    ["a signer with an entry of unknown worth", withEntries([...said().signer.entries, { entry: "e", name: "n" }])],
+    ["a signer with too many entries", withEntries(Array(LIMITS.trustEntries + 1).fill(said().signer.entries[0]))],
     ["a time of another kind", { ...said(), time: { source: "claimed", time: NOW, evidence: "" } }],
     ["a time that is a text", { ...said(), time: { source: "log", time: String(NOW), evidence: "" } }],
     ["a time left out", { ...said(), time: undefined }],

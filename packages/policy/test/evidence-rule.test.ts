@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { trustNames } from "../src/index.ts";
 import { COSIGN, DAY, decide, digest, hash, NOW, outcome, refused, reported, said } from "./world.ts";
 
 const one = `
@@ -169,6 +170,12 @@ describe("n of m identities", () => {
     expect(outcome(decide(twoOf("alice", "bob"), signed))).toEqual(["satisfied"]);
   });
 
+  it("counts one key that trust lists under both names once", () => {
+    const both = said({ by: "alice", key: "k", also: { bob: true } });
+    expect(outcome(decide(twoOf("alice", "bob"), [both]))[0]).toBe("unsatisfied");
+    expect(outcome(decide(twoOf("alice", "bob"), [both, said({ by: "alice", key: "l" })]))[0]).toBe("satisfied");
+  });
+
   it("is unknown only if what is open would be enough", () => {
     const rule = (n: number): string => `
   - id: fresh
@@ -196,6 +203,106 @@ describe("except", () => {
       "satisfied",
       "excepted-signer",
     ]);
+  });
+});
+
+describe("a key with several trust entries", () => {
+  const rule = (except = ""): string => `
+  - id: signed
+    evidence: { predicateType: "${COSIGN}", identities: [second]${except} }`;
+  const reason = (decision: ReturnType<typeof decide>) => decision.rules[0]?.rejected[0]?.reason;
+
+  it("signs as each of those that cover the evidence, by name and by id", () => {
+    const signed = said({ by: "first", key: "k", also: { second: true } });
+    expect(outcome(decide(rule(), [signed]))).toEqual(["satisfied"]);
+    expect(outcome(decide(rule().replace("second", "entry-second"), [signed]))).toEqual(["satisfied"]);
+    expect(decide(rule(), [signed]).reasons).toEqual(["signed: satisfied by second."]);
+    expect(decide(rule(), [signed]).rules[0]?.satisfiedBy[0]).toMatchObject({
+      signer: { keyId: hash("k"), entry: "entry-first", name: "first" },
+      identities: ["second"],
+    });
+  });
+
+  it("does not sign as one that does not cover it, and the reason says so", () => {
+    const decision = decide(rule(), [said({ by: "first", also: { second: false } })]);
+    expect(outcome(decision)).toEqual(["unsatisfied", "other-signer"]);
+    expect(reason(decision)).toContain(
+      "whose key is also that of second, but trusted as such for another scope or time",
+    );
+  });
+
+  it("is excepted under each of them, whether it covers the evidence or not", () => {
+    for (const except of ["first", "third", "entry-third", `"sha256:${hash("k")}"`]) {
+      for (const counts of [true, false]) {
+        const signed = said({ by: "second", key: "k", also: { first: true, third: counts } });
+        expect(outcome(decide(rule(`, except: [${except}]`), [signed]))).toEqual(["unsatisfied", "excepted-signer"]);
+      }
+    }
+    const decision = decide(rule(", except: [first]"), [said({ by: "second", also: { first: false } })]);
+    expect(reason(decision)).toBe("The rule excepts first, whose key signed it.");
+  });
+
+  it("is shown under all its names where none is asked for, and the rest are counted", () => {
+    const also = { e: true, d: true, c: true, b: true, unseen: false };
+    const decision = decide(rule(), [said({ by: "first", also })]);
+    expect(reason(decision)).toBe(
+      `It is signed by "first" (key sha256:${hash("first")}, also trusted as "b", "c", "d" and 1 more), whom the rule does not name.`,
+    );
+  });
+
+  it("satisfies a builder's pair by each of them", () => {
+    const provenance = `
+  - id: built
+    provenance: { identities: [first, second], builders: [{ id: "x:builder", identities: [second] }] }`;
+    const built = (also: { [name: string]: boolean }) =>
+      said({
+        by: "first",
+        also,
+        type: "https://slsa.dev/provenance/v1",
+        predicate: { runDetails: { builder: { id: "x:builder" } }, buildDefinition: {} },
+      });
+    expect(outcome(decide(provenance, [built({ second: true })]))).toEqual(["satisfied"]);
+    expect(outcome(decide(provenance, [built({ second: false })]))).toEqual(["unsatisfied", "builder-signer-mismatch"]);
+  });
+});
+
+describe("an identity that nobody in the trust version bears", () => {
+  const entries = ["release-key", "ci"].map((name) => ({ id: `entry-${name}`, name, keyId: hash(name) })) as never;
+  const trust = { org: "default", version: 10, names: trustNames({ entries }) };
+  const missing = (identities: string, change = {}, atLeast = 1) =>
+    decide(
+      `
+  - id: signed
+    evidence: { predicateType: "${COSIGN}", identities: [${identities}], atLeast: ${atLeast} }`,
+      [said()],
+      { trust, ...change },
+    ).rules[0]?.missing;
+
+  it("is named where the rule is not satisfied", () => {
+    expect(missing("relaese")).toBe(
+      `evidence of type ${COSIGN} signed by relaese; trust version 10 has no entry named relaese`,
+    );
+    expect(missing("release-key, relaese", {}, 2)).toMatch(
+      /; 1 of 2 found; trust version 10 has no entry named relaese$/,
+    );
+  });
+
+  it("is told by name or by key, and in plain characters", () => {
+    const other = `sha256:${hash("other")}`;
+    expect(missing(`a, b, ci, "${other}"`)).toMatch(
+      new RegExp(`; trust version 10 has no entry named a or b and no entry with the key ${other}$`),
+    );
+  });
+
+  it("is not claimed of one that is there by name, id or key, nor where trust's names are not given", () => {
+    for (const somebody of ["ci", "entry-ci", `"sha256:${hash("ci")}"`]) {
+      expect(missing(somebody)).not.toContain("has no entry");
+    }
+    expect(missing("relaese", { trust: { org: "default", version: 10 } })).not.toContain("has no entry");
+  });
+
+  it("changes no outcome", () => {
+    expect(missing("release-key, relaese")).toBeUndefined();
   });
 });
 

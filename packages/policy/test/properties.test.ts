@@ -83,12 +83,19 @@ const content = fc.constantFrom<[string, JsonValue]>(
   [VSA, { verificationResult: "FAILED" }],
 );
 
+/** Further entries of the key, that cover the evidence or do not. */
+const also = fc.oneof(
+  { weight: 2, arbitrary: fc.constant({}) },
+  { weight: 1, arbitrary: fc.dictionary(name, fc.boolean(), { maxKeys: 2 }) },
+);
+
 const verified = fc
   .record({
     who: fc.oneof(
       { weight: 3, arbitrary: name.map((word) => [word, word]) },
       { weight: 1, arbitrary: fc.tuple(name, name) },
     ),
+    also,
     content,
     at: fc.constantFrom(NOW, NOW - 1_000, NOW - DAY / 2, NOW - 10 * DAY, null, NOW - 100 * DAY, NOW + DAY),
     about: fc.oneof(
@@ -165,6 +172,58 @@ describe("whatever the policy and the evidence", () => {
     );
   });
 
+  it("the order of the key's trust entries, and which of them is called the signer's, decide nothing", () => {
+    fc.assert(
+      fc.property(rules, candidates, (policy, all) => {
+        const turned = all.map((one) => {
+          if (one.status !== "verified" || one.signer === null) return one;
+          const entries = one.signer.entries.toReversed();
+          const first = entries.find((held) => held.counts) ?? one.signer;
+          return { ...one, signer: { ...one.signer, entries, entry: first.entry, name: first.name } };
+        });
+        const outcomes = (of: readonly Candidate[]) =>
+          evaluate(request(policy, of)).rules.map(({ outcome, satisfiedBy }) => [
+            outcome,
+            satisfiedBy.map(({ evidence, identities }) => [evidence, identities]),
+          ]);
+        expect(outcomes(turned)).toEqual(outcomes(all));
+      }),
+      RUNS,
+    );
+  });
+
+  it("nobody whom a rule excepts satisfies it under another name", () => {
+    fc.assert(
+      fc.property(rules, candidates, (policy, all) => {
+        const asked = request(policy, all);
+        for (const [index, rule] of evaluate(asked).rules.entries()) {
+          const excepted = asked.policy.rules[index]?.except.map((one) => (one.kind === "entry" ? one.name : "")) ?? [];
+          const counted = new Set(rule.satisfiedBy.map(({ evidence, signer }) => `${evidence} ${signer.entry}`));
+          const names = all.flatMap((one) =>
+            one.status === "verified" && one.signer !== null && counted.has(`${one.evidence} ${one.signer.entry}`)
+              ? one.signer.entries.map((held) => held.name)
+              : [],
+          );
+          expect(names.filter((one) => excepted.includes(one))).toEqual([]);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  it("trust's names change no outcome", () => {
+    fc.assert(
+      fc.property(rules, candidates, fc.subarray(NAMES), (policy, all, names) => {
+        const outcomes = (change: object) => {
+          const { result, rules: judged } = evaluate(request(policy, all, change));
+          return [result, judged.map((rule) => ({ ...rule, missing: rule.missing !== undefined }))];
+        };
+        expect(outcomes({ trust: { org: "default", version: 3, names } })).toEqual(outcomes({}));
+      }),
+      { numRuns: 300 },
+    );
+  });
+
   it("evidence that is not verified, and about this artifact, never satisfies", () => {
     fc.assert(
       fc.property(rules, candidates, (policy, all) => {
@@ -228,7 +287,12 @@ describe("whatever the policy and the evidence", () => {
 });
 
 describe("counting different identities", () => {
-  const signer = fc.record({ keyId: name.map(hash), entry: fc.constant("e"), name });
+  const signer = fc
+    .record({ keyId: name.map(hash), name, others: fc.subarray(NAMES) })
+    .map(({ keyId, name, others }) => {
+      const signedAs = new Set([name, ...others]);
+      return { keyId, entry: "e", name, names: [...signedAs].sort(), signedAs, knownAs: signedAs };
+    });
   const entry = name.map((word) => ({ kind: "entry" as const, name: word }));
 
   it("never exceeds names or keys, never falls with more signatures, and finds the best pairing", () => {
@@ -255,10 +319,10 @@ describe("counting different identities", () => {
 
   function bruteForce(
     [first, ...rest]: readonly string[],
-    signers: readonly { keyId: string; name: string }[],
+    signers: readonly { keyId: string; names: readonly string[] }[],
   ): number {
     if (first === undefined) return 0;
-    const keys = new Set(signers.filter((one) => one.name === first).map((one) => one.keyId));
+    const keys = new Set(signers.filter((one) => one.names.includes(first)).map((one) => one.keyId));
     const taken = [...keys].map(
       (key) =>
         1 +

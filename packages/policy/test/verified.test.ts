@@ -56,6 +56,8 @@ rules:
       source: { repository: https://github.com/example/app, ref: refs/heads/main }
 `);
 
+const world = { trust, parsed };
+
 async function attest(key: typeof ci, predicateType: string, predicate: JsonObject): Promise<Uint8Array> {
   const payloadBytes = buildStatement({
     subjects: [{ name: "app", digest: { sha256: artifact.slice(7) } }],
@@ -77,7 +79,7 @@ async function bundles(releaseKey = release): Promise<Uint8Array[]> {
   ];
 }
 
-async function decide(about: Digest, stored: readonly Uint8Array[]) {
+async function decide(about: Digest, stored: readonly Uint8Array[], { trust, parsed } = world) {
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.errors));
   const candidates: Candidate[] = [];
   for (const bundle of stored) {
@@ -109,4 +111,23 @@ it("denies it if a stranger signed in the release key's place", async () => {
   expect(decision.result).toBe("denied");
   expect(decision.rules.map((rule) => rule.outcome)).toEqual(["unsatisfied", "satisfied", "satisfied"]);
   expect(decision.rules[0]?.rejected[0]).toMatchObject({ code: "refused", observed: '"unknown-signer"' });
+});
+
+it("takes a key that trust lists under two names for either, and for neither where one is excepted", async () => {
+  const both = { ...trust, entries: [entry("first", release), entry("second", release)] };
+  const rule = (more: string) =>
+    parsePolicy(`version: 1
+name: production
+rules:
+  - id: signed
+    evidence: { predicateType: "${COSIGN}", ${more} }
+`);
+  const stored = [await attest(release, COSIGN, {})];
+  const ask = (more: string) => decide(artifact, stored, { trust: both, parsed: rule(more) });
+  expect((await ask("identities: [first]")).result).toBe("allowed");
+  expect((await ask("identities: [second]")).result).toBe("allowed");
+  expect((await ask("identities: [first, second], atLeast: 2")).result).toBe("denied");
+  const excepted = await ask("identities: [first], except: [second]");
+  expect(excepted.result).toBe("denied");
+  expect(excepted.rules[0]?.rejected[0]).toMatchObject({ code: "excepted-signer" });
 });

@@ -27,6 +27,8 @@ type Said = {
   /** The word whose hash is the key's id; by default the signer's name. */
   readonly key?: string;
   readonly entry?: string;
+  /** Further trust entries of the key, by name: true for those that cover the evidence. */
+  readonly also?: { readonly [name: string]: boolean };
   readonly type?: string;
   /** Any JSON, also what verification would have refused: rules do not rely on that. */
   readonly predicate?: JsonValue;
@@ -50,15 +52,18 @@ export function said(what: Said = {}): Verified {
     source = "received-here",
   } = what;
   const keyId = hash(what.key ?? by);
+  const entry = what.entry ?? `entry-${by}`;
+  const others = Object.entries(what.also ?? {}).map(([name, counts]) => ({ entry: `entry-${name}`, name, counts }));
+  const entries = [{ entry, name: by, counts: true }, ...others];
   return {
     status: "verified",
-    evidence: digest(JSON.stringify([keyId, type, predicate, about, at, what.nonce])),
+    evidence: digest(JSON.stringify([keyId, type, predicate, about, at, what.nonce, what.also])),
     statement: {
       predicateType: type,
       subjects: [{ name: "x", digest: { sha256: about.slice(7) } }],
       predicate: predicate as JsonObject,
     },
-    signer: { kind: "key", keyId, algorithm: "ed25519", entry: what.entry ?? `entry-${by}`, name: by },
+    signer: { kind: "key", keyId, algorithm: "ed25519", entry, name: by, entries },
     primary: false,
     time: at === null ? null : { source, time: at, evidence: "record 17" },
     ...(what.sequence === undefined ? {} : { sequence: what.sequence }),

@@ -90,7 +90,11 @@ describe("a posted bundle", () => {
       repositories: ["acme/app"],
       status: {
         status: "verified",
-        by: { name: "release", keyId: key.publicKey.keyId },
+        by: {
+          name: "release",
+          keyId: key.publicKey.keyId,
+          entries: [{ name: "release", counts: true }],
+        },
         time: { source: "received-here", evidence: `record ${posted.body.sequence}` },
       },
     });

@@ -10,7 +10,15 @@ import {
   verifyReceipt,
 } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { type Decision, decisionDigest, evaluate, parsePolicy, type Rejection, type RuleOutcome } from "@assay/policy";
+import {
+  type Decision,
+  decisionDigest,
+  evaluate,
+  parsePolicy,
+  type Rejection,
+  type RuleOutcome,
+  trustNames,
+} from "@assay/policy";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gatherCandidates } from "../src/gate/candidates.ts";
 import type { DecisionShape } from "../src/gate/decision-shape.ts";
@@ -138,11 +146,33 @@ describe("a decision", () => {
       policyDigest: parsed.digest,
       artifact: { digest: subject, repository: "acme/app" },
       candidates,
-      trust: version,
+      trust: { ...version, names: trustNames(trust) },
       asOf,
       time,
     });
     expect(decisionDigest(nodeCrypto, again)).toBe(answer.id);
+  });
+
+  it("takes a key trusted under two names for either, and for neither where a rule excepts one", async () => {
+    const both = makeKey();
+    await room.trust("acme", both, { name: "first" });
+    await room.trust("acme", both, { name: "second" });
+    const subject = artifact("two names");
+    await room.post("acme", await attest(both, subject));
+    const result = async (identities: string) => {
+      const { decision } = await ask(subject, { policy: { yaml: POLICY.replace("[release]", identities) } });
+      return [decision.result, ...(decision.rules[0]?.rejected.map(({ code }) => code) ?? [])];
+    };
+    expect(await result("[first]")).toEqual(["allowed"]);
+    expect(await result("[second]")).toEqual(["allowed"]);
+    expect(await result("[first, second]\n      atLeast: 2")).toEqual(["denied"]);
+    expect(await result("[first]\n      except: [second]")).toEqual(["denied", "excepted-signer"]);
+  });
+
+  it("names an identity of the policy that nobody in the trust version bears", async () => {
+    const yaml = POLICY.replace("[release]", "[relaese]");
+    const { decision } = await ask(artifact("misspelt"), { policy: { yaml } });
+    expect(decision.rules[0]?.missing).toContain(`trust version ${decision.trust.version} has no entry named relaese`);
   });
 
   it("denies, as an answer, what nothing is known about", async () => {

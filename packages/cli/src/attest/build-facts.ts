@@ -1,4 +1,4 @@
-import { type Ci, type CiProvider, detectCi } from "../ci.ts";
+import { type Ci, type CiProvider, detectCi, type Workflow } from "../ci.ts";
 import { type CliError, usageError } from "../errors.ts";
 import type { Environment } from "../environment.ts";
 
@@ -20,6 +20,8 @@ export type BuildFacts = {
   readonly ref: string | undefined;
   readonly builder: string | undefined;
   readonly ci: CiProvider | undefined;
+  /** The file that defines the build, where the CI says so. */
+  readonly workflow: Workflow | undefined;
 };
 
 /**
@@ -36,23 +38,31 @@ export function buildFacts(flags: BuildFlags, env: Environment): BuildFacts {
       "Give all 40 (or 64) digits: `git rev-parse HEAD`.",
     );
   }
-  const ref = flags.ref ?? ci?.ref;
-  if (ref !== undefined && !/^refs\/[^\s~^:?*[\\\p{Cc}]+$/u.test(ref)) {
-    throw usageError(
-      "ref-invalid",
-      `${JSON.stringify(ref)} is not a full ref`,
-      "Write refs/heads/NAME or refs/tags/NAME.",
-    );
-  }
   return {
     buildUrl: webPage("--build-url", flags.buildUrl ?? ci?.buildUrl),
     commitUrl: webPage("--commit-url", flags.commitUrl ?? ci?.commitUrl),
     gitCommit,
     repositoryUrl: webPage("--repository-url", flags.repositoryUrl ?? ci?.repositoryUrl),
-    ref,
+    ref: fullRef(flags.ref ?? ci?.ref),
     builder: ci?.builder,
     ci: ci?.provider,
+    workflow: ci?.workflow === undefined ? undefined : checkedWorkflow(ci.workflow),
   };
+}
+
+function checkedWorkflow(workflow: Workflow): Workflow {
+  webPage("GITHUB_SERVER_URL", workflow.repository);
+  fullRef(workflow.ref);
+  return workflow;
+}
+
+function fullRef(ref: string | undefined): string | undefined {
+  if (ref === undefined || /^refs\/[^\s~^:?*[\\\p{Cc}]+$/u.test(ref)) return ref;
+  throw usageError(
+    "ref-invalid",
+    `${JSON.stringify(ref)} is not a full ref`,
+    "Write refs/heads/NAME or refs/tags/NAME.",
+  );
 }
 
 /** An http(s) address without user name or password, as it was written. */

@@ -4,7 +4,10 @@ import { present } from "./artifact.ts";
 import { type BuildFacts, webPage } from "./build-facts.ts";
 
 export const PROVENANCE_PREDICATE = "https://slsa.dev/provenance/v1";
-/** How `externalParameters` of the provenance made here are to be read. */
+/**
+ * How `externalParameters` of the provenance made here are to be read: `workflow` {repository, ref, path} is the file that
+ * defined the build, as the CI names it; where the CI names none, `source` {repository, ref} is what was built.
+ */
 export const CI_BUILD_TYPE = "https://assay.dev/build-types/ci/v1";
 
 /** SLSA build provenance v1 (slsa.dev/spec/v1.0/provenance) of a CI build. Errors: `builder-missing`, `source-missing`. */
@@ -32,7 +35,10 @@ export function provenancePredicate(
   return {
     buildDefinition: {
       buildType: webPage("--build-type", flags.buildType) ?? CI_BUILD_TYPE,
-      externalParameters: present({ repository: build.repositoryUrl, ref: build.ref }),
+      externalParameters:
+        build.workflow === undefined
+          ? { source: present({ repository: build.repositoryUrl, ref: build.ref }) }
+          : { workflow: build.workflow },
       resolvedDependencies: [{ uri: source, digest: { gitCommit: build.gitCommit } }],
     },
     runDetails: {

@@ -1,9 +1,10 @@
 import { basename, resolve } from "node:path";
-import { type Digest, isDigest, parseDigest, type Subject } from "@assay/evidence";
+import { type Digest, parseDigest, type Subject } from "@assay/evidence";
 import { usageError } from "../errors.ts";
 import { STRUCTURE_FORMAT } from "../fingerprint/tree-digests.ts";
+import { notHere, subjectKind } from "../judging/kind.ts";
 import { connect } from "../oci/connect.ts";
-import { type Image, manifestReference, parseImage, parseOwnImage } from "../oci/image.ts";
+import { type Image, manifestReference, parseOwnImage } from "../oci/image.ts";
 import { type FetchedManifest, getManifest } from "../oci/manifests.ts";
 import type { Registry } from "../oci/registry.ts";
 import type { Session } from "../session.ts";
@@ -24,8 +25,8 @@ export type AttestedSubject = {
 };
 
 /**
- * Finds out the digest of `subject`: "sha256:…" as it is, else by fingerprint of its type.
- * Errors: `artifact-type-missing`, and those of the fingerprints.
+ * Finds out the digest of `subject`: "sha256:…" as it is, else by fingerprint of its type, which is guessed as every other verb
+ * guesses it. Errors: `option-needs-dir`, `subject-is-directory`, and those of `subjectKind` and of the fingerprints.
  */
 export async function resolveSubject(
   session: Session,
@@ -36,31 +37,37 @@ export async function resolveSubject(
   if (excludes.length > 0 && artifactType !== "dir") {
     throw usageError("option-needs-dir", "--exclude is for --artifact-type dir only");
   }
-  if (isDigest(subject)) {
-    return { digest: subject, artifactType, filename: undefined, structure: undefined, image: undefined };
-  }
-  switch (artifactType) {
-    case undefined:
-      throw usageError(
-        "artifact-type-missing",
-        `what kind of artifact is ${subject}?`,
-        "Add --artifact-type file, dir or oci, or name the artifact by its digest (sha256:…).",
-      );
+  switch (await subjectKind(subject, artifactType)) {
+    case "digest":
+      return {
+        digest: parseDigest(subject),
+        artifactType,
+        filename: undefined,
+        structure: undefined,
+        image: undefined,
+      };
     case "file": {
       const { sha256 } = await fingerprintFile(session, subject);
       return {
         digest: parseDigest(`sha256:${sha256}`),
-        artifactType,
+        artifactType: "file",
         filename: basename(subject),
         structure: undefined,
         image: undefined,
       };
     }
-    case "dir": {
+    case "directory": {
+      if (artifactType === undefined) {
+        throw usageError(
+          "subject-is-directory",
+          `${subject} is a directory`,
+          "Add --artifact-type dir, or name a file.",
+        );
+      }
       const { fingerprint, structure } = await fingerprintTree(session, subject, excludes, true);
       return {
         digest: parseDigest(`sha256:${fingerprint}`),
-        artifactType,
+        artifactType: "dir",
         filename: basename(resolve(subject)),
         structure:
           structure === undefined
@@ -69,21 +76,26 @@ export async function resolveSubject(
         image: undefined,
       };
     }
-    case "oci": {
-      const settings = await session.settings();
-      const reference = settings.server === undefined ? parseImage(subject) : parseOwnImage(subject, settings);
-      const registry = await connect(session, reference);
-      const manifest = await getManifest(registry, manifestReference(reference));
-      const filename = `${reference.host}/${reference.repository}`;
-      return {
-        digest: manifest.digest,
-        artifactType,
-        filename,
-        structure: undefined,
-        image: { registry, manifest, reference },
-      };
-    }
+    case "image":
+      try {
+        return await resolveImage(session, subject);
+      } catch (error) {
+        throw artifactType === undefined ? notHere(subject, error) : error;
+      }
   }
+}
+
+async function resolveImage(session: Session, subject: string): Promise<AttestedSubject> {
+  const reference = parseOwnImage(subject, await session.settings());
+  const registry = await connect(session, reference);
+  const manifest = await getManifest(registry, manifestReference(reference));
+  return {
+    digest: manifest.digest,
+    artifactType: "oci",
+    filename: `${reference.host}/${reference.repository}`,
+    structure: undefined,
+    image: { registry, manifest, reference },
+  };
 }
 
 /** The in-toto subject: name and sha256. */

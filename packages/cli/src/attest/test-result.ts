@@ -1,5 +1,6 @@
 import type { JsonObject } from "@assay/evidence";
 import { usageError } from "../errors.ts";
+import { quantity } from "../table.ts";
 import { present } from "./artifact.ts";
 import type { BuildFacts } from "./build-facts.ts";
 import type { TestRun } from "./junit.ts";
@@ -42,7 +43,7 @@ export function testResultPredicate(
   if (stated !== undefined && stated !== "FAILED" && reports.length > 0 && shown === "FAILED") {
     throw usageError(
       "result-contradicted",
-      `--result ${stated}, but ${failed.length} tests failed`,
+      `--result ${stated}, but ${quantity(failed.length, "test")} failed`,
       "Leave out --result: the reports say it.",
     );
   }

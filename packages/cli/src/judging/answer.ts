@@ -1,6 +1,6 @@
 import { usageError } from "../errors.ts";
 import type { JsonValue } from "../output.ts";
-import { oneLine } from "../table.ts";
+import { oneLine, quantity } from "../table.ts";
 import { type Piece, pieceJson, pieceLines } from "./piece.ts";
 import type { AskedSubject } from "./subject.ts";
 
@@ -63,16 +63,21 @@ export function verifyAnswer(
     pieces.filter(({ status }) => status.status === kind).length;
   const found = `${count("verified")} verified, ${count("refused")} refused, ${count("reported")} only reported`;
   const verdict = verified
-    ? `VERIFIED  ${meeting.length} of ${pieces.length} piece(s) of evidence${demanded === "" ? "" : ` ${demanded}`}`
+    ? `VERIFIED  ${meeting.length} of ${quantity(pieces.length, "piece")} of evidence${demanded === "" ? "" : ` ${demanded}`}: the signatures, not whether what they say is enough`
     : `NOT VERIFIED  ${also.refuse ?? (pieces.length === 0 ? "there is no evidence about it" : `no verified evidence${demanded === "" ? "" : ` ${demanded}`}: ${found}`)}`;
+  const others = pieces.filter((piece) => !meeting.includes(piece));
   const lines = [
-    subject.named === subject.digest ? subject.digest : `${subject.digest}  ${subject.named}`,
+    subject.kind === "digest" ? subject.digest : `${subject.digest}  ${subject.kind} ${subject.named}`,
     `trust of ${trust.org}, version ${trust.version}${asOf === null ? "" : `, as of record ${asOf}`}, ${source}, ${repository === undefined ? "in no repository" : `in ${repository}`}`,
     "",
-    ...pieces.flatMap(pieceLines),
+    ...meeting.flatMap(pieceLines),
+    // Under a demand, "verified" is said of what meets it; the rest is shown apart, so that nobody reads it as a yes.
+    ...(demanded === "" || others.length === 0 ? [] : [`not ${demanded}, or not verified:`]),
+    ...others.flatMap(pieceLines),
     ...(also.lines ?? []),
     ...(pieces.length + (also.lines?.length ?? 0) === 0 ? [] : [""]),
     verdict,
+    ...(verified ? doubts(meeting) : []),
   ];
   return {
     verified,
@@ -80,6 +85,8 @@ export function verifyAnswer(
     json: {
       result: verified ? "verified" : "not-verified",
       subject: subject.digest,
+      kind: subject.kind,
+      named: subject.named,
       repository: repository ?? null,
       source,
       trust,
@@ -93,9 +100,21 @@ export function verifyAnswer(
   };
 }
 
+/** A good signature under bad news is still bad news: said beside the verdict, which is about signatures only. */
+function doubts(pieces: readonly Piece[]): string[] {
+  const said = pieces.flatMap(({ claim }) => (claim === null || claim.isPass ? [] : [claim.says]));
+  if (said.length === 0) return [];
+  const words = [...new Set(said)].slice(0, 3).join("; ");
+  return [
+    `          but ${said.length} of them says ${words}. \`assay decide\` judges results, by a policy's tests rule.`,
+  ];
+}
+
 function meets({ status, predicateType }: Piece, demands: Demands): boolean {
   if (status.status !== "verified") return false;
   if (demands.predicateType !== undefined && predicateType !== demands.predicateType) return false;
-  const { name, entry, keyId } = status.by;
-  return demands.by === undefined || [name, entry, keyId].includes(demands.by);
+  const { name, entry, keyId, entries } = status.by;
+  const counting = entries.filter(({ counts }) => counts);
+  const names = [name, entry, keyId, ...counting.flatMap((one) => [one.name, one.entry])];
+  return demands.by === undefined || names.includes(demands.by);
 }

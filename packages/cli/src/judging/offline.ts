@@ -1,6 +1,7 @@
 import {
   type Digest,
   EvidenceError,
+  isDigest,
   LIMITS,
   type NoteKey,
   parseTrustFile,
@@ -17,6 +18,7 @@ import { parsing, readInput } from "../input.ts";
 import { showMoment } from "../moment.ts";
 import type { JsonValue } from "../output.ts";
 import { readReceiptFile } from "../record/receipt.ts";
+import { claimIn } from "./claim.ts";
 import type { Piece } from "./piece.ts";
 
 /** A receipt file, verified against the logs that trust names, or why it proves nothing. */
@@ -75,44 +77,57 @@ export async function checkBundle(
     return time === undefined ? [] : [time];
   });
   const verdict = times.length === 0 ? untimed : await judge(times);
-  const common = { evidence: verdict.evidence, primary: false, receivedAt: null, sequence: null, file: path };
+  const claim = claimIn(bundle) ?? null;
+  const common = { evidence: verdict.evidence, claim, primary: false, receivedAt: null, sequence: null, file: path };
   if (verdict.status === "refused") {
     const { code, message } = verdict;
     return { ...common, predicateType: verdict.predicateType ?? null, status: { status: "refused", code, message } };
   }
-  const { entry, name, keyId } = verdict.signer;
+  const { entry, name, keyId, entries } = verdict.signer;
   return {
     ...common,
     predicateType: verdict.statement.predicateType,
-    status: { status: "verified", by: { entry, name, keyId }, time: verdict.time },
+    status: { status: "verified", by: { entry, name, keyId, entries }, time: verdict.time },
   };
 }
 
-/** A receipt in words. */
-export function receiptLines(receipt: OfflineReceipt): string[] {
+/** Whether a receipt proves when one of these pieces was there. One about other evidence proves nothing here. */
+function isUsed(receipt: VerifiedReceipt, pieces: readonly Piece[]): boolean {
+  return pieces.some(({ evidence }) => isDigest(evidence) && receiptTime(receipt, evidence) !== undefined);
+}
+
+/** The evidence that a receipt's event names, for people and programs. */
+function evidenceOf({ event }: VerifiedReceipt): string | null {
+  const evidence = event.body["evidence"];
+  return typeof evidence === "string" ? evidence : null;
+}
+
+/** A receipt in words, beside the pieces it was given for. */
+export function receiptLines(receipt: OfflineReceipt, pieces: readonly Piece[]): string[] {
   if (receipt.status === "refused") {
     return [`refused   receipt ${receipt.file}`, `          because   ${receipt.message} [${receipt.code}]`];
   }
   const { event, sequence, checkpoint } = receipt.receipt;
-  return [
-    `proven    receipt ${receipt.file}`,
-    `          says      ${event.type} of ${event.org} by ${event.actor}`,
-    `          when      ${showMoment(event.time)} (record ${sequence} of ${checkpoint.origin}, ${checkpoint.size} entries)`,
-  ];
+  const when = `          when      ${showMoment(event.time)} (record ${sequence} of ${checkpoint.origin}, ${checkpoint.size} entries)`;
+  const says = `          says      ${event.type} of ${event.org} by ${event.actor}`;
+  if (isUsed(receipt.receipt, pieces)) return [`proven    receipt ${receipt.file}`, says, when];
+  const evidence = evidenceOf(receipt.receipt);
+  const about = evidence === null ? "no evidence" : `other evidence, ${evidence}`;
+  return [`not used  receipt ${receipt.file}`, `          proves    ${about}`, says, when];
 }
 
-export function receiptJson(receipt: OfflineReceipt): JsonValue {
+export function receiptJson(receipt: OfflineReceipt, pieces: readonly Piece[]): JsonValue {
   if (receipt.status === "refused") return receipt;
   const { event, sequence, checkpoint } = receipt.receipt;
   return {
     file: receipt.file,
-    status: "proven",
+    status: isUsed(receipt.receipt, pieces) ? "proven" : "not-used",
     sequence,
     time: event.time,
     type: event.type,
     org: event.org,
     actor: event.actor,
-    evidence: typeof event.body["evidence"] === "string" ? event.body["evidence"] : null,
+    evidence: evidenceOf(receipt.receipt),
     log: { origin: checkpoint.origin, size: checkpoint.size },
   };
 }

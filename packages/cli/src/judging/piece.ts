@@ -3,12 +3,19 @@ import { type AnswerObject, answerInvalid } from "../answer.ts";
 import { showMoment } from "../moment.ts";
 import type { JsonValue } from "../output.ts";
 import { oneLine } from "../table.ts";
+import type { Claim } from "./claim.ts";
 
 /** What a piece of evidence is worth, as the server or `verify()` judged it. */
 export type PieceStatus =
   | {
       readonly status: "verified";
-      readonly by: { readonly entry: string; readonly name: string; readonly keyId: string };
+      readonly by: {
+        readonly entry: string;
+        readonly name: string;
+        readonly keyId: string;
+        /** Every entry of trust that holds the key; only those that `counts` say anything about this piece. */
+        readonly entries: readonly { readonly entry: string; readonly name: string; readonly counts: boolean }[];
+      };
       /** Null: the key is trusted without a window, and nothing proves when it spoke. */
       readonly time: ProvenTime | null;
     }
@@ -23,6 +30,8 @@ export type Piece = {
   /** What it claims to be; null where that cannot be read. */
   readonly predicateType: string | null;
   readonly status: PieceStatus;
+  /** What it says came out; null for a type that says no such thing, or where it cannot be read. */
+  readonly claim: Claim | null;
   /** Whether it is the artifact's primary build provenance in the repository asked about. */
   readonly primary: boolean;
   /** ms since 1970, by the record; null offline. */
@@ -41,6 +50,7 @@ export function readPiece(item: AnswerObject): Piece {
     evidence,
     predicateType: item.textOrNull("predicateType"),
     status: readStatus(item.object("status")),
+    claim: null,
     primary: item.flag("primary"),
     receivedAt: item.whole("receivedAt"),
     sequence: item.whole("sequence"),
@@ -55,7 +65,16 @@ function readStatus(status: AnswerObject): PieceStatus {
       const by = status.object("by");
       return {
         status: "verified",
-        by: { entry: by.text("entry"), name: by.text("name"), keyId: by.text("keyId") },
+        by: {
+          entry: by.text("entry"),
+          name: by.text("name"),
+          keyId: by.text("keyId"),
+          entries: by.objects("entries").map((one) => ({
+            entry: one.text("entry"),
+            name: one.text("name"),
+            counts: one.flag("counts"),
+          })),
+        },
         time: status.raw("time") === null ? null : readTime(status.object("time")),
       };
     }
@@ -84,14 +103,19 @@ const TIME_SOURCES: Record<ProvenTime["source"], string> = {
 };
 
 /** A piece in lines: what it says, by whom, since when and proven by what; or why it does not count. */
-export function pieceLines({ evidence, predicateType, status, primary, receivedAt, sequence, file }: Piece): string[] {
+export function pieceLines(piece: Piece): string[] {
+  const { evidence, predicateType, status, claim, primary, receivedAt, sequence, file } = piece;
   const type = oneLine(predicateType ?? "(its type is not known)");
   const lines = [`${status.status.padEnd(10)}${type}${primary ? "  [primary provenance]" : ""}`];
   const add = (line: string): number => lines.push(`          ${oneLine(line)}`);
+  if (claim !== null) add(`says      ${claim.says}`);
   switch (status.status) {
     case "verified": {
       const { by, time } = status;
       add(`said by   ${by.name} (${by.entry}, key ${by.keyId.slice(0, 16)}…)`);
+      for (const also of by.entries) {
+        if (also.counts && also.entry !== by.entry) add(`also as   ${also.name} (${also.entry})`);
+      }
       add(
         time === null
           ? "when      not proven (this key is trusted at any time)"
@@ -113,6 +137,6 @@ export function pieceLines({ evidence, predicateType, status, primary, receivedA
 }
 
 /** A piece as programs get it: the same from the server and offline. */
-export function pieceJson(piece: Piece): JsonValue {
-  return piece;
+export function pieceJson({ claim, ...piece }: Piece): JsonValue {
+  return { ...piece, says: claim?.says ?? null };
 }

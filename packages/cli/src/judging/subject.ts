@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
-import { type Digest, digestOf, isDigest, parseDigest, parseReference } from "@assay/evidence";
+import { type Digest, digestOf, parseDigest, parseReference } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { fileError, systemCode, usageError } from "../errors.ts";
+import { fileError, usageError } from "../errors.ts";
 import { readInput } from "../input.ts";
 import { connect } from "../oci/connect.ts";
 import { type Image, manifestReference, parseOwnImage } from "../oci/image.ts";
@@ -9,49 +9,65 @@ import { getManifest } from "../oci/manifests.ts";
 import type { Session } from "../session.ts";
 import type { Settings } from "../settings.ts";
 import { type ArtifactType, fingerprintFile, fingerprintTree } from "../verbs/fingerprint.ts";
+import { notHere, type SubjectKind, subjectKind } from "./kind.ts";
 
 /** The artifact that a question is about. */
 export type AskedSubject = {
   readonly digest: Digest;
-  /** How it was named, and what that was: shown to people. */
+  /** How it was named. */
   readonly named: string;
-  /** The name of the server's repository as the reference has it (`app`, `org/app`); undefined for anything else. */
+  /** What was found under that name. */
+  readonly kind: SubjectKind;
+  /** The server's repository that the reference names, as `place` answered; undefined for anything else. */
   readonly repository: string | undefined;
 };
-
-/** What kind of thing SUBJECT is, where that is not said: a digest, a file that is there, else an image reference. */
-type SubjectKind = "digest" | ArtifactType;
 
 /** The largest file whose bytes are held in memory, for signatures that are over the bytes themselves. */
 const MAX_HELD = 512 << 20;
 
 /**
- * The digest of SUBJECT; an image reference is resolved through its registry, once. Errors: those of the file
- * system, `reference-invalid`, those of the registry.
+ * The digest of SUBJECT; an image reference is resolved through its registry, once. `place` is given the name of the server's
+ * repository as the reference has it (`app`, `org/app`), before anything is fetched from there. Errors: those of the
+ * file system, of `subjectKind`, of `place`, of the registry.
  */
 export async function askedSubject(
   session: Session,
   subject: string,
   type: ArtifactType | undefined,
+  place: (name: string) => Promise<string | undefined> = async () => undefined,
 ): Promise<AskedSubject> {
-  const kind = await kindOf(subject, type);
+  const kind = await subjectKind(subject, type);
+  const asked = { named: subject, kind, repository: undefined };
   switch (kind) {
     case "digest":
-      return { digest: parseDigest(subject), named: subject, repository: undefined };
+      return { ...asked, digest: parseDigest(subject) };
     case "file": {
       const { sha256 } = await fingerprintFile(session, subject);
-      return { digest: parseDigest(`sha256:${sha256}`), named: subject, repository: undefined };
+      return { ...asked, digest: parseDigest(`sha256:${sha256}`) };
     }
-    case "dir": {
+    case "directory": {
+      if (type === undefined) {
+        throw usageError(
+          "subject-is-directory",
+          `${subject} is a directory`,
+          "Add --artifact-type dir, or name a file.",
+        );
+      }
       const { fingerprint } = await fingerprintTree(session, subject, [], false);
-      return { digest: parseDigest(`sha256:${fingerprint}`), named: subject, repository: undefined };
+      return { ...asked, digest: parseDigest(`sha256:${fingerprint}`) };
     }
-    case "oci": {
+    case "image": {
       const settings = await session.settings();
-      const image = parseOwnImage(subject, settings);
-      const registry = await connect(session, image);
-      const { digest } = await getManifest(registry, manifestReference(image));
-      return { digest, named: subject, repository: repositoryHere(image, settings) };
+      try {
+        const image = parseOwnImage(subject, settings);
+        const name = nameHere(image, settings);
+        const repository = name === undefined ? undefined : await place(name);
+        const registry = await connect(session, image);
+        const { digest } = await getManifest(registry, manifestReference(image));
+        return { ...asked, digest, repository };
+      } catch (error) {
+        throw type === undefined ? notHere(subject, error) : error;
+      }
     }
   }
 }
@@ -62,19 +78,16 @@ export async function offlineSubject(
   subject: string,
   type: ArtifactType | undefined,
 ): Promise<AskedSubject & { readonly bytes: Uint8Array | undefined }> {
-  const kind = await kindOf(subject, type);
+  const kind = await subjectKind(subject, type);
   if (kind === "file") {
     const { size } = await stat(subject).catch((error: unknown) => {
       throw fileError(subject, error);
     });
     if (size > MAX_HELD) return { ...(await askedSubject(session, subject, "file")), bytes: undefined };
     const bytes = await readInput(subject, MAX_HELD);
-    return { digest: digestOf(nodeCrypto, bytes), named: subject, repository: undefined, bytes };
+    return { digest: digestOf(nodeCrypto, bytes), named: subject, kind, repository: undefined, bytes };
   }
-  if (kind !== "oci") {
-    const type = kind === "digest" ? undefined : kind;
-    return { ...(await askedSubject(session, subject, type)), bytes: undefined };
-  }
+  if (kind !== "image") return { ...(await askedSubject(session, subject, type)), bytes: undefined };
   const { digest } = parseReference(subject);
   if (digest === undefined) {
     throw usageError(
@@ -83,29 +96,11 @@ export async function offlineSubject(
       "Name a file that exists, a digest (sha256:…), or the image as name@sha256:….",
     );
   }
-  return { digest, named: subject, repository: undefined, bytes: undefined };
-}
-
-async function kindOf(subject: string, type: ArtifactType | undefined): Promise<SubjectKind> {
-  if (isDigest(subject)) return "digest";
-  if (type !== undefined) return type;
-  try {
-    const found = await stat(subject);
-    if (found.isDirectory()) {
-      throw usageError("subject-is-directory", `${subject} is a directory`, "Add --artifact-type dir, or name a file.");
-    }
-    return "file";
-  } catch (error) {
-    const code = systemCode(error);
-    // What starts like a path can be no image.
-    const isPath = /^\.{0,2}\//.test(subject);
-    if ((code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG") && !isPath) return "oci";
-    throw fileError(subject, error);
-  }
+  return { digest, named: subject, kind, repository: undefined, bytes: undefined };
 }
 
 /** The repository's name as written, where the image lies in the server that is asked. */
-function repositoryHere(image: Image, settings: Settings): string | undefined {
+function nameHere(image: Image, settings: Settings): string | undefined {
   if (settings.server === undefined || new URL(settings.server).host !== image.host) return undefined;
   return image.repository;
 }

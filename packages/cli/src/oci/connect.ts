@@ -1,7 +1,7 @@
 import type { Session } from "../session.ts";
 import { Transport } from "../transport.ts";
 import { findCredentials } from "./credentials.ts";
-import type { Image } from "./image.ts";
+import { type Image, ownOrigin } from "./image.ts";
 import { Registry } from "./registry.ts";
 
 /** The repository of an image, with the credentials this run has for it; closed with the session. */
@@ -10,8 +10,9 @@ export async function connect(session: Session, image: Image): Promise<Registry>
   const transport = new Transport();
   session.onClose(() => transport.close());
   let found: ReturnType<typeof findCredentials> | undefined;
-  return new Registry(image.host, image.repository, transport, () => {
+  const credentials = (): NonNullable<typeof found> => {
     found ??= findCredentials(image.host, image.repository, settings, session.env);
     return found;
-  });
+  };
+  return new Registry(image.host, image.repository, transport, credentials, ownOrigin(image, settings));
 }

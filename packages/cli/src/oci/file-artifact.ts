@@ -85,15 +85,20 @@ export function requireDistinctTitles(titles: readonly string[]): void {
   }
 }
 
-/** A title that, joined to a directory, stays below it on any system. Errors: `title-unsafe`. */
-export function requireSafeTitle(title: string): string {
+/** Whether a title, joined to a directory, stays below it on any system. */
+export function isSafeTitle(title: string): boolean {
   const parts = title.split("/");
   // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is the purpose
-  const isSafe =
+  return (
     title.length <= 1024 &&
     !/[\u0000-\u001f\u007f\\:]/.test(title) &&
-    parts.every((part) => !["", ".", ".."].includes(part));
-  if (isSafe) return title;
+    parts.every((part) => !["", ".", ".."].includes(part))
+  );
+}
+
+/** Refuses an artifact of somebody else's that holds an unsafe title. Errors: `title-unsafe` (exit 1). */
+export function requireSafeTitle(title: string): string {
+  if (isSafeTitle(title)) return title;
   throw new CliError(
     "title-unsafe",
     `the artifact holds a file named ${JSON.stringify(title.slice(0, 200))}, which could be written elsewhere`,

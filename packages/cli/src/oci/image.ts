@@ -12,25 +12,33 @@ export type Image = {
 };
 
 /**
- * A reference as users of images write it: without a host it means Docker Hub ("nginx" is docker.io/library/nginx).
- * Throws `reference-invalid`.
- */
-export function parseImage(text: string): Image {
-  const reference = parseReference(text);
-  return onHost(reference, reference.host ?? DOCKER_HUB);
-}
-
-/**
- * A reference in a verb that writes or trusts: without a host it means the server this run is set up for, and without
- * such a server it is refused rather than guessed. Errors: `reference-invalid`, `host-missing`.
+ * A reference as users write it. Without a host it means the server this run is set up for, in every verb; without such a
+ * server it is refused rather than guessed. Errors: `reference-invalid`, `host-missing`.
  */
 export function parseOwnImage(text: string, settings: Settings): Image {
   const reference = parseReference(text);
-  const host = reference.host ?? (settings.server === undefined ? undefined : new URL(settings.server).host);
-  if (host === undefined) {
-    throw usageError("host-missing", `${text} names no registry`, "Write host/name:tag, or set --server (ASSAY_URL).");
+  const { server } = settings;
+  if (reference.host === undefined && server === undefined) {
+    throw usageError(
+      "host-missing",
+      `${text} names no registry, and no server is set`,
+      "Write the host (host/name:tag; docker.io/name:tag for Docker Hub), or set ASSAY_URL or --server.",
+    );
   }
-  return onHost(reference, host);
+  // The server's registry has one spelling here, that of the server's own address ("Host:443" is "host" over https).
+  const isOwn = server !== undefined && (reference.host === undefined || originOf(reference.host, server) === server);
+  return onHost(reference, isOwn ? new URL(server).host : (reference.host ?? ""));
+}
+
+/** The exact address of the registry where it is the configured server's, which is reached as configured and no other way. */
+export function ownOrigin({ host }: Image, { server }: Settings): string | undefined {
+  return server !== undefined && new URL(server).host === host ? server : undefined;
+}
+
+/** A host under the scheme of `server`, as an origin; undefined if it makes none. */
+function originOf(host: string, server: string): string | undefined {
+  const text = `${new URL(server).protocol}//${host}`;
+  return URL.canParse(text) ? new URL(text).origin : undefined;
 }
 
 /** "host/repository@digest", else with the tag. */

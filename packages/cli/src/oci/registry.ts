@@ -1,4 +1,5 @@
 import { CliError, Exit } from "../errors.ts";
+import { LOGIN_HINT } from "../http.ts";
 import { exitOfStatus, type Incoming, isLoopback, type Outgoing, Transport } from "../transport.ts";
 import { parseChallenges } from "./challenge.ts";
 import { type Credentials, DOCKER_HUB } from "./credentials.ts";
@@ -28,19 +29,30 @@ export class Registry {
   readonly repository: string;
   readonly #transport: Transport;
   readonly #credentials: () => Promise<Credentials | undefined>;
+  readonly #own: string | undefined;
   #base: Promise<{ origin: string; challenge: string | undefined }> | undefined;
   readonly #authorization = new Map<Access, string>();
 
+  /** `own`: the origin of the configured server, where this is its registry; it is then reached there and nowhere else. */
   constructor(
     host: string,
     repository: string,
     transport: Transport,
     credentials: () => Promise<Credentials | undefined>,
+    own?: string,
   ) {
     this.host = host;
     this.repository = repository;
     this.#transport = transport;
     this.#credentials = credentials;
+    this.#own = own;
+  }
+
+  /** What to do where the registry wants a login, or refuses the one it got. */
+  loginHint(hasCredentials: boolean): string {
+    if (this.#own !== undefined) return LOGIN_HINT;
+    const login = `\`docker login ${this.host}\``;
+    return hasCredentials ? `The credentials kept for it were refused: log in again with ${login}.` : `Run ${login}.`;
   }
 
   /**
@@ -93,7 +105,7 @@ export class Registry {
     }
   }
 
-  /** Asks `GET /v2/` once: over https, and on loopback over plain http where nothing speaks TLS. */
+  /** Asks `GET /v2/` once: the configured server as configured; others over https, on loopback over plain http too. */
   #reach(): Promise<{ origin: string; challenge: string | undefined }> {
     this.#base ??= this.#ping().catch((error: unknown) => {
       this.#base = undefined;
@@ -103,6 +115,11 @@ export class Registry {
   }
 
   async #ping(): Promise<{ origin: string; challenge: string | undefined }> {
+    if (this.#own !== undefined) {
+      const found = await this.#pingAt(new URL(this.#own));
+      if (found === undefined) throw protocolError(this.#own, "it does not answer as a registry does");
+      return found;
+    }
     const host = this.host === DOCKER_HUB ? "registry-1.docker.io" : this.host;
     const secure = new URL(`https://${host}`);
     // On loopback plain http is tried first, so that nothing waits for a TLS handshake with a server that speaks none; a
@@ -191,10 +208,7 @@ export class Registry {
         `${this.host} gave no access to ${this.repository} (status ${answer.status})`,
         {
           exit: exitOfStatus(answer.status),
-          hint:
-            credentials === undefined
-              ? "Log in with `assay login` or `docker login`, or set ASSAY_URL and ASSAY_TOKEN."
-              : "The stored credentials were refused: log in again.",
+          hint: this.loginHint(credentials !== undefined),
         },
       );
     }
@@ -214,7 +228,7 @@ export async function registryError(registry: Registry, what: string, answer: In
   if (status === 401) {
     return new CliError("registry-login", `${what}: ${name} asks to log in`, {
       exit: Exit.unknown,
-      hint: "Log in with `assay login` or `docker login`, or set ASSAY_URL and ASSAY_TOKEN.",
+      hint: registry.loginHint(false),
     });
   }
   if (status === 404) {
@@ -227,7 +241,9 @@ export async function registryError(registry: Registry, what: string, answer: In
     status === 403 ? "registry-denied" : status >= 500 || status === 429 ? "registry-unavailable" : "registry-refused";
   return new CliError(code, `${what}: ${name} said ${words}`, {
     exit: exitOfStatus(status) === Exit.usage ? Exit.no : exitOfStatus(status),
-    hint: status === 403 ? "Ask the owner of the repository for the right to do this." : undefined,
+    // The registry's own words say whether it is a right that is missing, or a release tag that never moves.
+    hint:
+      status === 403 && said === undefined ? "Ask the owner of the repository for the right to do this." : undefined,
   });
 }
 

@@ -1,4 +1,4 @@
-import { LIMITS, parseJson, parseReceipt, type RecordReceipt } from "@assay/evidence";
+import { EvidenceError, LIMITS, parseJson, parseReceipt, type RecordReceipt } from "@assay/evidence";
 import { answerInvalid } from "../answer.ts";
 import { readInput } from "../input.ts";
 import type { JsonValue } from "../output.ts";
@@ -12,9 +12,23 @@ export function receiptFile(receipt: JsonValue): string {
   return `${JSON.stringify(receipt, null, 2)}\n`;
 }
 
-/** The receipt in a file. Throws the EvidenceError that says why it is none; errors of the file system as such. */
+/** The receipt in a file. Throws the EvidenceError `receipt-invalid` that says why it is none; errors of the file system as such. */
 export async function readReceiptFile(path: string): Promise<RecordReceipt> {
-  return parseReceipt(parseJson(await readInput(path, RECEIPT_BYTES), RECEIPT_LIMITS));
+  const bytes = await readInput(path, RECEIPT_BYTES);
+  try {
+    return parseReceipt(parseJson(bytes, RECEIPT_LIMITS));
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    // Whatever is wrong with the JSON, the reader must know that it is no receipt.
+    throw new EvidenceError("receipt-invalid", `It is not a receipt: ${error.message}`, { cause: error });
+  }
+}
+
+/** What to do about a receipt that proves nothing, in the words of this command line. */
+export function receiptHint(error: EvidenceError): string {
+  if (error.code === "receipt-invalid") return "Name a file written by `assay record prove` or with --receipt.";
+  if (error.code !== "receipt-unproven") return error.hint;
+  return "Fetch the receipt again with `assay record prove`; if it fails again, run `assay record verify` against the server.";
 }
 
 /** The receipt a server answered with. Errors: `answer-invalid`. */

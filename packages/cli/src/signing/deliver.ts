@@ -5,6 +5,7 @@ import { serverClient } from "../http.ts";
 import type { JsonValue } from "../output.ts";
 import type { Session } from "../session.ts";
 import { requireOrg, requireServer } from "../settings.ts";
+import { oneLine } from "../table.ts";
 
 /** Where a bundle goes. */
 export type Delivery = {
@@ -53,14 +54,14 @@ export async function deliver(session: Session, bundle: Uint8Array, delivery: De
   };
 }
 
-/** The lines that tell a person what became of a bundle. */
+/** The lines that tell a person what became of a bundle. `what` is what the subject was found to be, and under which name. */
 export function deliveryText(
-  subject: Digest,
+  { subject, what }: { readonly subject: Digest; readonly what: string | undefined },
   delivery: Delivery,
   delivered: Delivered,
   attached: Digest | undefined,
 ): string {
-  const lines = [`signed ${subject}`];
+  const lines = [what === undefined ? `signed ${subject}` : `signed ${subject}  ${oneLine(what)}`];
   if (delivery.file !== undefined) lines.push(`bundle ${delivery.file}`);
   if (attached !== undefined) lines.push(`attached ${attached}`);
   if (delivered.evidence !== undefined) lines.push(`evidence ${delivered.evidence}`);

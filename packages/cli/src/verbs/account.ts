@@ -1,6 +1,7 @@
-import { type Command, Option } from "commander";
-import { usageError } from "../errors.ts";
-import { serverClient } from "../http.ts";
+import { Argument, type Command, Option } from "commander";
+import type { AnswerObject } from "../answer.ts";
+import { CliError, Exit, usageError } from "../errors.ts";
+import { type ServerClient, serverClient } from "../http.ts";
 import { showMoment } from "../moment.ts";
 import { API, askList, askObject } from "../organisation.ts";
 import type { Session } from "../session.ts";
@@ -10,7 +11,8 @@ import { facts, table } from "../table.ts";
 /** People are the whole service's; service accounts are one organisation's. */
 const KINDS = ["person", "service"] as const;
 type Kind = (typeof KINDS)[number];
-type Role = "admin" | "member" | "reader";
+const ROLES = ["admin", "member", "reader"] as const;
+type Role = (typeof ROLES)[number];
 
 export function define(command: Command, session: Session): void {
   command
@@ -18,7 +20,7 @@ export function define(command: Command, session: Session): void {
     .description("make a person or a service account, and give it a role in the organisation")
     .argument("<kind>", KINDS.join(" or "), kindOf)
     .argument("<name>", "its name")
-    .addOption(new Option("--role <role>", "its role in the organisation").choices(["admin", "member", "reader"]))
+    .addOption(new Option("--role <role>", "its role in the organisation").choices(ROLES))
     .action((kind: Kind, name: string, options: { role?: Role }) => create(session, kind, name, options.role));
 
   command
@@ -26,6 +28,28 @@ export function define(command: Command, session: Session): void {
     .description("list the people, or the organisation's service accounts")
     .argument("<kind>", KINDS.join(" or "), kindOf)
     .action((kind: Kind) => list(session, kind));
+
+  command
+    .command("remove")
+    .description("remove an account for good: its roles end, its keys stop working, its name never comes back")
+    .argument("<kind>", KINDS.join(" or "), kindOf)
+    .argument("<name>", "its name")
+    .action((kind: Kind, name: string) => remove(session, kind, name));
+
+  const role = command.command("role").description("what an account may do in the organisation");
+  role
+    .command("set")
+    .description("give an account its role, in place of the one it has")
+    .argument("<kind>", KINDS.join(" or "), kindOf)
+    .argument("<name>", "whose")
+    .addArgument(new Argument("<role>", "what it may do").choices(ROLES))
+    .action((kind: Kind, name: string, given: Role) => setRole(session, kind, name, given));
+  role
+    .command("take")
+    .description("take an account's role away: it may do nothing in the organisation any more")
+    .argument("<kind>", KINDS.join(" or "), kindOf)
+    .argument("<name>", "whose")
+    .action((kind: Kind, name: string) => takeRole(session, kind, name));
 
   const key = command.command("key").description("API keys of people and service accounts");
   key
@@ -44,6 +68,13 @@ export function define(command: Command, session: Session): void {
     .argument("<kind>", KINDS.join(" or "), kindOf)
     .argument("<name>", "whose")
     .action((kind: Kind, name: string) => listKeys(session, kind, name));
+  key
+    .command("revoke")
+    .description("make a key stop working, at once and for good")
+    .argument("<kind>", KINDS.join(" or "), kindOf)
+    .argument("<name>", "whose")
+    .argument("<id>", "the key's id: see `assay account key list`, or the part between the _ of assay_ID_…", keyIdOf)
+    .action((kind: Kind, name: string, id: string) => revokeKey(session, kind, name, id));
 }
 
 function kindOf(text: string): Kind {
@@ -52,27 +83,111 @@ function kindOf(text: string): Kind {
   return kind;
 }
 
+/** A key's id. A whole key is refused, without repeating it: it is a secret, and arguments are seen by others. */
+function keyIdOf(text: string): string {
+  if (/^[0-9a-z]{1,64}$/.test(text)) return text;
+  throw usageError(
+    "key-id-invalid",
+    "that is not the id of a key",
+    "Give the id alone: of assay_ID_SECRET the part between the two _.",
+  );
+}
+
 async function accountsPath(session: Session, kind: Kind, ...parts: string[]): Promise<string> {
   const base = kind === "person" ? ["people"] : ["orgs", requireOrg(await session.settings()), "service-accounts"];
   return `${API}/${[...base, ...parts].map(encodeURIComponent).join("/")}`;
 }
 
+async function memberPath(session: Session, kind: Kind, name: string): Promise<{ org: string; path: string }> {
+  const org = requireOrg(await session.settings());
+  return { org, path: `${API}/orgs/${[org, "members", kind, name].map(encodeURIComponent).join("/")}` };
+}
+
 async function create(session: Session, kind: Kind, name: string, role: Role | undefined): Promise<void> {
   // What would be missing for the second step is asked for before the first is taken.
-  const org = role === undefined ? undefined : requireOrg(await session.settings());
+  const member = role === undefined ? undefined : await memberPath(session, kind, name);
   const client = await serverClient(session);
-  const made = await askObject(client, { method: "POST", path: await accountsPath(session, kind), json: { name } });
-  if (org !== undefined && role !== undefined) {
-    const member = [org, "members", kind, name].map(encodeURIComponent).join("/");
-    await askObject(client, { method: "PUT", path: `${API}/orgs/${member}`, json: { role } });
+  const made = await askObject(client, {
+    method: "POST",
+    path: await accountsPath(session, kind),
+    json: { name },
+  }).catch((error: unknown) => {
+    throw role === undefined ? error : thereAlready(kind, name, role, error);
+  });
+  if (member !== undefined && role !== undefined) {
+    await askObject(client, { method: "PUT", path: member.path, json: { role } });
   }
   session.output.result(
-    { id: made.text("id"), name, created: made.whole("created"), role: role === undefined ? null : { org, role } },
+    {
+      id: made.text("id"),
+      name,
+      created: made.whole("created"),
+      role: member === undefined || role === undefined ? null : { org: member.org, role },
+    },
     facts([
       ["account", made.text("id")],
-      ["role", role === undefined ? "none yet" : `${role} in ${org}`],
+      [
+        "role",
+        member === undefined ? `none yet: assay account role set ${kind} ${name} ROLE` : `${role} in ${member.org}`,
+      ],
       ["next", `assay account key create ${kind} ${name}`],
     ]),
+  );
+}
+
+/** The account is there: what is left to do is its role, which is another verb. Other errors stay as they are. */
+function thereAlready(kind: Kind, name: string, role: Role, error: unknown): unknown {
+  if (!(error instanceof CliError) || error.code !== "principal-exists") return error;
+  return new CliError(error.code, error.message, {
+    exit: error.exit,
+    hint: `To give it the role: assay account role set ${kind} ${name} ${role}`,
+    cause: error,
+  });
+}
+
+/** Takes something back. An answer without the record's receipt (null: not published yet) is none: it may have done nothing. */
+async function takeBack(session: Session, path: string): Promise<AnswerObject> {
+  const answer = await askObject(await serverClient(session), { method: "DELETE", path });
+  if (answer.raw("receipt") !== null) answer.object("receipt").whole("sequence");
+  return answer;
+}
+
+async function remove(session: Session, kind: Kind, name: string): Promise<void> {
+  const path = await accountsPath(session, kind, name);
+  const answer = await takeBack(session, path);
+  session.output.result(
+    { ...answer.json, kind, name, removed: true },
+    `removed: ${kind} ${name}. Its roles have ended and its keys work no more.`,
+  );
+}
+
+async function setRole(session: Session, kind: Kind, name: string, role: Role): Promise<void> {
+  const { org, path } = await memberPath(session, kind, name);
+  const answer = await askObject(await serverClient(session), { method: "PUT", path, json: { role } });
+  session.output.result(
+    { ...answer.json, org },
+    facts([
+      ["account", answer.text("principal")],
+      ["role", `${answer.text("role")} in ${org}`],
+    ]),
+  );
+}
+
+async function takeRole(session: Session, kind: Kind, name: string): Promise<void> {
+  const { org, path } = await memberPath(session, kind, name);
+  const answer = await takeBack(session, path);
+  session.output.result(
+    { ...answer.json, kind, name, org, role: null },
+    `${kind} ${name} has no role in ${org} any more. Its keys still name it: \`assay account key list ${kind} ${name}\`.`,
+  );
+}
+
+async function revokeKey(session: Session, kind: Kind, name: string, id: string): Promise<void> {
+  const path = await accountsPath(session, kind, name, "keys", id);
+  const answer = await takeBack(session, path);
+  session.output.result(
+    { ...answer.json, id, revoked: true },
+    `revoked: key ${id} of ${kind} ${name}. Neither it nor any registry token made with it works any more.`,
   );
 }
 
@@ -113,7 +228,10 @@ async function createKey(
 }
 
 async function listKeys(session: Session, kind: Kind, name: string): Promise<void> {
-  const { items } = await askList(await serverClient(session), await accountsPath(session, kind, name, "keys"));
+  const client = await serverClient(session);
+  const { items } = await askList(client, await accountsPath(session, kind, name, "keys"));
+  // The server answers an empty list for an account that is not there as for one without keys.
+  if (items.length === 0) await requireAccount(client, await accountsPath(session, kind), kind, name);
   const rows = items.map((item) => {
     const expires = item.wholeOrNull("expires");
     const revoked = item.wholeOrNull("revoked");
@@ -129,4 +247,13 @@ async function listKeys(session: Session, kind: Kind, name: string): Promise<voi
     items.map((item) => item.json),
     rows.length === 0 ? "it has no keys" : table(["ID", "LABEL", "MADE", "WORKS"], rows),
   );
+}
+
+async function requireAccount(client: ServerClient, path: string, kind: Kind, name: string): Promise<void> {
+  const { items } = await askList(client, path);
+  if (items.some((item) => item.text("name") === name)) return;
+  throw new CliError("account-unknown", `there is no ${kind} ${JSON.stringify(name)}`, {
+    exit: Exit.no,
+    hint: `\`assay account list ${kind}\` shows those that are there.`,
+  });
 }

@@ -4,6 +4,7 @@ import { basename } from "node:path";
 import {
   buildStatement,
   EvidenceError,
+  isDigest,
   isJsonObject,
   type JsonObject,
   LIMITS,
@@ -18,6 +19,8 @@ import { checkProvenance, PROVENANCE_PREDICATE, provenancePredicate } from "../a
 import { type AttestedSubject, resolveSubject, statementSubject } from "../attest/subject.ts";
 import { TEST_RESULT_PREDICATE, type TestReport, type TestResult, testResultPredicate } from "../attest/test-result.ts";
 import { CliError, Exit, fileError, usageError } from "../errors.ts";
+import { claimOf } from "../judging/claim.ts";
+import { KIND_OF_TYPE } from "../judging/kind.ts";
 import { attachBundle } from "../oci/attach.ts";
 import type { Session } from "../session.ts";
 import { checkDelivery, type Delivery, deliver, deliveryText } from "../signing/deliver.ts";
@@ -136,13 +139,13 @@ function common(command: Command, name: string, description: string): Command {
   return command
     .command(name)
     .description(description)
-    .argument("<subject>", "a file, a directory, an image, or a digest (sha256:…)")
+    .argument("<subject>", "a file, an image ([host/]name:tag), a digest (sha256:…), or with -t dir a directory")
     .addOption(artifactTypeOption())
     .addOption(excludeOption())
     .option("--key <file>", "the private key that signs (ASSAY_KEY)")
     .option("--bundle <file>", "write the signed bundle here")
     .option("--no-upload", "do not give the bundle to the server")
-    .option("--attach", "store the bundle beside the image in its registry (oci only)")
+    .option("--attach", "store the bundle beside the image in its registry (images only)")
     .option("--repository <name>", "org/name of the repository the artifact is in");
 }
 
@@ -153,13 +156,13 @@ async function attest(
   say: (subject: AttestedSubject) => Promise<Saying>,
 ): Promise<void> {
   flowStep(options as FlowStep);
-  if (options.attach === true && options.artifactType !== "oci") {
-    throw usageError("usage", "--attach is for --artifact-type oci", "Only images have a registry to attach to.");
-  }
   const delivery: Delivery = { file: options.bundle, upload: options.upload, repository: options.repository };
   await checkDelivery(session, delivery, options.attach === true);
   const key = await signingKey(session, options.key);
   const subject = await resolveSubject(session, words, options.artifactType, options.exclude);
+  if (options.attach === true && subject.image === undefined) {
+    throw usageError("usage", "--attach is for images", "Only an image has a registry to attach to.");
+  }
   const { predicateType, predicate } = await say(subject);
   const payloadBytes = buildStatement({ subjects: [statementSubject(subject)], predicateType, predicate });
   const bundle = await signStatement({ payloadBytes, ...signer(key) });
@@ -168,17 +171,21 @@ async function attest(
       ? await attachBundle(subject.image.registry, subject.image.manifest, bundle, predicateType, new Date())
       : undefined;
   const delivered = await deliver(session, bundle, delivery);
+  const claim = claimOf(predicateType, predicate);
+  const kind = subject.artifactType === undefined || isDigest(words) ? "digest" : KIND_OF_TYPE[subject.artifactType];
   session.output.result(
     {
       subject: subject.digest,
+      kind,
       predicateType,
       predicate,
+      says: claim?.says ?? null,
       keyId: key.publicKey.keyId,
       bundle: delivery.file,
       attached,
       ...delivered,
     },
-    deliveryText(subject.digest, delivery, delivered, attached),
+    `${deliveryText({ subject: subject.digest, what: kind === "digest" ? undefined : `${kind} ${words}` }, delivery, delivered, attached)}${claim === undefined ? "" : `\nsays ${claim.says}`}`,
   );
 }
 

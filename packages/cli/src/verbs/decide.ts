@@ -5,11 +5,12 @@ import { type AnswerObject, answerInvalid } from "../answer.ts";
 import { writeFileAtomically } from "../atomic.ts";
 import { Exit } from "../errors.ts";
 import type { ServerClient } from "../http.ts";
-import { repositoryAsked } from "../judging/list.ts";
-import { askedSubject } from "../judging/subject.ts";
+import { askedArtifact } from "../judging/list.ts";
+import { showMoment } from "../moment.ts";
 import { API, askObject, findOut, organisationClient } from "../organisation.ts";
 import type { JsonValue } from "../output.ts";
 import type { Session } from "../session.ts";
+import { oneLine } from "../table.ts";
 import { type ArtifactType, artifactTypeOption } from "./fingerprint.ts";
 import { policyInvalid, readPolicyFile } from "./policy.ts";
 
@@ -33,18 +34,26 @@ async function decide(session: Session, words: string, options: Options): Promis
   const policy = await policyAsked(options.policy);
   const api = await organisationClient(session);
   const { client, org } = api;
-  const subject = await askedSubject(session, words, options.artifactType);
-  const repository = await repositoryAsked(api, options.repository, subject.repository);
+  const subject = await askedArtifact(session, api, words, options);
+  const { digest, kind, named, repository } = subject;
   const answer = await askObject(client, {
     method: "POST",
     path: `${API}/decisions`,
-    json: { org, digest: subject.digest, policy: policy.json, ...(repository === undefined ? {} : { repository }) },
+    json: { org, digest, policy: policy.json, ...(repository === undefined ? {} : { repository }) },
   });
-  const decision = readDecision(answer.object("decision"), subject.digest, policy.digest);
+  const decision = readDecision(answer.object("decision"), digest, policy.digest);
   if (options.vsa !== undefined) await writeSummary(client, answer.text("id"), options.vsa);
+  const again = answer.flag("repeated")
+    ? `\nthe same decision as before: made ${showMoment(answer.whole("recordedAt"))}, found to hold ${showMoment(answer.whole("confirmedAt"))}`
+    : "";
+  // What was asked about stands behind the digest, on the line that says allowed or denied.
+  const asked = kind === "digest" ? "" : `  ${kind} ${oneLine(named)}`;
+  const [head = "", ...rest] = explain(decision.decision).split("\n");
+  const summary = options.vsa === undefined ? "" : `\nsummary ${options.vsa}`;
   session.output.result(
-    decision.json,
-    `${explain(decision.decision)}\ndecision ${answer.text("id")} (record ${answer.whole("sequence")})${options.vsa === undefined ? "" : `\nsummary ${options.vsa}`}`,
+    // The decision object, and beside it what was asked about.
+    { ...decision.json, asked: { kind, named } },
+    `${head}${asked}\n${rest.join("\n")}\ndecision ${answer.text("id")} (record ${answer.whole("sequence")})${again}${summary}`,
   );
   session.answer(decision.decision.result === "allowed" ? Exit.yes : Exit.no);
 }
@@ -65,7 +74,7 @@ function readDecision(
   answer: AnswerObject,
   subject: Digest,
   policy: Digest | undefined,
-): { decision: Decision; json: JsonValue } {
+): { decision: Decision; json: AnswerObject["json"] } {
   const result = answer.text("result");
   if (result !== "allowed" && result !== "denied") throw answerInvalid(`a decision is ${JSON.stringify(result)}`);
   if (answer.text("subject") !== subject) throw answerInvalid("the decision is about another artifact");

@@ -1,18 +1,28 @@
-import { type Digest, digestOf, isDigest, LIMITS, utf8Decode } from "@assay/evidence";
+import {
+  type Digest,
+  digestOf,
+  EvidenceError,
+  isDigest,
+  isJsonObject,
+  LIMITS,
+  parseJson,
+  utf8Decode,
+} from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { Command } from "commander";
 import { AnswerObject, answerInvalid } from "../answer.ts";
 import { writeFileAtomically } from "../atomic.ts";
-import { CliError, Exit, usageError } from "../errors.ts";
-import { parsing, readInput } from "../input.ts";
-import { evidenceAbout, repositoryAsked } from "../judging/list.ts";
+import { type CliError, usageError } from "../errors.ts";
+import { readInput } from "../input.ts";
+import { claimIn, hasOutcome } from "../judging/claim.ts";
+import { evidenceBytes } from "../judging/claims.ts";
+import { askedArtifact, evidenceAbout } from "../judging/list.ts";
 import { pieceJson, pieceLines } from "../judging/piece.ts";
-import { askedSubject } from "../judging/subject.ts";
 import { showMoment } from "../moment.ts";
 import { askList, askObject, findOut, type OrganisationClient, organisationClient } from "../organisation.ts";
 import { receiptFile } from "../record/receipt.ts";
 import type { Session } from "../session.ts";
-import { facts, table } from "../table.ts";
+import { facts, oneLine, table } from "../table.ts";
 import { type ArtifactType, artifactTypeOption } from "./fingerprint.ts";
 
 type ListOptions = {
@@ -87,20 +97,23 @@ async function listFlow(session: Session, { flow, trail, name }: ListOptions): P
 async function list(session: Session, words: string, options: ListOptions): Promise<void> {
   await findOut(async () => {
     const api = await organisationClient(session);
-    const subject = await askedSubject(session, words, options.artifactType);
-    const asked = await repositoryAsked(api, options.repository, subject.repository);
-    const { pieces, trust, asOf, repository } = await evidenceAbout(api, subject.digest, asked);
+    const subject = await askedArtifact(session, api, words, options);
+    const { digest, kind, named } = subject;
+    const { pieces, trust, asOf, repository } = await evidenceAbout(api, digest, subject.repository);
+    const head = kind === "digest" ? digest : `${digest}  ${kind} ${oneLine(named)}`;
     session.output.result(
-      { subject: subject.digest, repository: repository ?? null, trust, asOf, evidence: pieces.map(pieceJson) },
-      pieces.length === 0 ? `there is no evidence about ${subject.digest}` : pieces.flatMap(pieceLines).join("\n"),
+      { subject: digest, kind, named, repository: repository ?? null, trust, asOf, evidence: pieces.map(pieceJson) },
+      pieces.length === 0 ? `there is no evidence about ${head}` : [head, "", ...pieces.flatMap(pieceLines)].join("\n"),
     );
   });
 }
 
 async function show(session: Session, digest: Digest): Promise<void> {
-  const { client, path } = await organisationClient(session);
-  const answer = await askObject(client, { method: "GET", path: path("evidence", digest) });
+  const api = await organisationClient(session);
+  const answer = await askObject(api.client, { method: "GET", path: api.path("evidence", digest) });
   if (answer.text("evidence") !== digest) throw answerInvalid("it is about other evidence");
+  const type = answer.textOrNull("predicateType");
+  const says = hasOutcome(type) ? claimIn((await evidenceBytes(api, digest)).bytes)?.says : undefined;
   const subjects = answer.texts("subjects");
   const repositories = answer.objects("repositories").map((place) => place.text("repository"));
   const primary = answer
@@ -108,7 +121,8 @@ async function show(session: Session, digest: Digest): Promise<void> {
     .map((place) => `${place.text("subject")} in ${place.text("repository")}`);
   const lines: (readonly [string, string | undefined])[] = [
     ["evidence", digest],
-    ["type", answer.textOrNull("predicateType") ?? "(not known)"],
+    ["type", type ?? "(not known)"],
+    ["says", says],
     ["form", answer.text("form")],
     ["size", `${answer.whole("size")} bytes`],
     ["unreadable", answer.textOrNull("unreadable") ?? undefined],
@@ -123,30 +137,17 @@ async function show(session: Session, digest: Digest): Promise<void> {
     ],
   ];
   session.output.result(
-    answer.json,
+    { ...answer.json, says: says ?? null },
     `${facts(lines)}\n\nThis is what it claims. What it is worth, \`assay verify ${subjects[0] ?? "SUBJECT"}\` says.`,
   );
 }
 
 async function download(session: Session, digest: Digest, options: { file?: string; receipt?: string }): Promise<void> {
   const api = await organisationClient(session);
-  const answer = await api.client.send({
-    method: "GET",
-    path: api.path("evidence", digest, "bundle"),
-    headers: { accept: "*/*" },
-  });
-  const bytes = await answer.bytes(LIMITS.bundleBytes);
-  const found = digestOf(nodeCrypto, bytes);
-  // The digest is the only name that counts: other bytes are thrown away, whatever they say.
-  if (found !== digest) {
-    throw new CliError("digest-mismatch", `the server sent other bytes than those of ${digest}: they are ${found}`, {
-      exit: Exit.no,
-      hint: "Nothing was written. Run `assay server check` on the server.",
-    });
-  }
+  const { bytes, mediaType } = await evidenceBytes(api, digest);
   if (options.receipt !== undefined) await writeReceipt(api, digest, options.receipt);
   if (options.file === undefined) {
-    if (session.output.format === "json" || answer.header("content-type") === "application/octet-stream") {
+    if (session.output.format === "json" || mediaType === "application/octet-stream") {
       throw usageError("usage", "where to write the bytes?", "Add --file FILE.");
     }
     // Exactly these bytes: a line feed added would make other evidence of them.
@@ -166,13 +167,14 @@ async function download(session: Session, digest: Digest, options: { file?: stri
 
 async function add(session: Session, path: string, options: { repository?: string; receipt?: string }): Promise<void> {
   const bytes = await readInput(path, LIMITS.bundleBytes);
+  const text = bundleText(path, bytes);
   const api = await organisationClient(session);
   const answer = await askObject(api.client, {
     method: "POST",
     path: api.path("attestations"),
     json: {
       // As text the bundle keeps its bytes, and so its digest.
-      bundle: parsing(path, () => utf8Decode(bytes)),
+      bundle: text,
       ...(options.repository === undefined ? {} : { repository: options.repository }),
     },
   });
@@ -190,6 +192,26 @@ async function add(session: Session, path: string, options: { repository?: strin
       ["primary", primary === "none" ? undefined : primary],
       ["record", String(answer.whole("sequence"))],
     ]),
+  );
+}
+
+/** The text of a file that is at least a JSON object; what kind of bundle it is, the server says. Errors: `bundle-invalid` (usage). */
+function bundleText(path: string, bytes: Uint8Array): string {
+  try {
+    const limits = { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth };
+    if (isJsonObject(parseJson(bytes, limits))) return utf8Decode(bytes);
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    throw notABundle(path, error.message);
+  }
+  throw notABundle(path, "it is no JSON object");
+}
+
+function notABundle(path: string, why: string): CliError {
+  return usageError(
+    "bundle-invalid",
+    `${path} is not a bundle: ${why}`,
+    "Name a Sigstore bundle v0.3, as written by `assay sign --bundle`, `assay attest --bundle` or cosign.",
   );
 }
 

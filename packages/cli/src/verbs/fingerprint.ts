@@ -12,23 +12,23 @@ import type { Session } from "../session.ts";
 type Options = { artifactType: ArtifactType; exclude: string[]; structure?: true };
 export type ArtifactType = "file" | "dir" | "oci";
 
-/** The option every verb has that takes a fingerprint of something. */
-export function artifactTypeOption(): Option {
-  return new Option("-t, --artifact-type <type>", "what PATH is").choices(["file", "dir", "oci"]);
+/** The option every verb has that takes a fingerprint of something. `what` is its argument as the verb's usage names it. */
+export function artifactTypeOption(what = "SUBJECT"): Option {
+  return new Option("-t, --artifact-type <type>", `what ${what} is`).choices(["file", "dir", "oci"]);
 }
 
 /** `--exclude`, as often as wanted, each a list separated by commas. */
-export function excludeOption(): Option {
-  return new Option("-x, --exclude <patterns>", "leave out what matches, relative to PATH (dir only; * ? [a-z] **)")
+export function excludeOption(what = "SUBJECT"): Option {
+  return new Option("-x, --exclude <patterns>", `leave out what matches, relative to ${what} (dir only; * ? [a-z] **)`)
     .argParser((value: string, previous: string[]) => [...previous, ...parseExcludeList(value)])
     .default([], "");
 }
 
 export function define(command: Command, session: Session): void {
   command
-    .argument("<path>", "the file, the directory, or the image (host/name:tag or host/name@sha256:…)")
-    .addOption(artifactTypeOption().makeOptionMandatory())
-    .addOption(excludeOption())
+    .argument("<path>", "the file, the directory, or the image ([host/]name:tag or @sha256:…; no host: the server's)")
+    .addOption(artifactTypeOption("PATH").makeOptionMandatory())
+    .addOption(excludeOption("PATH"))
     .option("--structure", `also the digest that binds names, types and modes (${STRUCTURE_FORMAT}; dir only)`)
     .addHelpText("after", "\nFingerprints of files, directories and images equal those of the Kosli CLI.")
     .action(async (path: string, options: Options) => {

@@ -6,10 +6,10 @@ import { type Command, Option } from "commander";
 import { writeFileAtomically } from "../atomic.ts";
 import { CliError, fileError, systemCode, usageError } from "../errors.ts";
 import type { JsonValue } from "../output.ts";
-import { clean } from "../output.ts";
 import type { Session } from "../session.ts";
 import { keyFileKind, publicKeyIn, readKeyFile } from "../signing/key.ts";
 import { keyPassword } from "../signing/password.ts";
+import { table } from "../table.ts";
 
 /** Names on the command line; P-256 is what every Sigstore client understands. */
 const ALGORITHMS = {
@@ -73,10 +73,16 @@ async function list(session: Session, paths: readonly string[]): Promise<void> {
   const rows: Row[] = [];
   for (const path of paths) rows.push(...(await rowsOf(path)));
   const json: JsonValue = rows;
-  const text = rows.map(({ path, kind, algorithm, keyId, problem }) =>
-    [clean(path), kind, algorithm ?? problem ?? "", keyId ?? ""].filter((part) => part !== "").join("  "),
+  const text = rows.map(({ path, kind, algorithm, keyId, problem }) => [
+    path,
+    kind,
+    algorithm ?? problem ?? "",
+    keyId ?? "",
+  ]);
+  session.output.result(
+    json,
+    rows.length === 0 ? "no keys here" : table(["FILE", "KIND", "ALGORITHM", "KEY ID"], text),
   );
-  session.output.result(json, text.join("\n"));
 }
 
 async function rowsOf(path: string): Promise<Row[]> {

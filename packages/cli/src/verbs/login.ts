@@ -5,7 +5,7 @@ import { ServerClient } from "../http.ts";
 import { API, askList, askObject } from "../organisation.ts";
 import { askSecret } from "../prompt.ts";
 import type { Session } from "../session.ts";
-import { normalizeServer, requireServer } from "../settings.ts";
+import { checkToken, givenOrg, givenToken, normalizeServer, requireServer } from "../settings.ts";
 import { facts } from "../table.ts";
 import { Transport } from "../transport.ts";
 
@@ -26,22 +26,22 @@ export function define(command: Command, session: Session): void {
 }
 
 async function login(session: Session, named: string | undefined, fromStdin: boolean): Promise<void> {
-  const settings = await session.settings();
-  const server = named === undefined ? requireServer(settings) : normalizeServer(named);
-  const token = fromStdin
-    ? await tokenFromStdin(session)
-    : (givenToken(session) ?? (await askSecret(session, "Token: ")));
+  // With a server named, what is kept of others does not matter: not even that it is damaged.
+  const server = named === undefined ? requireServer(await session.settings()) : normalizeServer(named);
+  const namedOrg = givenOrg(session.flags, session.env);
+  // Read even where it will not count: a token that is set but empty is a mistake to hear of. What is stored already does
+  // not count, a login is for a new one.
+  const given = givenToken(session.flags, session.env);
+  const token = fromStdin ? await tokenFromStdin(session) : (given ?? (await askSecret(session, "Token: ")).trim());
   if (token === "") throw usageError("token-missing", "the token is empty");
+  checkToken(token, "the token");
   const transport = new Transport();
   session.onClose(() => transport.close());
   const client = new ServerClient(server, token, transport);
   // Asked before anything is kept: a wrong token never replaces a good one.
   const me = await askObject(client, { method: "GET", path: `${API}/whoami` });
   const { items } = await askList(client, `${API}/orgs`);
-  const org =
-    session.flags.org ??
-    session.env.ASSAY_ORG ??
-    (items.find((item) => item.flag("default")) ?? items[0])?.text("name");
+  const org = namedOrg ?? (items.find((item) => item.flag("default")) ?? items[0])?.text("name");
   const config = await readConfig(session.env);
   const servers = new Map(config.servers).set(server, { token, org });
   await writeConfig(session.env, { current: server, servers });
@@ -55,11 +55,6 @@ async function login(session: Session, named: string | undefined, fromStdin: boo
       ["kept in", path],
     ]),
   );
-}
-
-/** A token given by flag or environment: what is stored already does not count, a login is for a new one. */
-function givenToken(session: Session): string | undefined {
-  return session.flags.token ?? session.env.ASSAY_TOKEN;
 }
 
 async function tokenFromStdin(session: Session): Promise<string> {

@@ -34,11 +34,11 @@ export function define(command: Command, session: Session): void {
         item.text("name"),
         item.textOrNull("role") ?? "bootstrap admin",
         showMoment(item.whole("created")),
-        item.flag("default") ? "default" : "",
+        item.flag("default") ? "yes" : "",
       ]);
       session.output.result(
         items.map((item) => item.json),
-        rows.length === 0 ? "you see no organisation" : table(["NAME", "YOUR ROLE", "MADE", ""], rows),
+        rows.length === 0 ? "you see no organisation" : table(["NAME", "YOUR ROLE", "MADE", "DEFAULT"], rows),
       );
     });
 }

@@ -1,6 +1,6 @@
-import { digestOf, utf8Decode, utf8Encode } from "@assay/evidence";
+import { digestOf, type TrustVersion, utf8Decode, utf8Encode } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { type ParsedPolicy, parsePolicy, POLICY_LIMITS } from "@assay/policy";
+import { type ParsedPolicy, parsePolicy, type Policy, POLICY_LIMITS, showIdentity } from "@assay/policy";
 import type { Command } from "commander";
 import { answerInvalid } from "../answer.ts";
 import { CliError, Exit } from "../errors.ts";
@@ -9,6 +9,7 @@ import { showMoment } from "../moment.ts";
 import { askList, askObject, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { facts, oneLine, table } from "../table.ts";
+import { readTrust } from "./trust.ts";
 
 export function define(command: Command, session: Session): void {
   command
@@ -73,14 +74,39 @@ async function check(session: Session, file: string): Promise<void> {
 async function set(session: Session, name: string, file: string): Promise<void> {
   const { text, parsed } = await readPolicyFile(file);
   if (!parsed.ok) throw policyInvalid(file, parsed);
-  const { client, path } = await organisationClient(session);
+  const api = await organisationClient(session);
+  const { client, path } = api;
+  const trust = await readTrust(api, undefined);
+  const unknown = unknownIdentities(parsed.policy, trust);
   const answer = await askObject(client, { method: "PUT", path: path("policies", name), json: { yaml: text } });
+  for (const identity of unknown) {
+    session.output.warn(
+      "identity-unknown",
+      `${file} names ${JSON.stringify(identity)}: trust version ${trust.version} of ${trust.org} has no entry of that name`,
+    );
+  }
   const version = answer.whole("version");
   const changed = answer.flag("changed") ? "" : " (unchanged)";
   session.output.result(
-    answer.json,
+    { ...answer.json, unknownIdentities: unknown },
     `policy ${answer.text("name")} version ${version}${changed}\n${answer.text("digest")}`,
   );
+}
+
+/**
+ * Whom a policy names, as required, as builder or as excepted, and the trust has no entry for: a misspelling, or somebody who
+ * is yet to be trusted. Each once, as the policy writes them.
+ */
+export function unknownIdentities(policy: Policy, trust: Pick<TrustVersion, "entries">): string[] {
+  const names = new Set(trust.entries.flatMap(({ id, name }) => [id, name]));
+  const keys = new Set(trust.entries.map(({ keyId }) => keyId));
+  const named = policy.rules.flatMap((rule) => [
+    ...rule.identities,
+    ...rule.except,
+    ...(rule.kind === "provenance" ? rule.builders.flatMap(({ identities }) => identities) : []),
+  ]);
+  const unknown = named.filter((who) => !(who.kind === "key" ? keys.has(who.keyId) : names.has(who.name)));
+  return [...new Set(unknown.map(showIdentity))];
 }
 
 /** A policy that cannot be used because it is not one: wrong usage, with every problem in its message. */

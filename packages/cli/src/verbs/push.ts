@@ -10,8 +10,8 @@ import {
   EMPTY_BLOB,
   FILES_TYPE,
   formatFileArtifact,
+  isSafeTitle,
   requireDistinctTitles,
-  requireSafeTitle,
 } from "../oci/file-artifact.ts";
 import { formatImage, parseOwnImage } from "../oci/image.ts";
 import { MANIFEST_TYPE, putManifest } from "../oci/manifests.ts";
@@ -49,8 +49,16 @@ async function push(session: Session, paths: readonly string[], reference: strin
   const files: (ArtifactFile & { path: string })[] = [];
   for (const path of paths) {
     requireFile(path);
+    const title = basename(path);
+    if (!isSafeTitle(title)) {
+      throw usageError(
+        "file-name-unsafe",
+        `a file named ${JSON.stringify(title)} cannot be stored: not every system could write it`,
+        "Rename the file: no colon, backslash or control character. To push to that place, name a file before it.",
+      );
+    }
     const { sha256, size } = await fingerprintFile(session, path);
-    files.push({ path, title: requireSafeTitle(basename(path)), digest: parseDigest(`sha256:${sha256}`), size });
+    files.push({ path, title, digest: parseDigest(`sha256:${sha256}`), size });
   }
   const registry = await connect(session, image);
   for (const file of files) {

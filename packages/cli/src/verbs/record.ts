@@ -10,7 +10,7 @@ import { showMoment } from "../moment.ts";
 import { API, askObject, findOut } from "../organisation.ts";
 import type { JsonValue } from "../output.ts";
 import { readLastSeen } from "../record/last-seen.ts";
-import { answeredReceipt, readReceiptFile, receiptFile } from "../record/receipt.ts";
+import { answeredReceipt, readReceiptFile, receiptFile, receiptHint } from "../record/receipt.ts";
 import type { Session } from "../session.ts";
 import { facts } from "../table.ts";
 
@@ -93,7 +93,9 @@ async function verifyFile(session: Session, path: string, options: { vkey?: stri
     verified = await verifyReceipt(nodeCrypto, await readReceiptFile(path), keys);
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
-    throw new CliError(error.code, `${path}: ${error.message}`, { exit: Exit.no, hint: error.hint, cause: error });
+    // What is no receipt at all says nothing about the record: only a receipt can fail.
+    const exit = error.code === "receipt-invalid" ? Exit.usage : Exit.no;
+    throw new CliError(error.code, `${path}: ${error.message}`, { exit, hint: receiptHint(error), cause: error });
   }
   const { event, checkpoint } = verified;
   const log = { origin: checkpoint.origin, size: checkpoint.size, root: toBase64(checkpoint.root) };

@@ -12,28 +12,60 @@ const PROGRAMS = {
   admin: { bundle: "admin.mjs", source: "admin.ts" },
 } as const;
 
+const DATA = ["--data <directory>", "where everything is kept (ASSAY_DATA; default: ./data)"] as const;
+
+/** The service's own flags, but for --org, which every verb has. Its secrets have variables only: flags show in process lists. */
+const START: readonly (readonly [flag: string, meaning: string])[] = [
+  ["--listen <host:port>", "where to listen (ASSAY_LISTEN; default: 127.0.0.1:8400)"],
+  DATA,
+  ["--public-url <url>", "scheme, host and port that clients use (ASSAY_PUBLIC_URL; default: from --listen)"],
+  ["--enable-admin <1>", "enable a disabled bootstrap admin again, at this start (ASSAY_ENABLE_ADMIN)"],
+  ["--tls <self-signed>", "serve TLS with a certificate made here, for trying out (ASSAY_TLS)"],
+  ["--tls-cert <file>", "serve TLS with this certificate, in PEM (ASSAY_TLS_CERT)"],
+  ["--tls-key <file>", "and this private key, in PEM (ASSAY_TLS_KEY)"],
+  ["--metrics-listen <host:port>", "serve /metrics there (ASSAY_METRICS_LISTEN)"],
+  ["--log-level <level>", "fatal, error, warn, info, debug, trace or silent (ASSAY_LOG_LEVEL; default: info)"],
+  ["--workers <number>", "processes that answer HTTP (ASSAY_WORKERS; default: 1)"],
+];
+
 export function define(command: Command, session: Session): void {
-  passing(
-    command,
-    "start",
-    "run the service until it is stopped (its flags: --listen, --data, …; docs/operations.md)",
-  ).action((args: string[], _options: unknown, sub: Command) => {
-    const { org } = sub.optsWithGlobals<{ org?: string }>();
-    return runProgram(session, PROGRAMS.start, [...args, ...(org === undefined ? [] : ["--org", org])]);
-  });
+  subVerb(command, "start", "run the service until it is stopped", START)
+    .addHelpText(
+      "after",
+      "\nWith the global --org NAME (ASSAY_ORG): the default organisation, fixed at the first start. Variables only:\n" +
+        "ASSAY_MASTER_KEY, ASSAY_ADMIN_TOKEN. docs/operations.md says what each setting means.",
+    )
+    .action((_options: unknown, sub: Command) => {
+      const { org } = sub.optsWithGlobals<{ org?: string }>();
+      return runProgram(session, PROGRAMS.start, [...written(sub), ...(org === undefined ? [] : ["--org", org])]);
+    });
   for (const [name, description] of [
-    ["check", "re-verify everything a data directory holds; exit 1 when anything is wrong (--data)"],
-    ["rebuild", "refill the tables from the events, with the service stopped (--data)"],
+    ["check", "re-verify everything a data directory holds; exit 1 when anything is wrong"],
+    ["rebuild", "refill the tables from the events, with the service stopped"],
   ] as const) {
-    passing(command, name, description).action((args: string[]) =>
-      runProgram(session, PROGRAMS.admin, [name, ...args, "--output", session.output.format]),
+    subVerb(command, name, description, [DATA]).action((_options: unknown, sub: Command) =>
+      runProgram(session, PROGRAMS.admin, [name, ...written(sub), "--output", session.output.format]),
     );
   }
 }
 
-/** A sub-verb whose own arguments all go to the program it starts; the options that come before the verb stay ours. */
-function passing(command: Command, name: string, description: string): Command {
-  return command.command(name).description(description).argument("[args...]", "passed on").allowUnknownOption();
+function subVerb(
+  command: Command,
+  name: string,
+  description: string,
+  flags: readonly (readonly [flag: string, meaning: string])[],
+): Command {
+  const sub = command.command(name).description(description);
+  for (const [flag, meaning] of flags) sub.option(flag, meaning);
+  return sub;
+}
+
+/** The sub-verb's options as they are passed on to the program. */
+function written(sub: Command): string[] {
+  return sub.options.flatMap((option) => {
+    const value: unknown = sub.getOptionValue(option.attributeName());
+    return typeof value === "string" ? [`${option.long ?? ""}=${value}`] : [];
+  });
 }
 
 /** Where a program is: this file lies in dist/ when bundled, else in packages/cli/src/verbs/. */

@@ -2,7 +2,8 @@ import { readFile, stat } from "node:fs/promises";
 import { buildStatement, digestHex, signMessage, signStatement } from "@assay/evidence";
 import type { PrivateKey } from "@assay/evidence/node";
 import type { Command } from "commander";
-import { fileError, systemCode, usageError } from "../errors.ts";
+import { fileError, usageError } from "../errors.ts";
+import { notHere, subjectKind } from "../judging/kind.ts";
 import { attachBundle } from "../oci/attach.ts";
 import { connect } from "../oci/connect.ts";
 import { formatImage, manifestReference, parseOwnImage } from "../oci/image.ts";
@@ -23,13 +24,29 @@ export function define(command: Command, session: Session): void {
     .argument("<subject>", "a file, or an image ([host/]name:tag or @sha256:…)")
     .option("--key <file>", "the private key (ASSAY_KEY)")
     .option("--bundle <file>", "write the bundle here (default for files: FILE.sigstore.json)")
-    .option("--attach", "store the bundle beside the image in its registry (default for images without --bundle)")
+    .option(
+      "--attach",
+      "store the bundle beside the image in its registry (default for images where neither --bundle nor --upload is given)",
+    )
     .option("--upload", "give the bundle to the server as evidence")
     .option("--repository <name>", "with --upload: org/name of the repository the artifact is in")
     .addHelpText("after", "\nA file's bundle verifies with `cosign verify-blob`, an image's with `cosign verify`.")
     .action(async (subject: string, options: Options) => {
-      if (await isFile(subject)) await signFile(session, subject, options);
-      else await signImage(session, subject, options);
+      switch (await subjectKind(subject, undefined, "write its host before it")) {
+        case "file":
+          await signFile(session, subject, options);
+          break;
+        case "image":
+          await signImage(session, subject, options);
+          break;
+        case "directory":
+        case "digest":
+          throw usageError(
+            "not-a-file",
+            `${subject} is neither a file nor an image`,
+            "For a directory or a digest use `assay attest artifact`, which signs a statement about it.",
+          );
+      }
     });
 }
 
@@ -48,20 +65,23 @@ async function signFile(session: Session, path: string, options: Options): Promi
   const bundle = await signMessage({ message, ...signer(key) });
   const delivered = await deliver(session, bundle, delivery);
   session.output.result(
-    { subject, keyId: key.publicKey.keyId, bundle: delivery.file, ...delivered },
-    deliveryText(subject, delivery, delivered, undefined),
+    { subject, kind: "file", keyId: key.publicKey.keyId, bundle: delivery.file, ...delivered },
+    deliveryText({ subject, what: `file ${path}` }, delivery, delivered, undefined),
   );
 }
 
 async function signImage(session: Session, reference: string, options: Options): Promise<void> {
-  const image = parseOwnImage(reference, await session.settings());
+  const settings = await session.settings();
+  const image = orNotHere(reference, () => parseOwnImage(reference, settings));
   const attach = options.attach === true || (options.bundle === undefined && options.upload !== true);
   const delivery: Delivery = { file: options.bundle, upload: options.upload === true, repository: options.repository };
   await checkDelivery(session, delivery, attach);
   const key = await signingKey(session, options.key);
   const registry = await connect(session, image);
   // What a tag names now is looked up once and signed by digest.
-  const manifest = await getManifest(registry, manifestReference(image));
+  const manifest = await getManifest(registry, manifestReference(image)).catch((error: unknown) => {
+    throw notHere(reference, error);
+  });
   const payloadBytes = buildStatement({
     subjects: [{ digest: { sha256: digestHex(manifest.digest) } }],
     predicateType: COSIGN_SIGN_PREDICATE,
@@ -75,14 +95,24 @@ async function signImage(session: Session, reference: string, options: Options):
   session.output.result(
     {
       subject: manifest.digest,
+      kind: "image",
       reference: formatImage({ ...image, digest: manifest.digest }),
       keyId: key.publicKey.keyId,
       bundle: delivery.file,
       attached,
       ...delivered,
     },
-    deliveryText(manifest.digest, delivery, delivered, attached),
+    deliveryText({ subject: manifest.digest, what: `image ${reference}` }, delivery, delivered, attached),
   );
+}
+
+/** Takes a name apart that was guessed to be an image's: where it is none, it may have been meant as a file. */
+function orNotHere<T>(subject: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    throw notHere(subject, error);
+  }
 }
 
 /** A private key as the evidence package's signing functions take it. */
@@ -91,24 +121,6 @@ export function signer(key: PrivateKey): {
   publicKey: PrivateKey["publicKey"];
 } {
   return { sign: (bytes) => key.sign(bytes), publicKey: key.publicKey };
-}
-
-/** Whether the subject is a file here; a directory of that name is none and is never taken for an image either. */
-async function isFile(subject: string): Promise<boolean> {
-  try {
-    const found = await stat(subject);
-    if (found.isFile()) return true;
-  } catch (error) {
-    // A path that names no file may still name an image; what starts like a path may not.
-    if (systemCode(error) === "ENOENT" && !/^\.{0,2}\//.test(subject)) return false;
-    if (systemCode(error) === "ENOTDIR" || systemCode(error) === "ENAMETOOLONG") return false;
-    throw fileError(subject, error);
-  }
-  throw usageError(
-    "not-a-file",
-    `${subject} is not a regular file`,
-    "For a directory use `assay attest artifact --artifact-type dir`.",
-  );
 }
 
 async function readWhole(path: string): Promise<Uint8Array> {

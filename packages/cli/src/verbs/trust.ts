@@ -11,11 +11,13 @@ import type { Command } from "commander";
 import { answerInvalid } from "../answer.ts";
 import { writeFileAtomically } from "../atomic.ts";
 import { CliError, Exit, usageError } from "../errors.ts";
+import { readInput } from "../input.ts";
+import { patternOf } from "../judging/repository.ts";
 import { parseMoment, showMoment } from "../moment.ts";
 import { askObject, type OrganisationClient, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { publicKeyIn, readKeyFile } from "../signing/key.ts";
-import { facts, table } from "../table.ts";
+import { facts, quantity, table } from "../table.ts";
 
 type AddOptions = {
   key: string;
@@ -40,7 +42,7 @@ export function define(command: Command, session: Session): void {
     .requiredOption("--key <file>", "the public key: PEM, such as cosign.pub")
     .option(
       "--repository <pattern...>",
-      'repositories it may speak about, such as acme/app or "acme/*" (default: "**", any)',
+      'repositories it may speak about, such as acme/app or "acme/*"; app is ORG/app (default: "**", any)',
     )
     .option("--predicate-type <uri...>", 'what it may say (default: "*", anything)')
     .option("--from <time>", "the first moment it is trusted, such as 2026-11-01")
@@ -67,7 +69,8 @@ function versionNumber(text: string): number {
   throw usageError("usage", `--at-version ${JSON.stringify(text)} is not a number`);
 }
 
-async function readTrust(
+/** The organisation's trust, current or at a version. Errors: `answer-invalid`, those of the server. */
+export async function readTrust(
   { client, org, path }: OrganisationClient,
   version: number | undefined,
 ): Promise<TrustVersion> {
@@ -108,16 +111,20 @@ async function add(session: Session, name: string, options: AddOptions): Promise
   const pem = await readKeyFile(options.key);
   // A private key given by mistake must not leave this machine.
   const key = publicKeyIn(pem, options.key);
-  const { client, path } = await organisationClient(session);
+  const { client, org, path } = await organisationClient(session);
+  const validFrom = options.from === undefined ? null : parseMoment("--from", options.from);
+  const validUntil = options.until === undefined ? null : parseMoment("--until", options.until, true);
+  const repositories = (options.repository ?? ["**"]).map((pattern) => patternOf(org, pattern));
+  warnOfAdding(session, options, repositories, validUntil);
   const answer = await askObject(client, {
     method: "POST",
     path: path("trust", "entries"),
     json: {
       name,
       publicKeyPem: pem,
-      scope: { repositories: options.repository ?? ["**"], predicateTypes: options.predicateType ?? ["*"] },
-      validFrom: options.from === undefined ? null : parseMoment("--from", options.from),
-      validUntil: options.until === undefined ? null : parseMoment("--until", options.until, true),
+      scope: { repositories, predicateTypes: options.predicateType ?? ["*"] },
+      validFrom,
+      validUntil,
       primary: options.primary === true,
     },
   });
@@ -137,6 +144,30 @@ async function add(session: Session, name: string, options: AddOptions): Promise
       ["trust", `version ${answer.whole("version")}`],
     ]),
   );
+}
+
+/** What was asked for may be right, and is more often a slip. */
+function warnOfAdding(
+  session: Session,
+  options: AddOptions,
+  repositories: readonly string[],
+  validUntil: number | null,
+): void {
+  for (const [at, asked] of (options.repository ?? []).entries()) {
+    const whole = repositories[at];
+    if (whole === undefined || whole === asked) continue;
+    session.output.warn("repository-completed", `${asked} is taken as ${whole}: repositories are named org/name`);
+  }
+  for (const type of options.predicateType ?? []) {
+    if (type === "*" || URL.canParse(type)) continue;
+    session.output.warn(
+      "predicate-type-odd",
+      `--predicate-type ${JSON.stringify(type)} is not a URI: types are compared exactly, so nothing else will match`,
+    );
+  }
+  if (validUntil !== null && validUntil < Date.now()) {
+    session.output.warn("window-over", `--until ${options.until} is past: only what is proven to be older will count`);
+  }
 }
 
 async function remove(session: Session, words: string): Promise<void> {
@@ -174,10 +205,44 @@ async function exportFile(session: Session, options: { atVersion?: number; file?
     session.io.stdout.write(Buffer.from(bytes).toString("utf8"));
     return;
   }
+  const replaced = await trustFileAt(options.file);
   await writeFileAtomically(options.file, bytes, { mode: 0o644 });
   session.output.result(
-    { file: options.file, org: trust.org, version: trust.version, entries: trust.entries.length, logs: trust.logs },
-    `trust of ${trust.org}, version ${trust.version}: ${trust.entries.length} entries, written to ${options.file}`,
+    {
+      file: options.file,
+      org: trust.org,
+      version: trust.version,
+      entries: trust.entries.length,
+      logs: trust.logs,
+      replaced: replaced === undefined ? null : { org: replaced.org, version: replaced.version },
+    },
+    `trust of ${trust.org}, version ${trust.version}: ${quantity(trust.entries.length, "entry", "entries")}, written to ${options.file}${replaced === undefined ? "" : ` in place of that of ${replaced.org}, version ${replaced.version}`}`,
+  );
+}
+
+/** The trust file that is there already. A file that is something else is not written over: `file-exists` (usage). */
+async function trustFileAt(path: string): Promise<TrustVersion | undefined> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readInput(path, LIMITS.trustBytes);
+  } catch (error) {
+    if (error instanceof CliError && error.code === "file-missing") return undefined;
+    if (error instanceof CliError && error.code === "file-too-large") throw notWrittenOver(path);
+    throw error;
+  }
+  try {
+    return parseTrustFile(bytes);
+  } catch (error) {
+    if (error instanceof EvidenceError) throw notWrittenOver(path);
+    throw error;
+  }
+}
+
+function notWrittenOver(path: string): CliError {
+  return usageError(
+    "file-exists",
+    `${path} is there already, and is no trust file`,
+    "Choose another name or remove the file.",
   );
 }
 

@@ -1,8 +1,10 @@
 import type { Command } from "commander";
 import { Exit, usageError } from "../errors.ts";
 import { checkDemands, type Demands, verifyAnswer, type VerifyAnswer } from "../judging/answer.ts";
-import { evidenceAbout, repositoryAsked } from "../judging/list.ts";
-import { askedSubject, offlineSubject } from "../judging/subject.ts";
+import { askedArtifact, evidenceAbout } from "../judging/list.ts";
+import type { Piece } from "../judging/piece.ts";
+import { repositoryOf } from "../judging/repository.ts";
+import { offlineSubject } from "../judging/subject.ts";
 import { findOut, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { type ArtifactType, artifactTypeOption } from "./fingerprint.ts";
@@ -29,7 +31,7 @@ export function define(command: Command, session: Session): void {
     .option("--receipt <file...>", "offline: the record's receipts, which prove when evidence was there")
     .addHelpText(
       "after",
-      "\nExit code 0: at least one piece of evidence is verified and meets the demands. 1: none. 3: could not find out.",
+      "\nVerified is the signature: that somebody trusted says it. Whether what is said is enough, a policy decides (`assay decide`).\n\nExit code 0: at least one piece of evidence is verified and meets the demands. 1: none. 3: could not find out.",
     )
     .action(async (subject: string, options: Options) => {
       checkDemands(options);
@@ -54,15 +56,14 @@ async function verifyOnline(session: Session, words: string, options: Options): 
   }
   return findOut(async () => {
     const api = await organisationClient(session);
-    const subject = await askedSubject(session, words, options.artifactType);
-    const asked = await repositoryAsked(api, options.repository, subject.repository);
-    const { pieces, trust, asOf, repository } = await evidenceAbout(api, subject.digest, asked);
+    const subject = await askedArtifact(session, api, words, options);
+    const { pieces, trust, asOf, repository } = await evidenceAbout(api, subject.digest, subject.repository);
     return verifyAnswer({ subject, repository, source: api.client.server, trust, asOf }, demandsOf(options), pieces);
   });
 }
 
 async function verifyOffline(session: Session, words: string, options: Options): Promise<VerifyAnswer> {
-  const { bundle: bundles = [], trust: trustPath, receipt: receiptPaths = [], repository } = options;
+  const { bundle: bundles = [], trust: trustPath, receipt: receiptPaths = [] } = options;
   if (bundles.length === 0 || trustPath === undefined) {
     throw usageError(
       "usage",
@@ -75,10 +76,12 @@ async function verifyOffline(session: Session, words: string, options: Options):
   );
   const trust = await readTrust(trustPath);
   const keys = logKeys(trust);
+  // As the server reads it: one component is a repository of this organisation.
+  const repository = options.repository === undefined ? undefined : repositoryOf(trust.org, options.repository);
   const receipts = [];
   for (const path of receiptPaths) receipts.push(await checkReceipt(path, keys));
   const subject = await offlineSubject(session, words, options.artifactType);
-  const pieces = [];
+  const pieces: Piece[] = [];
   for (const path of bundles) {
     pieces.push(
       await checkBundle(path, { artifact: subject.digest, artifactBytes: subject.bytes, repository, trust, receipts }),
@@ -92,8 +95,8 @@ async function verifyOffline(session: Session, words: string, options: Options):
     pieces,
     {
       ...(broken === 0 ? {} : { refuse: `${broken} of ${receipts.length} receipt(s) do not hold` }),
-      json: { receipts: receipts.map(receiptJson) },
-      lines: receipts.flatMap(receiptLines),
+      json: { receipts: receipts.map((receipt) => receiptJson(receipt, pieces)) },
+      lines: receipts.flatMap((receipt) => receiptLines(receipt, pieces)),
     },
   );
 }

@@ -23,7 +23,14 @@ const timeSchema = z.strictObject({
 const statusSchema = z.discriminatedUnion("status", [
   z.strictObject({
     status: z.literal("verified"),
-    by: z.strictObject({ entry: z.string(), name: z.string(), keyId: z.string() }),
+    by: z.strictObject({
+      entry: z.string(),
+      name: z.string(),
+      keyId: z.string(),
+      entries: z
+        .array(z.strictObject({ entry: z.string(), name: z.string(), counts: z.boolean() }))
+        .describe("Every trust entry that holds the key; `counts` where its scope and time cover this evidence."),
+    }),
     time: timeSchema.nullable(),
   }),
   z.strictObject({ status: z.literal("reported") }),
@@ -55,8 +62,8 @@ const listAnswer = z.strictObject({
 function showStatus(status: Status): z.output<typeof statusSchema> {
   switch (status.status) {
     case "verified": {
-      const { entry, name, keyId } = status.signer;
-      return { status: "verified", by: { entry, name, keyId }, time: status.time };
+      const { entry, name, keyId, entries } = status.signer;
+      return { status: "verified", by: { entry, name, keyId, entries: [...entries] }, time: status.time };
     }
     case "reported":
       return { status: "reported" };

@@ -8,7 +8,7 @@ import {
   utf8Encode,
 } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { type Decision, evaluate, parsePolicy, type Policy } from "@assay/policy";
+import { type Decision, evaluate, parsePolicy, type Policy, trustNames } from "@assay/policy";
 import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor, JsonObject } from "../record/command.ts";
@@ -91,7 +91,7 @@ async function decideOnce(context: GateContext, actor: Actor, question: GateQues
     policyDigest: chosen.digest,
     artifact: repository === undefined ? { digest: artifact } : { digest: artifact, repository },
     candidates,
-    trust: { org, version: trust.version },
+    trust: { org, version: trust.version, names: trustNames(trust) },
     asOf,
     time: (context.now ?? Date.now)(),
   });
