@@ -3,6 +3,9 @@ import TestSummary from "./scripts/test-summary.ts";
 
 const packages = ["evidence", "inventory", "policy", "server", "cli", "web"];
 
+/** The server's tests that touch the database. */
+const suitesOnPostgres = ["record", "check", "access*", "registry*", "attestations*", "trust", "gate", "postgres-*"];
+
 /** `npm test`. What needs the real clients of other projects is not here: interop/vitest.config.ts. */
 export default defineConfig({
   test: {
@@ -15,8 +18,22 @@ export default defineConfig({
     projects: [
       ...packages.map((name) => ({
         extends: true as const,
-        test: { name, include: [`packages/${name}/test/**/*.test.ts`] },
+        test: {
+          name,
+          include: [`packages/${name}/test/**/*.test.ts`],
+          exclude: ["packages/server/test/postgres-*.test.ts"],
+        },
       })),
+      {
+        // The suites that reach the database, once more on PostgreSQL, and what only several hosts can show.
+        extends: true as const,
+        test: {
+          name: "server-postgres",
+          include: suitesOnPostgres.map((suite) => `packages/server/test/${suite}.test.ts`),
+          env: { ASSAY_TEST_DATABASE: "postgres" },
+          globalSetup: ["packages/server/test/postgres-setup.ts"],
+        },
+      },
       { extends: true as const, test: { name: "repository", include: ["scripts/test/**/*.test.ts"] } },
     ],
   },

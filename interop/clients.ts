@@ -13,6 +13,7 @@ export const CLIENTS: readonly Client[] = [
   { name: "cosign", from: "go", package: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
   { name: "regctl", from: "go", package: "github.com/regclient/regclient/cmd/regctl", version: "v0.11.7" },
   { name: "oras", from: "go-wrapper", module: "oras.land/oras", package: "oras.land/oras/cmd/oras", version: "v1.3.1" },
+  { name: "versitygw", from: "go", package: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" },
   {
     name: "kosli",
     from: "npm",

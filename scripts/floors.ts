@@ -46,6 +46,7 @@ export const COMPOSITION: readonly string[] = [
   "tls.ts",
   "run.ts",
   "check.ts",
+  "check-keys.ts",
   "rebuild.ts",
 ];
 

@@ -102,6 +102,10 @@ export function toProblem(error: unknown): Problem {
     switch (error.code) {
       case "writer-overloaded":
       case "writer-stopped":
+      case "database-unavailable":
+      case "database-busy":
+      case "write-unconfirmed":
+      case "blobs-unavailable":
         return new Problem(503, error.code, error.message, {
           hint: error.hint ?? "try again in a moment",
           headers: { "retry-after": "1" },
@@ -109,6 +113,7 @@ export function toProblem(error: unknown): Problem {
         });
       case "command-invalid":
       case "event-too-large":
+      case "text-invalid":
         return new Problem(400, error.code, error.message, {
           ...(error.hint === undefined ? {} : { hint: error.hint }),
           cause: error,

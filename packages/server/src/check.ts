@@ -2,16 +2,19 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nodeCrypto } from "@assay/evidence/node";
+import { checkKeys } from "./check-keys.ts";
 import { composeParts, MIGRATIONS } from "./composition.ts";
-import { checkLog } from "./log/check.ts";
+import { checkLog, readLogFiles } from "./log/check.ts";
 import { EventChecker, storedEvents } from "./record/check-events.ts";
 import type { Finding } from "./record/finding.ts";
 import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { compareProjections, replayEvent } from "./record/replay.ts";
 import { checkBlobs } from "./storage/check-blobs.ts";
-import { DirectoryBlobs } from "./storage/directory-blobs.ts";
+import { openBlobsToRead } from "./storage/open-blobs.ts";
+import type { S3Location } from "./storage/s3-location.ts";
 import { migrate } from "./storage/migrate.ts";
-import { databasePath, openSqliteReader, openSqliteWriter } from "./storage/sqlite.ts";
+import { type DatabasePlace, openReader } from "./storage/open.ts";
+import { openSqliteWriter } from "./storage/sqlite.ts";
 
 /** What was looked at, and what was wrong. */
 export interface CheckReport {
@@ -27,16 +30,27 @@ const REPLAY_BATCH = 1000;
  * Re-verifies everything a data directory holds: events against their leaves and chains, tables against events, the log against its
  * checkpoints and tiles, blobs against their digests. It writes nothing there, and can run beside a running server.
  *
+ * With PostgreSQL the tables are still refilled into SQLite for comparison: the same rows come of the same events in both.
+ *
+ * @param against a checkpoint note kept elsewhere: the record must still continue it.
  * @param tell hears, now and then, where the check has got to.
  */
-export async function checkDirectory(dataDirectory: string, tell: (line: string) => void): Promise<CheckReport> {
+export async function checkDirectory(
+  dataDirectory: string,
+  tell: (line: string) => void,
+  databaseUrl?: DatabasePlace["databaseUrl"],
+  s3?: S3Location,
+  masterKey?: string,
+  against?: string,
+): Promise<CheckReport> {
   const parts = composeParts();
-  const reader = openSqliteReader(databasePath(dataDirectory));
+  const reader = openReader({ dataDirectory, databaseUrl });
   const scratch = await mkdtemp(join(tmpdir(), "assay-check-"));
   const findings: Finding[] = [];
   const expected = openSqliteWriter(join(scratch, "expected.db"));
   try {
     await migrate(expected, MIGRATIONS);
+    const files = await readLogFiles(recordLogDirectory(dataDirectory));
     // One read transaction: while the server goes on writing, everything below sees the same moment.
     return await reader.snapshot(async (snapshot) => {
       const checker = new EventChecker(nodeCrypto);
@@ -83,19 +97,25 @@ export async function checkDirectory(dataDirectory: string, tell: (line: string)
       for await (const finding of checkLog({
         name: RECORD_LOG,
         reader: snapshot,
-        directory: recordLogDirectory(dataDirectory),
+        files,
+        against,
         crypto: nodeCrypto,
         entries: commitments(),
       })) {
         findings.push(finding);
       }
       tell("log compared");
+      for await (const finding of checkKeys(dataDirectory, masterKey, snapshot)) findings.push(finding);
       let blobBytes = 0;
-      const blobs = await DirectoryBlobs.open(dataDirectory);
-      for await (const finding of checkBlobs(blobs, parts.blobs(snapshot), (bytes) => {
-        blobBytes += bytes;
-      })) {
-        findings.push(finding);
+      const store = await openBlobsToRead({ dataDirectory, s3 }, { warn: (_detail, message) => tell(message) });
+      try {
+        for await (const finding of checkBlobs(store.blobs, parts.blobs(snapshot), (bytes) => {
+          blobBytes += bytes;
+        })) {
+          findings.push(finding);
+        }
+      } finally {
+        await store.close();
       }
       tell(`blobs: ${blobBytes} bytes`);
       return { events: count, blobBytes, findings };

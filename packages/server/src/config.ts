@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { z } from "zod";
 import { organisationNameSchema } from "./access/names.ts";
 import { ServerError } from "./errors.ts";
+import { parseBlobsUrl, type S3Location } from "./storage/s3-location.ts";
 
 /** host:port, IPv6 hosts in brackets. */
 const listenSchema = z
@@ -24,6 +25,23 @@ const publicUrlSchema = z
   }, "must be scheme, host and port only, for example https://assay.example.com")
   .transform((text) => new URL(text).origin);
 
+/** `postgres://…`. Its messages never repeat the text: it may hold a password. */
+const databaseUrlSchema = z.string().refine((text) => {
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false;
+  const url = new URL(text);
+  return (url.hostname !== "" || url.searchParams.has("host")) && url.pathname.length > 1;
+}, "must be postgres://user:password@host:5432/database, or postgres:///database?host=/socket/directory");
+
+/** `s3://bucket/prefix?endpoint=…&region=…&path-style=1`. */
+const blobsUrlSchema = z.string().transform((text, context) => {
+  try {
+    return parseBlobsUrl(text);
+  } catch (error) {
+    context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+    return z.NEVER;
+  }
+});
+
 /**
  * Every setting of the server, by its environment variable. A flag of the same name (`--listen` for ASSAY_LISTEN) wins over the
  * variable. This is the only place that reads the environment.
@@ -31,6 +49,14 @@ const publicUrlSchema = z
 const settingsSchema = z.object({
   ASSAY_LISTEN: listenSchema.prefault("127.0.0.1:8400"),
   ASSAY_DATA: z.string().min(1).default("./data"),
+  ASSAY_DATABASE_URL: databaseUrlSchema.optional(),
+  ASSAY_BLOBS_URL: blobsUrlSchema.optional(),
+  ASSAY_BLOBS_ACCESS_KEY: z.string().min(1).max(512).optional(),
+  ASSAY_BLOBS_SECRET_KEY: z.string().min(1).max(512).optional(),
+  ASSAY_BLOBS_SESSION_TOKEN: z.string().min(1).max(16_384).optional(),
+  AWS_ACCESS_KEY_ID: z.string().max(512).optional(),
+  AWS_SECRET_ACCESS_KEY: z.string().max(512).optional(),
+  AWS_SESSION_TOKEN: z.string().max(16_384).optional(),
   ASSAY_PUBLIC_URL: publicUrlSchema.optional(),
   ASSAY_MASTER_KEY: z
     .string()
@@ -63,6 +89,10 @@ export type TlsConfig =
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   readonly dataDirectory: string;
+  /** PostgreSQL; it may hold a password and is never logged. Undefined: SQLite in the data directory. */
+  readonly databaseUrl: string | undefined;
+  /** Where blobs are in S3, with credentials: never logged. Undefined: in the data directory. */
+  readonly s3?: S3Location | undefined;
   /** Scheme, host and port that clients use; what Location, realm and issuer URLs are made from. Undefined: from `listen`. */
   readonly publicUrl: string | undefined;
   readonly masterKey: string | undefined;
@@ -80,6 +110,7 @@ export interface Config {
 const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_LISTEN",
   "ASSAY_DATA",
+  "ASSAY_BLOBS_URL",
   "ASSAY_PUBLIC_URL",
   "ASSAY_ORG",
   "ASSAY_ENABLE_ADMIN",
@@ -138,6 +169,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return {
     listen: settings.ASSAY_LISTEN,
     dataDirectory: resolve(settings.ASSAY_DATA),
+    databaseUrl: settings.ASSAY_DATABASE_URL,
+    s3: s3Location(settings),
     publicUrl: settings.ASSAY_PUBLIC_URL,
     masterKey: settings.ASSAY_MASTER_KEY,
     adminToken: settings.ASSAY_ADMIN_TOKEN,
@@ -148,6 +181,25 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     logLevel: settings.ASSAY_LOG_LEVEL,
     workers: settings.ASSAY_WORKERS,
   };
+}
+
+/** Our own variables win over Amazon's, as a whole: a key of one and a secret of the other would never fit. */
+function s3Location(settings: Settings): S3Location | undefined {
+  const { ASSAY_BLOBS_URL: url, ASSAY_BLOBS_ACCESS_KEY: key, ASSAY_BLOBS_SECRET_KEY: secret } = settings;
+  const own = key !== undefined || secret !== undefined || settings.ASSAY_BLOBS_SESSION_TOKEN !== undefined;
+  if (url === undefined) {
+    if (own) throw new ServerError("config-invalid", "ASSAY_BLOBS_ACCESS_KEY and its like need ASSAY_BLOBS_URL");
+    return undefined;
+  }
+  const accessKeyId = own ? key : settings.AWS_ACCESS_KEY_ID;
+  const secretAccessKey = own ? secret : settings.AWS_SECRET_ACCESS_KEY;
+  if (accessKeyId === undefined || secretAccessKey === undefined) {
+    throw new ServerError("config-invalid", "ASSAY_BLOBS_URL is set, but its credentials are not, or not whole", {
+      hint: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ASSAY_BLOBS_ACCESS_KEY and ASSAY_BLOBS_SECRET_KEY",
+    });
+  }
+  const sessionToken = own ? settings.ASSAY_BLOBS_SESSION_TOKEN : settings.AWS_SESSION_TOKEN;
+  return { ...url, credentials: { accessKeyId, secretAccessKey, sessionToken } };
 }
 
 function tlsConfig(settings: Settings): TlsConfig | undefined {

@@ -6,6 +6,12 @@ export type ServerErrorCode =
   | "config-invalid"
   | "data-directory-busy"
   | "data-directory-unusable"
+  | "database-not-durable"
+  | "database-unusable"
+  | "database-unavailable"
+  | "database-busy"
+  | "write-unconfirmed"
+  | "text-invalid"
   | "storage-failed"
   | "schema-too-new"
   | "log-origin-changed"
@@ -27,6 +33,9 @@ export type ServerErrorCode =
   | "blob-digest-mismatch"
   | "blob-too-large"
   | "blob-range-invalid"
+  | "blobs-unavailable"
+  | "blobs-refused"
+  | "blobs-answer-invalid"
   | "check-failed"
   | "internal";
 

@@ -5,15 +5,15 @@ import { nodeCrypto } from "@assay/evidence/node";
 import { composeParts, MIGRATIONS } from "./composition.ts";
 import { ServerError } from "./errors.ts";
 import { MasterKey } from "./keys/master.ts";
-import { newestCheckpointPath, openCheckpoint } from "./log/log.ts";
+import { holdLog, newestCheckpointPath, openCheckpoint } from "./log/log.ts";
 import type { LogTables } from "./log/schema.ts";
 import { EventChecker, storedEvents } from "./record/check-events.ts";
 import { openRecord, RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { clearProjections, replayEvent } from "./record/replay.ts";
-import type { WriteDatabase } from "./storage/database.ts";
+import type { Batch, WriteDatabase } from "./storage/database.ts";
 import { isMissing } from "./storage/durable.ts";
 import { migrate } from "./storage/migrate.ts";
-import { databasePath, lockDataDirectory, openSqliteWriter } from "./storage/sqlite.ts";
+import { type DatabasePlace, lockPlace, openWriter } from "./storage/open.ts";
 
 /**
  * Refills every projected table from the events, in one transaction, and publishes the log's tiles anew. The server must be
@@ -25,14 +25,17 @@ export async function rebuildDirectory(
   dataDirectory: string,
   masterKey: string | undefined,
   tell: (line: string) => void,
+  databaseUrl?: DatabasePlace["databaseUrl"],
 ): Promise<{ events: number }> {
-  const lock = lockDataDirectory(dataDirectory);
-  const database = openSqliteWriter(databasePath(dataDirectory));
+  const place = { dataDirectory, databaseUrl };
+  const lock = lockPlace(place);
+  const database = openWriter(place);
   try {
     await migrate(database, MIGRATIONS);
     const parts = composeParts();
     let count = 0;
-    await database.transaction(async (batch) => {
+    const replay = async (batch: Batch): Promise<void> => {
+      if (database.shared) await holdLog(batch, RECORD_LOG);
       const checker = new EventChecker(nodeCrypto);
       await clearProjections(batch, parts);
       for await (const event of storedEvents(batch)) {
@@ -45,7 +48,8 @@ export async function rebuildDirectory(
         count += 1;
         if (count % 1000 === 0) tell(`events: ${count}`);
       }
-    });
+    };
+    await database.transaction(replay, { long: true });
     tell(`events: ${count}`);
     // Tiles are a function of committed leaves. With the published checkpoint gone the log opens from the leaves alone, holds them
     // against the committed root, and publishes everything again.

@@ -8,7 +8,7 @@ import { answerRequest, ChannelClient, type WriterAnswer, type WriterRequest } f
 import { releaseUploadClaims } from "./registry/maintenance.ts";
 import { serve, VERSION } from "./serve.ts";
 import { writeDurable } from "./storage/durable.ts";
-import { lockDataDirectory } from "./storage/sqlite.ts";
+import { lockPlace } from "./storage/open.ts";
 import { startWriterThread, type WriterThread } from "./writer-thread.ts";
 
 /** From SIGTERM to the end of the process, ms: running requests get most of it, the writer's last batch the rest. */
@@ -45,7 +45,8 @@ function fail(error: unknown): never {
   } else {
     process.stderr.write(`assay: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
   }
-  process.exit(1);
+  // As the command line's codes have it: 2 wrong usage, 3 could not be done.
+  process.exit(error instanceof ServerError && error.code === "config-invalid" ? 2 : 3);
 }
 
 /** Runs the server until it is told to stop. */
@@ -67,7 +68,7 @@ async function runPrimary(): Promise<void> {
   }
   const config = readConfig(process.env, process.argv.slice(2));
   prepareDataDirectory(config.dataDirectory);
-  const lock = lockDataDirectory(config.dataDirectory);
+  const lock = lockPlace(config);
   const logger = makeLogger(config);
   const token = adminToken(config);
   // The token is on disk before anyone is told it, so that a shown token always works.
@@ -75,10 +76,12 @@ async function runPrimary(): Promise<void> {
   const writer = await startWriterThread({
     dataDirectory: config.dataDirectory,
     org: config.org ?? "default",
+    ...(config.databaseUrl === undefined ? {} : { databaseUrl: config.databaseUrl }),
     ...(config.masterKey === undefined ? {} : { masterKey: config.masterKey }),
     ...(config.publicUrl === undefined ? {} : { host: new URL(config.publicUrl).host }),
   });
-  await releaseUploadClaims(writer.client);
+  // With other hosts at work a claim may be a living one's; those of the dead run out by themselves.
+  if (config.databaseUrl === undefined) await releaseUploadClaims(writer.client);
   if (config.enableAdmin) {
     const enabled = await writer.client.append({
       type: "access.enable-bootstrap",

@@ -13,8 +13,8 @@ import type { RecordClient } from "./record/client.ts";
 import { keyDirectory } from "./record/open.ts";
 import { Metrics } from "./signals/metrics.ts";
 import { selfSignedCertificate } from "./tls.ts";
-import { DirectoryBlobs } from "./storage/directory-blobs.ts";
-import { databasePath, openSqliteReader } from "./storage/sqlite.ts";
+import { openBlobs } from "./storage/open-blobs.ts";
+import { openReader } from "./storage/open.ts";
 
 /** The version of this program, from its package. */
 export const VERSION = "0.1.0";
@@ -38,7 +38,7 @@ export async function serve(
     config.masterKey === undefined
       ? MasterKey.fromDirectory(config.dataDirectory, false)
       : MasterKey.parse(config.masterKey);
-  const reader = openSqliteReader(databasePath(config.dataDirectory));
+  const reader = openReader(config);
   const metrics = new Metrics();
   const defaultOrg = await defaultOrganisation(reader);
   if (defaultOrg === undefined) throw new ServerError("internal", "the record has no default organisation");
@@ -51,6 +51,7 @@ export async function serve(
       },
     );
   }
+  const store = await openBlobs(config, logger);
   const publicUrl = config.publicUrl ?? defaultPublicUrl(config, config.listen.port);
   const app = await createApp({
     publicUrl,
@@ -60,7 +61,7 @@ export async function serve(
     version: VERSION,
     reader,
     record,
-    blobs: await DirectoryBlobs.open(config.dataDirectory),
+    blobs: store.blobs,
     keyring: Keyring.open(keyDirectory(config.dataDirectory), master),
     crypto: nodeCrypto,
     metrics,
@@ -68,7 +69,18 @@ export async function serve(
     tls: await tlsMaterial(config),
     metricsHere: config.metricsListen === undefined,
   });
-  await app.server.listen({ host: config.listen.host, port: config.listen.port });
+  try {
+    await app.server.listen({ host: config.listen.host, port: config.listen.port });
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+    throw new ServerError("config-invalid", `cannot listen on ${config.listen.host}:${config.listen.port} (${code})`, {
+      cause,
+      hint:
+        code === "EADDRINUSE"
+          ? "another program listens there: stop it, or choose another port with ASSAY_LISTEN"
+          : "choose an address of this machine and a port this user may open with ASSAY_LISTEN",
+    });
+  }
   const metricsServer =
     config.metricsListen === undefined ? undefined : await serveMetrics(config.metricsListen, metrics);
   const stopMaintenance = app.maintain();
@@ -85,6 +97,7 @@ export async function serve(
       clearTimeout(cut);
       metricsServer?.close();
       await app.flush();
+      await store.close();
       await reader.close();
     },
   };

@@ -3,15 +3,17 @@ import { parentPort, workerData } from "node:worker_threads";
 import { z } from "zod";
 import { composeParts, MIGRATIONS } from "./composition.ts";
 import { ServerError } from "./errors.ts";
+import { Keyring } from "./keys/keyring.ts";
 import { MasterKey } from "./keys/master.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
-import { openRecord } from "./record/open.ts";
+import { keyDirectory, openRecord } from "./record/open.ts";
 import { answerRequest, type WriterRequest } from "./record/port.ts";
 import { migrate } from "./storage/migrate.ts";
-import { databasePath, openSqliteWriter } from "./storage/sqlite.ts";
+import { openWriter } from "./storage/open.ts";
 
 const startSchema = z.strictObject({
   dataDirectory: z.string(),
+  databaseUrl: z.string().optional(),
   masterKey: z.string().optional(),
   org: z.string(),
   host: z.string().optional(),
@@ -35,11 +37,13 @@ async function main(): Promise<void> {
   const port = parentPort;
   if (port === null) throw new ServerError("internal", "writer.ts runs as a worker thread");
   const start = startSchema.parse(workerData);
-  const master =
+  const database = openWriter(start);
+  // Hosts that share the directory and start together make one key.
+  const master = await database.alone(async () =>
     start.masterKey === undefined
-      ? MasterKey.fromDirectory(start.dataDirectory, true)
-      : MasterKey.parse(start.masterKey);
-  const database = openSqliteWriter(databasePath(start.dataDirectory));
+      ? MasterKey.fromDirectory(start.dataDirectory, !Keyring.hasKeys(keyDirectory(start.dataDirectory)))
+      : MasterKey.parse(start.masterKey),
+  );
   await migrate(database, MIGRATIONS);
   const { writer } = await openRecord({
     database,

@@ -22,8 +22,9 @@ import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
-import { databasePath, openSqliteReader, openSqliteWriter } from "../src/storage/sqlite.ts";
+import { openReader, openWriter } from "../src/storage/open.ts";
 import { temporaryDirectory } from "./core.ts";
+import { placeOf } from "./database.ts";
 
 export const PUBLIC_URL = "https://assay.test:8443";
 export const ADMIN_TOKEN = "test-admin-token-0123456789";
@@ -60,7 +61,7 @@ export interface AccessRoom {
 /** Opens a room whose default organisation is `default`, with `organisations` beside it. */
 export async function openAccessRoom(organisations: readonly string[] = []): Promise<AccessRoom> {
   const directory = await temporaryDirectory();
-  const database = openSqliteWriter(databasePath(directory.path));
+  const database = openWriter(await placeOf(directory.path));
   await migrate(database, [recordMigration, accessMigration]);
   const { writer, keyring } = await openRecord({
     database,
@@ -70,7 +71,7 @@ export async function openAccessRoom(organisations: readonly string[] = []): Pro
     founding: [{ type: "access.bootstrap", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: { defaultOrg: "default" } }],
     host: undefined,
   });
-  const reader = openSqliteReader(databasePath(directory.path));
+  const reader = openReader(await placeOf(directory.path));
   const clock = { now: Date.now() };
   const authenticator = new Authenticator({
     reader,

@@ -1,19 +1,21 @@
 import { randomBytes } from "node:crypto";
-import { appendFile, cp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { generateKeyPair } from "@assay/evidence/node";
 import { formatPublicKeyPem } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { checkDirectory } from "../src/check.ts";
+import { type CheckReport, checkDirectory } from "../src/check.ts";
 import { rebuildDirectory } from "../src/rebuild.ts";
 import { composeParts } from "../src/composition.ts";
 import { UNRECORDED_TABLES } from "../src/storage/unrecorded.ts";
-import { databasePath } from "../src/storage/sqlite.ts";
+import { copyDatabase, dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { pushImage } from "./pushing.ts";
 
 const quiet = (): void => undefined;
+
+/** What tells the rows of any table apart. */
+const PLACE = ENGINE === "sqlite" ? "rowid" : "ctid";
 
 let instance: Instance;
 let image: { manifest: string; layer: string };
@@ -55,37 +57,50 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  await dropPlace(instance.dataDirectory);
   await rm(instance.dataDirectory, { recursive: true, force: true });
 });
 
-function database(): DatabaseSync {
-  return new DatabaseSync(databasePath(instance.dataDirectory));
+async function withRaw<T>(work: (raw: RawDatabase) => Promise<T>): Promise<T> {
+  const raw = await openRaw(instance.dataDirectory);
+  try {
+    return await work(raw);
+  } finally {
+    await raw.close();
+  }
+}
+
+async function check(): Promise<CheckReport> {
+  const { databaseUrl } = await placeOf(instance.dataDirectory);
+  return await checkDirectory(instance.dataDirectory, quiet, databaseUrl);
+}
+
+async function rebuild(): Promise<void> {
+  const { databaseUrl } = await placeOf(instance.dataDirectory);
+  await rebuildDirectory(instance.dataDirectory, undefined, quiet, databaseUrl);
 }
 
 /** Runs `alter`, checks, and puts everything back. */
-async function findingsAfter(alter: (raw: DatabaseSync) => void): Promise<string[]> {
-  const path = databasePath(instance.dataDirectory);
-  const before = await readFile(path);
-  const raw = database();
-  alter(raw);
-  raw.close();
+async function findingsAfter(alter: (raw: RawDatabase) => Promise<void>): Promise<string[]> {
+  const putBack = await copyDatabase(instance.dataDirectory);
   try {
-    const report = await checkDirectory(instance.dataDirectory, quiet);
+    await withRaw(alter);
+    const report = await check();
     return report.findings.map((finding) => `${finding.kind} | ${finding.where} | ${finding.problem}`);
   } finally {
-    await writeFile(path, before);
-    await rm(`${path}-wal`, { force: true });
-    await rm(`${path}-shm`, { force: true });
+    await putBack();
   }
 }
 
 describe("the schema", () => {
-  it("has no table that is neither the record itself, nor projected, nor listed as unrecorded", () => {
-    const raw = database();
-    const tables = raw
-      .prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'")
-      .all();
-    raw.close();
+  it("has no table that is neither the record itself, nor projected, nor listed as unrecorded", async () => {
+    const tables = await withRaw((raw) =>
+      raw.all(
+        ENGINE === "sqlite"
+          ? "select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'"
+          : "select table_name as name from information_schema.tables where table_schema = 'public'",
+      ),
+    );
     const own = ["event", "leaf", "log_state", "schema_migration"];
     const known = [...own, ...composeParts().projections, ...UNRECORDED_TABLES.map((listed) => listed.table)];
     expect(tables.map((row) => String(row["name"])).toSorted()).toEqual(known.toSorted());
@@ -94,7 +109,7 @@ describe("the schema", () => {
 
 describe("check", () => {
   it("finds nothing wrong with an untouched directory", async () => {
-    const report = await checkDirectory(instance.dataDirectory, quiet);
+    const report = await check();
     expect(report.findings).toEqual([]);
     expect(report.events).toBeGreaterThan(15);
   });
@@ -102,16 +117,20 @@ describe("check", () => {
   it.each([
     [
       "an event's bytes",
-      "update event set bytes = cast(replace(cast(bytes as text), '1.0.3', '1.0.9') as blob) where cast(bytes as text) like '%1.0.3%'",
+      ENGINE === "sqlite"
+        ? "update event set bytes = cast(replace(cast(bytes as text), '1.0.3', '1.0.9') as blob) where cast(bytes as text) like '%1.0.3%'"
+        : "update event set bytes = convert_to(replace(convert_from(bytes, 'UTF8'), '1.0.3', '1.0.9'), 'UTF8') where convert_from(bytes, 'UTF8') like '%1.0.3%'",
       /event \| event \d+ \| its bytes, salt and commitment/,
     ],
     [
       "one byte of an event",
-      "update event set bytes = cast(substr(bytes, 1, 40) || X'20' || substr(bytes, 41) as blob) where sequence = 9",
+      ENGINE === "sqlite"
+        ? "update event set bytes = cast(substr(bytes, 1, 40) || X'20' || substr(bytes, 41) as blob) where sequence = 9"
+        : "update event set bytes = substr(bytes, 1, 40) || '\\x20'::bytea || substr(bytes, 41) where sequence = 9",
       /event \| event 9/,
     ],
-    ["a salt", "update leaf set salt = zeroblob(32) where sequence = 7", /event \| event 7/],
-    ["a leaf", "update leaf set commitment = zeroblob(32) where sequence = 5", /event \| event 5/],
+    ["a salt", "update leaf set salt = ZEROS where sequence = 7", /event \| event 7/],
+    ["a leaf", "update leaf set commitment = ZEROS where sequence = 5", /event \| event 5/],
     ["a leaf's row away", "delete from leaf where sequence = 6", /leaf \| event 6 \| its leaf is missing/],
     ["an event's row away", "delete from event where sequence = 10", /events 10 to 10 are missing/],
     [
@@ -125,49 +144,55 @@ describe("check", () => {
       /checkpoint|log/,
     ],
     ["the log's size", "update log_state set size = size - 1", /log \|/],
-    ["the log's root", "update log_state set root = zeroblob(32)", /log \|/],
+    ["the log's root", "update log_state set root = ZEROS", /log \|/],
   ])("finds and names it when somebody alters %s", async (_what, sql, expected) => {
-    const findings = await findingsAfter((raw) => raw.exec(sql));
+    const findings = await findingsAfter((raw) => raw.run(sql.replaceAll("ZEROS", raw.bytes("00".repeat(32)))));
     expect(findings.join("\n")).toMatch(expected);
   });
 
   it("finds a consistent rewrite of an event, its salt and its leaf by the signed checkpoint", async () => {
     const { nodeCrypto } = await import("@assay/evidence/node");
     const { recordCommitment } = await import("@assay/evidence");
-    const findings = await findingsAfter((raw) => {
-      const row = raw.prepare("select max(sequence) as sequence from event").get();
-      const sequence = Number(row?.["sequence"]);
-      const old = raw.prepare("select bytes from event where sequence = ?").get(sequence)?.["bytes"] as Uint8Array;
+    const findings = await findingsAfter(async (raw) => {
+      const [newest] = await raw.all("select sequence, bytes from event order by sequence desc limit 1");
+      const sequence = Number(newest?.["sequence"]);
+      const old = newest?.["bytes"] as Uint8Array;
       const bytes = new TextEncoder().encode(
         new TextDecoder().decode(old).replace('"actor":"admin"', '"actor":"admix"'),
       );
       const salt = new Uint8Array(32);
-      raw.prepare("update event set bytes = ?, actor = 'admix' where sequence = ?").run(bytes, sequence);
-      raw
-        .prepare("update leaf set salt = ?, commitment = ? where sequence = ?")
-        .run(salt, recordCommitment(nodeCrypto, salt, bytes), sequence);
+      await raw.run("update event set bytes = ?, actor = 'admix' where sequence = ?", [bytes, sequence]);
+      await raw.run("update leaf set salt = ?, commitment = ? where sequence = ?", [
+        salt,
+        recordCommitment(nodeCrypto, salt, bytes),
+        sequence,
+      ]);
     });
     expect(findings.join("\n")).toMatch(/checkpoint \|.*another history/);
   });
 
   it("finds a changed, a missing and an added row in every projected table that has rows", async () => {
     const tables = composeParts().projections;
-    const raw = database();
-    const filled = tables.filter(
-      (table) => Number(raw.prepare(`select count(*) as n from "${table}"`).get()?.["n"]) > 0,
-    );
-    raw.close();
+    const filled = await withRaw(async (raw) => {
+      const found: string[] = [];
+      for (const table of tables) {
+        const [row] = await raw.all(`select count(*) as n from "${table}"`);
+        if (Number(row?.["n"]) > 0) found.push(table);
+      }
+      return found;
+    });
     expect(filled.length).toBeGreaterThan(tables.length / 2);
     for (const table of filled) {
-      const changed = await findingsAfter((db) => {
-        const columns = db.prepare(`select name, type, pk from pragma_table_info('${table}')`).all();
-        const column = columns.find((info) => info["type"] === "text") ?? columns[0];
-        const name = String(column?.["name"]);
-        db.exec(`update "${table}" set "${name}" = "${name}" || 'x' where rowid = (select max(rowid) from "${table}")`);
+      const changed = await findingsAfter(async (db) => {
+        const [row] = await db.all(`select * from "${table}" limit 1`);
+        const name = Object.keys(row ?? {}).find((column) => typeof row?.[column] === "string");
+        await db.run(
+          `update "${table}" set "${name}" = "${name}" || 'x' where ${PLACE} = (select max(${PLACE}) from "${table}")`,
+        );
       });
       expect(changed.join("\n"), table).toMatch(new RegExp(`projection \\| table ${table}.*altered or added`));
       const missing = await findingsAfter((db) =>
-        db.exec(`delete from "${table}" where rowid = (select min(rowid) from "${table}")`),
+        db.run(`delete from "${table}" where ${PLACE} = (select min(${PLACE}) from "${table}")`),
       );
       expect(missing.join("\n"), table).toContain(`projection | table ${table}`);
     }
@@ -178,12 +203,12 @@ describe("check", () => {
     const path = join(instance.dataDirectory, "blobs", "sha256", hex.slice(0, 2), hex);
     const bytes = await readFile(path);
     await writeFile(path, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
-    let report = await checkDirectory(instance.dataDirectory, quiet);
+    let report = await check();
     expect(report.findings.map((finding) => finding.where)).toEqual([image.layer]);
     await writeFile(path, bytes);
     await rename(path, `${path}.away`);
     await rename(`${path}.away`, join(instance.dataDirectory, "away"));
-    report = await checkDirectory(instance.dataDirectory, quiet);
+    report = await check();
     expect(report.findings.map((finding) => `${finding.where} ${finding.problem}`).join()).toContain(
       `${image.layer} it is missing`,
     );
@@ -197,7 +222,7 @@ describe("check", () => {
       join(directory, name),
       Buffer.concat([tile.subarray(0, 10), Buffer.from([(tile[10] ?? 0) ^ 1]), tile.subarray(11)]),
     );
-    report = await checkDirectory(instance.dataDirectory, quiet);
+    report = await check();
     expect(report.findings.map((finding) => finding.kind)).toEqual(["tile"]);
     await writeFile(join(directory, name), tile);
   });
@@ -209,10 +234,64 @@ describe("check", () => {
       path,
       note.replace(/\n(\d+)\n/, (_, size: string) => `\n${Number(size) - 1}\n`),
     );
-    const report = await checkDirectory(instance.dataDirectory, quiet);
+    const report = await check();
     expect(report.findings.map((finding) => finding.kind)).toEqual(["checkpoint"]);
     await writeFile(path, note);
     await appendFile(path, "");
+  });
+});
+
+describe("check against a checkpoint that was kept elsewhere", () => {
+  it("holds while the record continues it, and finds an older or another history by it", async () => {
+    const other = await startInstance();
+    try {
+      const { databaseUrl } = await placeOf(other.dataDirectory);
+      const checkpoint = join(other.dataDirectory, "logs", "record", "checkpoint");
+      const held = (kept: string) =>
+        checkDirectory(other.dataDirectory, quiet, databaseUrl, undefined, undefined, kept);
+      await other.published();
+      await other.halt();
+      const putBack = await copyDatabase(other.dataDirectory);
+      const early = await readFile(checkpoint, "utf8");
+      await other.restart();
+      expect((await other.api("POST", "/api/assay/v1/orgs", { name: "later" })).status).toBe(201);
+      await other.published();
+      await other.halt();
+      const late = await readFile(checkpoint, "utf8");
+      expect((await held(early)).findings).toEqual([]);
+      expect((await held(late)).findings).toEqual([]);
+      // The whole directory as it was before: nothing in it says that there was more. What was kept does.
+      await putBack();
+      await rm(join(other.dataDirectory, "logs"), { recursive: true });
+      await other.restart();
+      await other.published();
+      await other.halt();
+      expect((await held(early)).findings).toEqual([]);
+      expect((await held(late)).findings.map((finding) => `${finding.where}: ${finding.problem}`).join()).toMatch(
+        /held against: it was signed over \d+ entries, the database has \d+: entries are missing/,
+      );
+    } finally {
+      await dropPlace(other.dataDirectory);
+      await rm(other.dataDirectory, { recursive: true, force: true });
+    }
+  });
+});
+
+describe("check of the private keys", () => {
+  const keyFile = (name: string): string => join(instance.dataDirectory, name);
+
+  it.each([
+    ["the master key is gone", "master.key", undefined],
+    ["the master key is another", "master.key", Buffer.alloc(32, 9).toString("base64")],
+    ["the log's key is gone", "keys/log-record.key.json", undefined],
+    ["a key file is damaged", "keys/vsa.key.json", "{}"],
+  ])("finds it when %s", async (_what, name, content) => {
+    const before = await readFile(keyFile(name));
+    await rm(keyFile(name));
+    if (content !== undefined) await writeFile(keyFile(name), content, { mode: 0o600 });
+    const report = await check();
+    expect(report.findings.map((finding) => finding.kind)).toEqual(["key"]);
+    await writeFile(keyFile(name), before, { mode: 0o600 });
   });
 });
 
@@ -220,23 +299,23 @@ describe("rebuild of an older copy of the database", () => {
   it("refuses, and leaves the tiles alone: they may be all that is left of what came later", async () => {
     const other = await startInstance();
     try {
-      const path = databasePath(other.dataDirectory);
       await other.published();
       await other.halt();
-      await cp(path, `${path}.old`);
+      const putBack = await copyDatabase(other.dataDirectory);
       await other.restart();
       expect((await other.api("POST", "/api/assay/v1/orgs", { name: "later" })).status).toBe(201);
       await other.published();
       await other.halt();
-      await cp(`${path}.old`, path);
-      for (const gone of [`${path}-wal`, `${path}-shm`]) await rm(gone, { force: true });
+      await putBack();
       const log = join(other.dataDirectory, "logs", "record");
       const files = await readdir(log, { recursive: true });
-      await expect(rebuildDirectory(other.dataDirectory, undefined, quiet)).rejects.toMatchObject({
+      const { databaseUrl } = await placeOf(other.dataDirectory);
+      await expect(rebuildDirectory(other.dataDirectory, undefined, quiet, databaseUrl)).rejects.toMatchObject({
         code: "log-behind-checkpoint",
       });
       expect(await readdir(log, { recursive: true })).toEqual(files);
     } finally {
+      await dropPlace(other.dataDirectory);
       await rm(other.dataDirectory, { recursive: true, force: true });
     }
   });
@@ -244,30 +323,28 @@ describe("rebuild of an older copy of the database", () => {
 
 describe("rebuild", () => {
   it("refills emptied and altered tables to the identical content, and publishes the same tiles", async () => {
-    const raw = database();
-    for (const table of composeParts().projections) raw.exec(`delete from "${table}"`);
-    raw.close();
+    await withRaw((raw) =>
+      raw.run(
+        composeParts()
+          .projections.map((table) => `delete from "${table}"`)
+          .join(";"),
+      ),
+    );
     await rm(join(instance.dataDirectory, "logs", "record", "tile"), { recursive: true });
-    await rebuildDirectory(instance.dataDirectory, undefined, quiet);
-    const report = await checkDirectory(instance.dataDirectory, quiet);
+    await rebuild();
+    const report = await check();
     expect(report.findings).toEqual([]);
   });
 
   it("refuses to replay events that were altered, and changes nothing", async () => {
-    const path = databasePath(instance.dataDirectory);
-    const before = await readFile(path);
-    const raw = database();
-    raw.exec("update leaf set salt = zeroblob(32) where sequence = 3");
-    const rows = raw.prepare("select count(*) as n from org_head").get();
-    raw.close();
-    await expect(rebuildDirectory(instance.dataDirectory, undefined, quiet)).rejects.toMatchObject({
-      code: "check-failed",
+    const putBack = await copyDatabase(instance.dataDirectory);
+    const heads = "select count(*) as n from org_head";
+    const rows = await withRaw(async (raw) => {
+      await raw.run(`update leaf set salt = ${raw.bytes("00".repeat(32))} where sequence = 3`);
+      return await raw.all(heads);
     });
-    const after = database();
-    expect(after.prepare("select count(*) as n from org_head").get()).toEqual(rows);
-    after.close();
-    await writeFile(path, before);
-    await rm(`${path}-wal`, { force: true });
-    await rm(`${path}-shm`, { force: true });
+    await expect(rebuild()).rejects.toMatchObject({ code: "check-failed" });
+    expect(await withRaw((raw) => raw.all(heads))).toEqual(rows);
+    await putBack();
   });
 });

@@ -25,7 +25,8 @@ import type { WriteDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
 import type { Migration } from "../src/storage/migrations/migration.ts";
-import { databasePath, openSqliteWriter } from "../src/storage/sqlite.ts";
+import { type DatabasePlace, openWriter } from "../src/storage/open.ts";
+import { dropPlace, placeOf } from "./database.ts";
 
 /** The tables of the test room. */
 export interface NoteTables {
@@ -127,12 +128,13 @@ export interface Core {
 
 export const CORE_MIGRATIONS: readonly Migration[] = [recordMigration, noteMigration];
 
-/** Opens (or reopens) a core in `directory`. */
+/** Opens (or reopens) a core in `directory`, on the database that belongs to it or on the one at `place`. */
 export async function openCore(
   directory: string,
   wrap: (database: WriteDatabase) => WriteDatabase = (d) => d,
+  place?: DatabasePlace,
 ): Promise<Core> {
-  const database = wrap(openSqliteWriter(databasePath(directory)));
+  const database = wrap(openWriter(place ?? (await placeOf(directory))));
   await migrate(database, CORE_MIGRATIONS);
   const parts = new RecordParts([recordPart, keysPart, notePart]);
   const { writer, log, keyring } = await openRecord({
@@ -150,7 +152,10 @@ export async function openCore(
     log,
     keyring,
     parts,
-    crash: () => database.close(),
+    async crash() {
+      writer.abandon();
+      await database.close();
+    },
     async stop() {
       await writer.stop();
       await database.close();
@@ -158,10 +163,16 @@ export async function openCore(
   };
 }
 
-/** A temporary directory, removed by `dispose`. */
+/** A temporary directory, removed by `dispose` with the database that belongs to it. */
 export async function temporaryDirectory(): Promise<{ path: string; dispose(): Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), "assay-test-"));
-  return { path, dispose: () => rm(path, { recursive: true, force: true }) };
+  return {
+    path,
+    async dispose() {
+      await dropPlace(path);
+      await rm(path, { recursive: true, force: true });
+    },
+  };
 }
 
 export const ADMIN: Actor = { id: "admin", credential: { kind: "admin-token" } };

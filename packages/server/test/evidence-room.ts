@@ -21,8 +21,9 @@ import { type Actor, SYSTEM_ORG } from "../src/record/command.ts";
 import { clearProjections, compareProjections, replayEvent } from "../src/record/replay.ts";
 import type { RecordTables } from "../src/record/schema.ts";
 import { migrate } from "../src/storage/migrate.ts";
-import { databasePath, openSqliteWriter } from "../src/storage/sqlite.ts";
+import { openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
+import { placeOf } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 
 export const SIGNED = "https://sigstore.dev/cosign/sign/v1";
@@ -178,7 +179,7 @@ export function opened(bundle: Uint8Array): { [key: string]: JsonValue } {
 /** Projects every event into a second, empty database and names every row in which the two differ. */
 export async function replayDifferences(instance: Instance): Promise<string[]> {
   const directory = await temporaryDirectory();
-  const second = openSqliteWriter(databasePath(directory.path));
+  const second = openWriter(await placeOf(directory.path));
   const parts = composeParts();
   try {
     await migrate(second, MIGRATIONS);

@@ -10,8 +10,9 @@ import { openRecord } from "../src/record/open.ts";
 import { serve } from "../src/serve.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
-import { databasePath, lockDataDirectory, openSqliteReader, openSqliteWriter } from "../src/storage/sqlite.ts";
+import { lockPlace, openReader, openWriter } from "../src/storage/open.ts";
 import { temporaryDirectory } from "./core.ts";
+import { placeOf } from "./database.ts";
 
 export const ADMIN_TOKEN = "test-admin-token-0123456789";
 
@@ -39,7 +40,7 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
   const port = await freePort();
   const config: Config = {
     listen: { host: "127.0.0.1", port },
-    dataDirectory: directory.path,
+    ...(await placeOf(directory.path)),
     publicUrl: undefined,
     masterKey: undefined,
     adminToken: ADMIN_TOKEN,
@@ -52,8 +53,8 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
     ...options,
   };
   const boot = async () => {
-    const lock = lockDataDirectory(config.dataDirectory);
-    const database = openSqliteWriter(databasePath(config.dataDirectory));
+    const lock = lockPlace(config);
+    const database = openWriter(config);
     await migrate(database, MIGRATIONS);
     const { writer, log } = await openRecord({
       database,
@@ -71,7 +72,7 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
       host: undefined,
     });
     const serving = await serve(config, ADMIN_TOKEN, writer, pino({ level: config.logLevel }));
-    const reader = openSqliteReader(databasePath(config.dataDirectory));
+    const reader = openReader(config);
     return {
       url: serving.url,
       writer,

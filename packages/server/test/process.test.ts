@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
+import { readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { checkDirectory } from "../src/check.ts";
@@ -117,6 +117,26 @@ it("makes the admin token at first start, shows it once and keeps it unreadable 
 it("refuses a second server on the same data directory", async () => {
   running = await startProcess(directory.path, await freePort());
   await expect(startProcess(directory.path, await freePort())).rejects.toThrow(/data-directory-busy/);
+});
+
+it("says plainly that its port is taken", async () => {
+  const port = await freePort();
+  running = await startProcess(directory.path, port);
+  const other = await temporaryDirectory();
+  await expect(startProcess(other.path, port)).rejects.toThrow(
+    /cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)[\s\S]*ASSAY_LISTEN/,
+  );
+  await other.dispose();
+});
+
+it("never makes a new master key where there are keys that need the old one", async () => {
+  const port = await freePort();
+  running = await startProcess(directory.path, port);
+  running.signal("SIGTERM");
+  await running.ended;
+  await rm(join(directory.path, "master.key"));
+  await expect(startProcess(directory.path, port)).rejects.toThrow(/key-missing/);
+  await expect(stat(join(directory.path, "master.key"))).rejects.toThrow(/ENOENT/);
 });
 
 it("names every wrong setting at start", async () => {

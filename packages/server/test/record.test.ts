@@ -7,8 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { recordLogDirectory } from "../src/record/open.ts";
 import type { RecordTables } from "../src/record/schema.ts";
 import type { Batch } from "../src/storage/database.ts";
-import { databasePath } from "../src/storage/sqlite.ts";
 import { ADMIN, type Core, type NoteTables, openCore, take, temporaryDirectory } from "./core.ts";
+import { copyDatabase, ENGINE, openRaw } from "./database.ts";
 
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
 let core: Core;
@@ -165,31 +165,35 @@ describe("when the transaction does not commit", () => {
     for (const receipt of after.receipts) await verifyReceipt(nodeCrypto, receipt, [parseVkey(core.log.vkey)]);
   });
 
-  it("because the disk is full, nothing of the batch exists, not even of the requests after the one that filled it", async () => {
-    const pages = (most: number) =>
-      core.database.transaction((batch) =>
-        sql`pragma max_page_count = ${sql.raw(String(most))}`.execute(batch.tables<unknown>()),
-      );
-    await core.writer.append(take("before"));
-    const size = core.log.size;
-    await pages(1);
-    const outcomes = await Promise.allSettled([
-      core.writer.append(take("a")),
-      // SQLite gives up the whole transaction here, in the middle of the batch.
-      core.writer.append(take("b", "x".repeat(200_000))),
-      core.writer.append(take("c")),
-      core.writer.append(take("d")),
-    ]);
-    expect(outcomes.map((outcome) => outcome.status)).toEqual(["rejected", "rejected", "rejected", "rejected"]);
-    expect(outcomes[0]).toMatchObject({ reason: { code: "storage-failed" } });
-    expect(await notes(core)).toEqual(["before"]);
-    expect(await events(core)).toHaveLength(size);
-    await pages(1_000_000);
-    expect(await core.writer.append(take("after"))).toMatchObject({ ok: true, receipts: [{ sequence: size }] });
-    await core.stop();
-    core = await openCore(directory.path);
-    expect(await notes(core)).toEqual(["after", "before"]);
-  });
+  // SQLite alone ends a transaction by itself over such an error; PostgreSQL leaves it to be rolled back.
+  it.runIf(ENGINE === "sqlite")(
+    "because the disk is full, nothing of the batch exists, not even of the requests after the one that filled it",
+    async () => {
+      const pages = (most: number) =>
+        core.database.transaction((batch) =>
+          sql`pragma max_page_count = ${sql.raw(String(most))}`.execute(batch.tables<unknown>()),
+        );
+      await core.writer.append(take("before"));
+      const size = core.log.size;
+      await pages(1);
+      const outcomes = await Promise.allSettled([
+        core.writer.append(take("a")),
+        // SQLite gives up the whole transaction here, in the middle of the batch.
+        core.writer.append(take("b", "x".repeat(200_000))),
+        core.writer.append(take("c")),
+        core.writer.append(take("d")),
+      ]);
+      expect(outcomes.map((outcome) => outcome.status)).toEqual(["rejected", "rejected", "rejected", "rejected"]);
+      expect(outcomes[0]).toMatchObject({ reason: { code: "storage-failed" } });
+      expect(await notes(core)).toEqual(["before"]);
+      expect(await events(core)).toHaveLength(size);
+      await pages(1_000_000);
+      expect(await core.writer.append(take("after"))).toMatchObject({ ok: true, receipts: [{ sequence: size }] });
+      await core.stop();
+      core = await openCore(directory.path);
+      expect(await notes(core)).toEqual(["after", "before"]);
+    },
+  );
 });
 
 describe("opening", () => {
@@ -207,45 +211,41 @@ describe("opening", () => {
   it("refuses an older copy of the database: it would sign a second history", async () => {
     await core.writer.append(take("a"));
     await core.stop();
-    const path = databasePath(directory.path);
-    await cp(path, `${path}.old`);
+    const putBack = await copyDatabase(directory.path);
     core = await openCore(directory.path);
     await core.writer.append(take("b"));
     await core.stop();
-    await cp(`${path}.old`, path);
-    await rm(`${path}-wal`, { force: true });
-    await rm(`${path}-shm`, { force: true });
+    await putBack();
     await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-behind-checkpoint" });
   });
 
   it("refuses a longer database of another history than the newest checkpoint was signed over", async () => {
     const logs = recordLogDirectory(directory.path);
-    const path = databasePath(directory.path);
+    const kept = join(directory.path, "kept-checkpoint");
     await core.stop();
-    await cp(path, `${path}.old`);
+    const putBack = await copyDatabase(directory.path);
     core = await openCore(directory.path);
     await core.writer.append(take("signed"));
     await core.stop();
-    await cp(join(logs, "newest-checkpoint"), `${path}.checkpoint`);
+    await cp(join(logs, "newest-checkpoint"), kept);
     // The same record, gone on with from an older copy as if nothing had been signed since.
-    await cp(`${path}.old`, path);
-    for (const gone of [`${path}-wal`, `${path}-shm`, logs]) await rm(gone, { force: true, recursive: true });
+    await putBack();
+    await rm(logs, { force: true, recursive: true });
     core = await openCore(directory.path);
     await core.writer.append([take("other"), take("history")]);
     await core.stop();
     await rm(logs, { recursive: true });
     await mkdir(logs);
-    await cp(`${path}.checkpoint`, join(logs, "newest-checkpoint"));
+    await cp(kept, join(logs, "newest-checkpoint"));
     await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-inconsistent" });
   });
 
   it("refuses a log whose leaves were altered", async () => {
     await core.writer.append(take("a"));
     await core.stop();
-    const { DatabaseSync } = await import("node:sqlite");
-    const raw = new DatabaseSync(databasePath(directory.path));
-    raw.exec("update leaf set commitment = zeroblob(32) where sequence = 3");
-    raw.close();
+    const raw = await openRaw(directory.path);
+    await raw.run(`update leaf set commitment = ${raw.bytes("00".repeat(32))} where sequence = 3`);
+    await raw.close();
     await rm(join(recordLogDirectory(directory.path), "checkpoint"));
     await expect(openCore(directory.path)).rejects.toMatchObject({ code: "log-inconsistent" });
   });
@@ -268,16 +268,20 @@ describe("opening", () => {
     await expect(openCore(directory.path)).rejects.toMatchObject({ code: "key-unreadable" });
   });
 
-  it("lets the newer holder sequence and makes the older one fail without a trace", async () => {
-    await core.writer.append(take("a"));
-    await core.log.published();
-    const other = await openCore(directory.path);
-    await other.writer.append(take("b"));
-    await expect(core.writer.append(take("c"))).rejects.toThrow(/UNIQUE constraint|another server/);
-    expect(await notes(other)).toEqual(["a", "b"]);
-    await other.stop();
-    await core.crash();
-    core = await openCore(directory.path);
-    expect(await notes(core)).toEqual(["a", "b"]);
-  });
+  // On PostgreSQL both go on: test/postgres-hosts.test.ts.
+  it.runIf(ENGINE === "sqlite")(
+    "lets the newer holder sequence and makes the older one fail without a trace",
+    async () => {
+      await core.writer.append(take("a"));
+      await core.log.published();
+      const other = await openCore(directory.path);
+      await other.writer.append(take("b"));
+      await expect(core.writer.append(take("c"))).rejects.toThrow(/UNIQUE constraint|another server/);
+      expect(await notes(other)).toEqual(["a", "b"]);
+      await other.stop();
+      await core.crash();
+      core = await openCore(directory.path);
+      expect(await notes(core)).toEqual(["a", "b"]);
+    },
+  );
 });

@@ -30,8 +30,9 @@ import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
 import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
-import { databasePath, openSqliteReader, openSqliteWriter } from "../src/storage/sqlite.ts";
+import { openReader, openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
+import { placeOf } from "./database.ts";
 
 export const ADMIN_TOKEN = "test-admin-token-0123456789";
 export const PUBLIC_URL = "https://registry.test:8443";
@@ -173,7 +174,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
   const pushed: PushedManifest[] = [];
 
   const boot = async (): Promise<Running> => {
-    const database = openSqliteWriter(databasePath(directory.path));
+    const database = openWriter(await placeOf(directory.path));
     await migrate(database, [recordMigration, accessMigration, registryMigration]);
     const { writer, keyring } = await openRecord({
       database,
@@ -184,7 +185,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
       host: undefined,
     });
     await releaseUploadClaims(writer);
-    const reader = openSqliteReader(databasePath(directory.path));
+    const reader = openReader(await placeOf(directory.path));
     const blobs = await DirectoryBlobs.open(directory.path);
     const now = (): number => clock.now ?? Date.now();
     const authenticator = new Authenticator({

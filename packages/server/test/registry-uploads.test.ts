@@ -7,9 +7,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseDigest } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sweepRegistry } from "../src/registry/maintenance.ts";
+import { openWriter } from "../src/storage/open.ts";
 import { UPLOAD_MS } from "../src/registry/limits.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
-import { databasePath, openSqliteWriter } from "../src/storage/sqlite.ts";
+import { placeOf } from "./database.ts";
 import {
   type Answer,
   ociCode,
@@ -39,7 +40,7 @@ async function stagedBytes(location: string): Promise<number> {
 
 /** Makes every claim on an upload look as if its holder had not renewed it. */
 async function lapseClaims(): Promise<void> {
-  const database = openSqliteWriter(databasePath(room.directory));
+  const database = openWriter(await placeOf(room.directory));
   await database.transaction(async (batch) => {
     await batch.tables<RegistryTables>().updateTable("upload").set({ claimed_until: 1 }).execute();
   });
@@ -398,7 +399,7 @@ describe("sessions", () => {
     expect((await room.call("GET", location)).status).toBe(404);
     room.clock.now = undefined;
     // The writer's clock is the database's: the row is aged instead.
-    const database = openSqliteWriter(databasePath(room.directory));
+    const database = openWriter(await placeOf(room.directory));
     await database.transaction(async (batch) => {
       await batch
         .tables<{ upload: { expires: number; claimed_until: number } }>()

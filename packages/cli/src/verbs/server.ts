@@ -14,10 +14,13 @@ const PROGRAMS = {
 
 const DATA = ["--data <directory>", "where everything is kept (ASSAY_DATA; default: ./data)"] as const;
 
+const AGAINST = ["--against <file>", "hold the record against a checkpoint you kept, too"] as const;
+
 /** The service's own flags, but for --org, which every verb has. Its secrets have variables only: flags show in process lists. */
 const START: readonly (readonly [flag: string, meaning: string])[] = [
   ["--listen <host:port>", "where to listen (ASSAY_LISTEN; default: 127.0.0.1:8400)"],
   DATA,
+  ["--blobs-url <url>", "keep blobs in S3: s3://bucket/prefix?endpoint=… (ASSAY_BLOBS_URL)"],
   ["--public-url <url>", "scheme, host and port that clients use (ASSAY_PUBLIC_URL; default: from --listen)"],
   ["--enable-admin <1>", "enable a disabled bootstrap admin again, at this start (ASSAY_ENABLE_ADMIN)"],
   ["--tls <self-signed>", "serve TLS with a certificate made here, for trying out (ASSAY_TLS)"],
@@ -33,17 +36,17 @@ export function define(command: Command, session: Session): void {
     .addHelpText(
       "after",
       "\nWith the global --org NAME (ASSAY_ORG): the default organisation, fixed at the first start. Variables only:\n" +
-        "ASSAY_MASTER_KEY, ASSAY_ADMIN_TOKEN. docs/operations.md says what each setting means.",
+        "ASSAY_DATABASE_URL, ASSAY_MASTER_KEY, ASSAY_ADMIN_TOKEN, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY. docs/operations.md says what each setting means.",
     )
     .action((_options: unknown, sub: Command) => {
       const { org } = sub.optsWithGlobals<{ org?: string }>();
       return runProgram(session, PROGRAMS.start, [...written(sub), ...(org === undefined ? [] : ["--org", org])]);
     });
-  for (const [name, description] of [
-    ["check", "re-verify everything a data directory holds; exit 1 when anything is wrong"],
-    ["rebuild", "refill the tables from the events, with the service stopped"],
+  for (const [name, description, flags] of [
+    ["check", "re-verify everything a data directory holds; exit 1 when anything is wrong", [DATA, AGAINST]],
+    ["rebuild", "refill the tables from the events, with the service stopped", [DATA]],
   ] as const) {
-    subVerb(command, name, description, [DATA]).action((_options: unknown, sub: Command) =>
+    subVerb(command, name, description, flags).action((_options: unknown, sub: Command) =>
       runProgram(session, PROGRAMS.admin, [name, ...written(sub), "--output", session.output.format]),
     );
   }

@@ -1,5 +1,5 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { ServerError } from "../errors.ts";
@@ -48,6 +48,11 @@ export class Keyring {
     this.#keys = keys;
   }
 
+  /** Whether there are key files: then their master key must be there too, and is never made anew. */
+  static hasKeys(directory: string): boolean {
+    return existsSync(directory) && readdirSync(directory).some((name) => name.endsWith(".key.json"));
+  }
+
   /** Opens every key file of `directory`. @throws ServerError `key-unreadable`. */
   static open(directory: string, master: MasterKey): Keyring {
     const keys = new Map<KeyPurpose, { key: ServiceKey; privateKey: KeyObject }>();
@@ -88,6 +93,12 @@ export class Keyring {
     secret.fill(0);
     await writeDurable(join(directory, `${purpose}.key.json`), `${JSON.stringify(file, null, 2)}\n`);
     return key;
+  }
+
+  /** The key of an id, whatever its purpose. */
+  find(id: string): ServiceKey | undefined {
+    for (const { key } of this.#keys.values()) if (key.id === id) return key;
+    return undefined;
   }
 
   has(purpose: KeyPurpose): boolean {

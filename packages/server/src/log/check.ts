@@ -18,7 +18,6 @@ import type { Reader } from "../storage/database.ts";
 import { isMissing } from "../storage/durable.ts";
 import { newestCheckpointPath, openCheckpoint } from "./log.ts";
 import type { LogTables } from "./schema.ts";
-import { TileFiles } from "./tile-files.ts";
 import { TileTree } from "./tree.ts";
 
 /** Something wrong with a log's files or state. */
@@ -32,6 +31,43 @@ export interface LogFinding {
 const REBUILD_TILES = "stop the server and run `assay server rebuild`: tiles are a function of the record";
 const RESTORE = "the record was altered after it was signed: restore it from a backup";
 
+/** A log's files as they were at one reading. */
+export interface LogFiles {
+  /** The published checkpoint; the text of the error when it cannot be read. */
+  readonly checkpoint: { readonly note: string } | { readonly error: string };
+  /** The newest checkpoint ever signed. */
+  readonly newest: { readonly note: string } | { readonly error: string };
+  /** Tiles and entry bundles by their path. */
+  readonly tiles: ReadonlyMap<string, Uint8Array>;
+}
+
+async function readNote(path: string): Promise<LogFiles["checkpoint"]> {
+  try {
+    return { note: await readFile(path, "utf8") };
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/**
+ * Reads a log's files. They are to be read before the database is: a server that goes on meanwhile then has in the database all that
+ * the files speak of. Checkpoints come first, because the tiles under a published one stay.
+ */
+export async function readLogFiles(directory: string): Promise<LogFiles> {
+  const newest = await readNote(newestCheckpointPath(directory));
+  const checkpoint = await readNote(join(directory, "checkpoint"));
+  const tiles = new Map<string, Uint8Array>();
+  for await (const path of tileFiles(join(directory, "tile"))) {
+    try {
+      tiles.set(relative(directory, path).split(sep).join("/"), new Uint8Array(await readFile(path)));
+    } catch (error) {
+      // A partial tile goes once its full one is there, which then is read too, or missed below.
+      if (!isMissing(error)) throw error;
+    }
+  }
+  return { newest, checkpoint, tiles };
+}
+
 /**
  * Checks a log: its committed state against the entries, both checkpoints against the tree they name, every tile and entry bundle
  * against the entries. `entries` gives all entries in order, from the database.
@@ -39,11 +75,14 @@ const RESTORE = "the record was altered after it was signed: restore it from a b
 export async function* checkLog(options: {
   name: string;
   reader: Reader;
-  directory: string;
+  /** Read before `reader`'s moment; see {@link readLogFiles}. */
+  files: LogFiles;
+  /** A checkpoint that was kept elsewhere: what an operator who rewrote everything here cannot have rewritten. */
+  against?: string | undefined;
   crypto: Crypto;
   entries: AsyncIterable<Uint8Array>;
 }): AsyncGenerator<LogFinding> {
-  const { crypto, directory } = options;
+  const { crypto, files } = options;
   const state = await options.reader
     .tables<LogTables>()
     .selectFrom("log_state")
@@ -55,11 +94,7 @@ export async function* checkLog(options: {
     return;
   }
   const key = parseVkey(state.vkey);
-  const files = new TileFiles(directory);
-  const published = new Map<string, Uint8Array>();
-  for await (const path of tileFiles(join(directory, "tile"))) {
-    published.set(relative(directory, path).split(sep).join("/"), new Uint8Array(await readFile(path)));
-  }
+  const published = files.tiles;
 
   // The tree is rebuilt from the entries alone; nothing of the published tiles goes into it.
   const none = (): undefined => undefined;
@@ -88,20 +123,27 @@ export async function* checkLog(options: {
     };
   }
 
-  for (const [where, path] of [
-    ["published checkpoint", join(directory, "checkpoint")],
-    ["newest signed checkpoint", newestCheckpointPath(directory)],
-  ] as const) {
-    let note: string;
-    try {
-      note = await readFile(path, "utf8");
-    } catch (error) {
+  const notes: [string, LogFiles["checkpoint"]][] = [
+    ["published checkpoint", files.checkpoint],
+    ["newest signed checkpoint", files.newest],
+  ];
+  if (options.against !== undefined) notes.push(["checkpoint it was held against", { note: options.against }]);
+  for (const [where, file] of notes) {
+    if ("error" in file) {
       if (state.size === 0) continue;
-      yield { kind: "checkpoint", where, problem: `it cannot be read: ${String(error)}`, action: REBUILD_TILES };
+      yield {
+        kind: "checkpoint",
+        where,
+        problem: `it cannot be read: ${file.error}`,
+        action:
+          where === "published checkpoint"
+            ? REBUILD_TILES
+            : "put it back from a copy: without it an older copy of the database could not be told from the newest",
+      };
       continue;
     }
     try {
-      const checkpoint = await openCheckpoint(crypto, note, key, state.origin);
+      const checkpoint = await openCheckpoint(crypto, file.note, key, state.origin);
       if (checkpoint.size > tree.size) {
         yield {
           kind: "checkpoint",
@@ -122,13 +164,18 @@ export async function* checkLog(options: {
         kind: "checkpoint",
         where,
         problem: `it does not verify under the log's key: ${error instanceof Error ? error.message : String(error)}`,
-        action: REBUILD_TILES,
+        action:
+          where === "published checkpoint"
+            ? REBUILD_TILES
+            : "put it back from a copy: without it an older copy of the database could not be told from the newest",
       };
     }
   }
 
-  const note = await files.checkpoint();
-  const publishedSize = note === undefined ? 0 : await sizeOf(crypto, note, key, state.origin);
+  const publishedSize =
+    "error" in files.checkpoint ? 0 : await sizeOf(crypto, files.checkpoint.note, key, state.origin);
+  // Tiles of entries the database lacks cannot be judged by it, and may be all that is left of them.
+  if (publishedSize !== undefined && publishedSize > tree.size) return;
   const expected = new Map<string, Uint8Array>();
   if (publishedSize !== undefined && publishedSize <= tree.size) {
     for (const tile of tree.tilesBetween(0, publishedSize)) {
@@ -140,7 +187,8 @@ export async function* checkLog(options: {
     }
   }
   for (const path of expected.keys()) {
-    if (!published.has(path)) yield { kind: "tile", where: path, problem: "it is missing", action: REBUILD_TILES };
+    if (!published.has(path) && !published.has(path.replace(/\.p\/\d+$/, "")))
+      yield { kind: "tile", where: path, problem: "it is missing", action: REBUILD_TILES };
   }
   for (const [path, bytes] of published) {
     const wanted = expected.get(path) ?? expectedBytes(path, tree, bundles);

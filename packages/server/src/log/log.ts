@@ -15,8 +15,9 @@ import {
   verifyInclusion,
 } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
-import type { Batch, WriteDatabase } from "../storage/database.ts";
+import type { Batch, Reader, WriteDatabase } from "../storage/database.ts";
 import { isMissing, replaceSynced } from "../storage/durable.ts";
+import { CheckpointFile } from "./checkpoint-file.ts";
 import type { LogTables } from "./schema.ts";
 import { TileFiles } from "./tile-files.ts";
 import { TileTree } from "./tree.ts";
@@ -24,8 +25,11 @@ import { TileTree } from "./tree.ts";
 /** How long publication waits to gather more batches, ms: partial tiles are rewritten once per publication. */
 const PUBLISH_DELAY = 40;
 
+/** Entries read at a time when other hosts have sequenced some. */
+const CATCH_UP_PAGE = 4096;
+
 /** Reads log entries [from, to) from the database, which is where they were committed. */
-export type EntrySource = (from: number, to: number) => Promise<Uint8Array[]>;
+export type EntrySource = (reader: Reader, from: number, to: number) => Promise<Uint8Array[]>;
 
 /** Signs a checkpoint's text as a note: the text, a blank line, the signature lines. */
 export type CheckpointSigner = (text: string) => string;
@@ -64,7 +68,13 @@ export class SequencedLog {
   readonly #crypto: Crypto;
   readonly #directory: string;
   readonly #sign: CheckpointSigner;
-  readonly #epoch: number;
+  readonly #entries: EntrySource;
+  /** Set when other hosts sequence too: how checkpoint files are replaced then. */
+  readonly #shared: CheckpointFile | undefined;
+  /** The term in which this process last sequenced, or opened the log. */
+  #epoch: number;
+  /** The term found in the log's row when this transaction took it. */
+  #found: number;
   readonly #tree: TileTree;
   /** What the database has committed. The tree may be ahead of it, inside a transaction; nothing is signed over that. */
   #committed: { readonly size: number; readonly root: Uint8Array };
@@ -74,6 +84,8 @@ export class SequencedLog {
   #tail: Uint8Array[];
   #tailStart: number;
   #newest: { size: number; note: string } | undefined;
+  /** The newest checkpoint this process has published or found published, all tiles under it in place. */
+  #seen: { readonly size: number; readonly note: string } | undefined;
   #publishing: Promise<void> | undefined;
   #failure: Error | undefined;
 
@@ -85,6 +97,8 @@ export class SequencedLog {
     directory: string;
     files: TileFiles;
     sign: CheckpointSigner;
+    entries: EntrySource;
+    shared: CheckpointFile | undefined;
     epoch: number;
     tree: TileTree;
     published: number;
@@ -98,7 +112,10 @@ export class SequencedLog {
     this.#crypto = parts.crypto;
     this.#directory = parts.directory;
     this.#sign = parts.sign;
+    this.#entries = parts.entries;
+    this.#shared = parts.shared;
     this.#epoch = parts.epoch;
+    this.#found = parts.epoch;
     this.#tree = parts.tree;
     this.#committed = { size: parts.tree.size, root: parts.tree.root() };
     this.#published = parts.published;
@@ -135,9 +152,20 @@ export class SequencedLog {
     sign: CheckpointSigner;
   }): Promise<SequencedLog> {
     const { name, crypto } = options;
+    const files = new TileFiles(options.directory);
+    await files.create();
+    // Read before the state: with other hosts at work a file read after it could be newer than the state, and look like a lost record.
+    let newest: string | undefined;
+    try {
+      newest = await readFile(newestCheckpointPath(options.directory), "utf8");
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+    }
+    const note = await files.checkpoint();
     const state = await options.database.transaction(async (batch) => {
       const logs = batch.tables<LogTables>();
-      const row = await logs.selectFrom("log_state").selectAll().where("name", "=", name).executeTakeFirstOrThrow();
+      const query = logs.selectFrom("log_state").selectAll().where("name", "=", name);
+      const row = await (options.database.shared ? query.forUpdate() : query).executeTakeFirstOrThrow();
       await logs
         .updateTable("log_state")
         .set({ epoch: row.epoch + 1 })
@@ -155,15 +183,6 @@ export class SequencedLog {
       );
     }
     const key = parseVkey(state.vkey);
-    const files = new TileFiles(options.directory);
-    await files.create();
-
-    let newest: string | undefined;
-    try {
-      newest = await readFile(newestCheckpointPath(options.directory), "utf8");
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
     const newestCheckpoint = newest === undefined ? undefined : await openCheckpoint(crypto, newest, key, state.origin);
     if (newestCheckpoint !== undefined && newestCheckpoint.size > state.size) {
       throw new ServerError(
@@ -173,7 +192,6 @@ export class SequencedLog {
       );
     }
 
-    const note = await files.checkpoint();
     const published = note === undefined ? undefined : await openCheckpoint(crypto, note, key, state.origin);
     const publishedSize = published?.size ?? 0;
     if (publishedSize > state.size) {
@@ -196,7 +214,7 @@ export class SequencedLog {
       );
     }
     const tailStart = Math.floor(publishedSize / TILE_WIDTH) * TILE_WIDTH;
-    const tail = await options.entries(tailStart, state.size);
+    const tail = await options.entries(options.database.reader(), tailStart, state.size);
     if (tail.length !== state.size - tailStart) {
       throw new ServerError("log-inconsistent", `the database lacks leaves of ${state.origin} below ${state.size}`, {
         hint: "run `assay server check`",
@@ -226,6 +244,8 @@ export class SequencedLog {
       directory: options.directory,
       files,
       sign: options.sign,
+      entries: options.entries,
+      shared: options.database.shared ? new CheckpointFile(options.directory) : undefined,
       epoch: state.epoch,
       tree,
       published: publishedSize,
@@ -240,6 +260,106 @@ export class SequencedLog {
   }
 
   /**
+   * Takes the right to sequence for the length of this transaction, and brings the tree up to what other hosts have committed.
+   *
+   * The right is the lock on the log's row, and its term the transaction: the database gives it to one transaction at a time, and ends
+   * a transaction whose host was stopped or cut off (storage/postgres.ts), so that another host goes on within seconds. Every host may
+   * take it for each batch. This is the simplest scheme that cannot fork: under the lock nothing else changes the row, and a batch that
+   * lost the lock lost its transaction with it. No host has to notice that another has died, or to be forwarded to.
+   *
+   * The epoch counts the terms of hosts: it rises when the row passes from one host to another.
+   *
+   * Does nothing where this process is the only writer.
+   *
+   * @returns whether other hosts had sequenced since.
+   * @throws ServerError `log-behind-checkpoint` when committed entries are gone, `log-inconsistent` when the row does not have the root
+   *   of the leaves: this host signs nothing over such a history.
+   */
+  async enter(batch: Batch): Promise<boolean> {
+    if (this.#shared === undefined) return false;
+    const row = await batch
+      .tables<LogTables>()
+      .selectFrom("log_state")
+      .select(["epoch", "size", "root"])
+      .where("name", "=", this.name)
+      .forUpdate()
+      .executeTakeFirstOrThrow();
+    this.#found = row.epoch;
+    return await this.#takeIn(batch, row);
+  }
+
+  /**
+   * Brings the tree up to what other hosts have committed, without keeping anybody waiting: committed leaves never change. Not to be
+   * called while a batch of this process runs.
+   *
+   * @returns whether there was anything, and throws, as {@link enter}.
+   */
+  async catchUp(reader: Reader): Promise<boolean> {
+    const row = await reader
+      .tables<LogTables>()
+      .selectFrom("log_state")
+      .select(["size", "root"])
+      .where("name", "=", this.name)
+      .executeTakeFirstOrThrow();
+    return await this.#takeIn(reader, row);
+  }
+
+  async #takeIn(reader: Reader, row: { readonly size: number; readonly root: Uint8Array }): Promise<boolean> {
+    const old = this.#committed;
+    if (row.size < old.size) {
+      throw new ServerError(
+        "log-behind-checkpoint",
+        `the database holds ${row.size} entries of ${this.origin}, but ${old.size} were committed`,
+        { hint: "this is an older copy of the database: put the newest one back. Nothing will be signed until then" },
+      );
+    }
+    try {
+      for (let from = old.size; from < row.size; from += CATCH_UP_PAGE) {
+        const to = Math.min(row.size, from + CATCH_UP_PAGE);
+        const entries = await this.#entries(reader, from, to);
+        if (entries.length !== to - from) {
+          throw new ServerError("log-inconsistent", `the database lacks leaves of ${this.origin} below ${row.size}`, {
+            hint: "run `assay server check`",
+          });
+        }
+        for (const entry of entries) this.#grow(entry);
+      }
+      if (!equalBytes(row.size === old.size ? old.root : this.#tree.root(), row.root)) {
+        throw new ServerError("log-inconsistent", `the leaves of ${this.origin} do not have the committed root`, {
+          hint: "run `assay server check` to find the altered leaf",
+        });
+      }
+    } catch (error) {
+      this.#shrink(old.size);
+      throw error;
+    }
+    // Committed by others: it stands whatever becomes of this process's next transaction.
+    this.#committed = { size: row.size, root: row.root };
+    return row.size > old.size;
+  }
+
+  /** Whether the database holds entries this process has not seen. The answer is only a reason to {@link catchUp}. */
+  async isBehind(reader: Reader): Promise<boolean> {
+    const row = await reader
+      .tables<LogTables>()
+      .selectFrom("log_state")
+      .select("size")
+      .where("name", "=", this.name)
+      .executeTakeFirstOrThrow();
+    return row.size > this.#committed.size;
+  }
+
+  #grow(entry: Uint8Array): void {
+    this.#tree.append(leafHash(this.#crypto, entry));
+    this.#tail.push(entry);
+  }
+
+  #shrink(size: number): void {
+    this.#tree.truncate(size);
+    this.#tail.length = size - this.#tailStart;
+  }
+
+  /**
    * Sequences entries inside the transaction that holds what they commit to. The update is a compare-and-swap of (epoch, size,
    * root): when another holder took over, nothing of this transaction will exist.
    *
@@ -247,22 +367,17 @@ export class SequencedLog {
    */
   async sequence(batch: Batch, entries: readonly Uint8Array[]): Promise<{ committed(): void; undone(): void }> {
     const old = this.#committed;
-    const undone = (): void => {
-      this.#tree.truncate(old.size);
-      this.#tail.length = old.size - this.#tailStart;
-    };
+    const undone = (): void => this.#shrink(old.size);
     try {
-      for (const entry of entries) {
-        this.#tree.append(leafHash(this.#crypto, entry));
-        this.#tail.push(entry);
-      }
+      for (const entry of entries) this.#grow(entry);
+      const epoch = this.#found === this.#epoch ? this.#epoch : this.#found + 1;
       const next = { size: this.#tree.size, root: this.#tree.root() };
       const swapped = await batch
         .tables<LogTables>()
         .updateTable("log_state")
-        .set(next)
+        .set({ ...next, epoch })
         .where("name", "=", this.name)
-        .where("epoch", "=", this.#epoch)
+        .where("epoch", "=", this.#found)
         .where("size", "=", old.size)
         .where("root", "=", old.root)
         .executeTakeFirst();
@@ -273,6 +388,8 @@ export class SequencedLog {
       }
       const committed = (): void => {
         this.#committed = next;
+        this.#epoch = epoch;
+        this.#found = epoch;
       };
       return { committed, undone };
     } catch (error) {
@@ -289,7 +406,9 @@ export class SequencedLog {
     const { size, root } = this.#committed;
     if (this.#newest?.size === size) return this.#newest.note;
     const note = this.#sign(formatCheckpoint({ origin: this.origin, size, root, extensions: [] }));
-    replaceSynced(newestCheckpointPath(this.#directory), note);
+    const path = newestCheckpointPath(this.#directory);
+    if (this.#shared === undefined) replaceSynced(path, note);
+    else this.#shared.advance(path, note);
     this.#newest = { size, note };
     return note;
   }
@@ -338,14 +457,52 @@ export class SequencedLog {
   async #publishOnce(): Promise<void> {
     const size = this.#committed.size;
     const note = this.signCheckpoint();
+    const there = this.#shared === undefined ? undefined : await this.#publishedNote();
+    if (there !== undefined && there.size >= size) {
+      // A host that shares the directory was here first: the tiles are there, and the same bytes.
+      this.#keep(size, there);
+      return;
+    }
     const tiles = [...this.#tree.tilesBetween(this.#published, size)];
     const bundles: { index: number; width: number; bytes: Uint8Array }[] = [];
     for (let start = this.#tailStart; start < size; start += TILE_WIDTH) {
       const entries = this.#tail.slice(start - this.#tailStart, Math.min(size, start + TILE_WIDTH) - this.#tailStart);
       bundles.push({ index: start / TILE_WIDTH, width: entries.length, bytes: encodeEntries(entries) });
     }
-    await this.files.publish(tiles, bundles, note);
+    await this.files.publish(tiles, bundles, note, this.#shared);
+    this.#keep(size, { size, note });
+  }
+
+  /** The checkpoint that lies in the directory. */
+  async #publishedNote(): Promise<{ size: number; note: string } | undefined> {
+    const note = await this.files.checkpoint();
+    if (note === undefined) return undefined;
+    return { size: (await openCheckpoint(this.#crypto, note, parseVkey(this.vkey), this.origin)).size, note };
+  }
+
+  /**
+   * Goes on with a publication that failed, and puts the published checkpoint right when it fell behind: a host that shares the
+   * directory was stopped at the worst moment and replaced a newer one when it went on (log/checkpoint-file.ts).
+   */
+  mendPublication(): void {
+    if (this.#shared === undefined) return;
+    if (this.#published < this.#committed.size) this.schedulePublish();
+    try {
+      if (this.#newest !== undefined) this.#shared.advance(newestCheckpointPath(this.#directory), this.#newest.note);
+      if (this.#seen !== undefined) this.#shared.advance(this.files.checkpointPath, this.#seen.note, 0o644);
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  /** Lets go of what holds files open. */
+  close(): void {
+    this.#shared?.close();
+  }
+
+  #keep(size: number, seen: { readonly size: number; readonly note: string }): void {
     this.#published = size;
+    if (this.#seen === undefined || seen.size > this.#seen.size) this.#seen = seen;
     this.#tree.markPublished(size);
     const keep = Math.floor(size / TILE_WIDTH) * TILE_WIDTH;
     this.#tail.splice(0, keep - this.#tailStart);
@@ -356,4 +513,9 @@ export class SequencedLog {
   get publicationFailure(): Error | undefined {
     return this.#failure;
   }
+}
+
+/** Keeps every host from sequencing until this transaction ends: an administrator's work on the whole record. */
+export async function holdLog(batch: Batch, name: string): Promise<void> {
+  await batch.tables<LogTables>().selectFrom("log_state").select("size").where("name", "=", name).forUpdate().execute();
 }

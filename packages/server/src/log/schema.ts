@@ -6,7 +6,10 @@ export interface LogTables {
     origin: string;
     /** The verifier key (C2SP signed-note) under which checkpoints are signed. */
     vkey: string;
-    /** Raised by whoever takes the right to sequence; an older holder's compare-and-swap fails. */
+    /**
+     * Counts terms: raised when a process opens the log, and on PostgreSQL when the row passes from one host to another. A batch that
+     * rests on an older term fails its compare-and-swap.
+     */
     epoch: number;
     size: number;
     root: Uint8Array;

@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { entriesPath, TILE_WIDTH, tilePath } from "@assay/evidence";
 import { isMissing, makeDurableDirectory, syncDirectory, writeDurable } from "../storage/durable.ts";
+import type { CheckpointFile } from "./checkpoint-file.ts";
 
 /**
  * A log's public files: `checkpoint` and `tile/…` as C2SP tlog-tiles names them, in one directory that any web server or CDN
@@ -10,15 +12,21 @@ import { isMissing, makeDurableDirectory, syncDirectory, writeDurable } from "..
  */
 export class TileFiles {
   readonly directory: string;
+  /** Another host that shares the directory never writes the same temporary file. */
+  readonly #own = randomBytes(6).toString("hex");
 
   constructor(directory: string) {
     this.directory = directory;
   }
 
+  get checkpointPath(): string {
+    return join(this.directory, "checkpoint");
+  }
+
   /** The newest published checkpoint (a signed note); undefined before the first. */
   async checkpoint(): Promise<string | undefined> {
     try {
-      return await readFile(join(this.directory, "checkpoint"), "utf8");
+      return await readFile(this.checkpointPath, "utf8");
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -52,11 +60,14 @@ export class TileFiles {
   /**
    * Publishes tiles, then the checkpoint that covers them. Every tile is on disk, name included, before the checkpoint is: who
    * sees a checkpoint can read every tile under it.
+   *
+   * @param shared set when other hosts publish here too: a checkpoint of theirs that is newer stays.
    */
   async publish(
     tiles: Iterable<{ level: number; index: number; width: number; bytes: Uint8Array }>,
     entryBundles: Iterable<{ index: number; width: number; bytes: Uint8Array }>,
     checkpoint: string,
+    shared: CheckpointFile | undefined,
   ): Promise<void> {
     const files: { path: string; bytes: Uint8Array; full: boolean }[] = [];
     for (const tile of tiles) {
@@ -78,7 +89,7 @@ export class TileFiles {
       const path = join(this.directory, file.path);
       const directory = dirname(path);
       await makeDurableDirectory(directory);
-      const temporary = `${path}.tmp`;
+      const temporary = `${path}.${this.#own}.tmp`;
       const handle = await open(temporary, "w", 0o644);
       try {
         await handle.writeFile(file.bytes);
@@ -91,7 +102,8 @@ export class TileFiles {
     }
     for (const directory of directories) await syncDirectory(directory);
     // Publication point: before it the former checkpoint and its tiles stand; after it the new ones do.
-    await writeDurable(join(this.directory, "checkpoint"), checkpoint, 0o644);
+    if (shared === undefined) await writeDurable(this.checkpointPath, checkpoint, 0o644);
+    else shared.advance(this.checkpointPath, checkpoint, 0o644);
     for (const file of files) {
       if (file.full) await rm(join(this.directory, `${file.path}.p`), { recursive: true, force: true });
     }

@@ -47,21 +47,34 @@ export async function readCommitments(reader: Reader, from: number, to: number):
   return rows.map((row) => row.commitment);
 }
 
-/**
- * Opens the record for writing; at first start it gives birth to it: keys, the log, and the founding events. Each step can be
- * repeated after a crash in the middle.
- *
- * @param founding commands for the first batch, after the record's own (the default organisation).
- * @param host the public host name, which becomes part of the log's origin when it is a real one.
- */
-export async function openRecord(options: {
+interface OpenOptions {
   database: WriteDatabase;
   dataDirectory: string;
   master: MasterKey;
   parts: RecordParts;
   founding: readonly Command[];
   host: string | undefined;
-}): Promise<{ writer: RecordWriter; log: SequencedLog; keyring: Keyring }> {
+}
+
+/** An open record. */
+export interface OpenedRecord {
+  readonly writer: RecordWriter;
+  readonly log: SequencedLog;
+  readonly keyring: Keyring;
+}
+
+/**
+ * Opens the record for writing; at first start it gives birth to it: keys, the log, and the founding events. Each step can be
+ * repeated after a crash in the middle. Of several hosts started together one founds it, the others wait and find it there.
+ *
+ * @param founding commands for the first batch, after the record's own (the default organisation).
+ * @param host the public host name, which becomes part of the log's origin when it is a real one.
+ */
+export async function openRecord(options: OpenOptions): Promise<OpenedRecord> {
+  return await options.database.alone(() => openAlone(options));
+}
+
+async function openAlone(options: OpenOptions): Promise<OpenedRecord> {
   const keys = keyDirectory(options.dataDirectory);
   await makeDurableDirectory(keys);
   let keyring = Keyring.open(keys, options.master);
@@ -96,7 +109,7 @@ export async function openRecord(options: {
     directory: recordLogDirectory(options.dataDirectory),
     crypto: nodeCrypto,
     vkey,
-    entries: (from, to) => readCommitments(options.database.reader(), from, to),
+    entries: readCommitments,
     sign: (text) => formatNote(text, [noteSignatureLine(noteKey, signer.sign("log-record", noteSignedBytes(text)))]),
   });
   const writer = await RecordWriter.open(options.database, log, options.parts, nodeCrypto);

@@ -7,7 +7,7 @@ import type { Finding } from "./finding.ts";
 import type { RecordParts } from "./parts.ts";
 import { writeHead } from "./writer.ts";
 
-/** Rows of a projected table read for comparison at a time. */
+/** Rows of a projected table fetched for comparison at a time. */
 const PAGE = 2000;
 
 /** Projects one stored event, exactly as the writer did. */
@@ -43,23 +43,13 @@ function rowText(row: Readonly<Record<string, unknown>>): string {
   );
 }
 
+/** Every row of a table, in no order: rows are compared as a set. */
 async function* rows(reader: Reader, table: string): AsyncGenerator<string> {
   // Kysely's reading half has no raw queries; selectAll over a table given by name is the same thing.
   interface AnyTables {
     [table: string]: Record<string, unknown>;
   }
-  for (let offset = 0; ; offset += PAGE) {
-    const page = await reader
-      .tables<AnyTables>()
-      .selectFrom(table)
-      .selectAll()
-      .orderBy(sql`rowid`)
-      .limit(PAGE)
-      .offset(offset)
-      .execute();
-    for (const row of page) yield rowText(row);
-    if (page.length < PAGE) return;
-  }
+  for await (const row of reader.tables<AnyTables>().selectFrom(table).selectAll().stream(PAGE)) yield rowText(row);
 }
 
 /** Compares each projected table with the same table refilled from the events. */

@@ -3,7 +3,7 @@ import { type Crypto, type JsonValue, recordCommitment, type RecordReceipt, toBa
 import { z } from "zod";
 import { ServerError } from "../errors.ts";
 import type { SequencedLog } from "../log/log.ts";
-import type { Batch, WriteDatabase } from "../storage/database.ts";
+import type { Batch, Reader, WriteDatabase } from "../storage/database.ts";
 import type { Appended, RecordClient } from "./client.ts";
 import type { Command, DecideContext, JsonObject, NewEvent, Refusal } from "./command.ts";
 import { encodeEvent, type EventEnvelope, liftEvent } from "./event.ts";
@@ -13,6 +13,12 @@ import type { RecordTables } from "./schema.ts";
 /** Requests one transaction takes at most, and how many may wait: beyond, the answer is 503 rather than an endless queue. */
 const BATCH_LIMIT = 256;
 const QUEUE_LIMIT = 4096;
+
+/** How often a host looks for what other hosts have recorded, ms: its own tiles and checkpoint follow theirs. */
+const FOLLOW_MS = 500;
+
+/** A host that has not looked for this long was stopped, ms: it may be far behind, and must not catch up while it holds the log's row. */
+const ASLEEP_MS = 5_000;
 
 /** An organisation's newest event, as the next one chains to it. */
 interface Head {
@@ -38,7 +44,9 @@ type Outcome =
 interface Waiting {
   readonly request:
     | { kind: "append"; commands: readonly Command[] }
-    | { kind: "operate"; type: string; body: JsonObject };
+    | { kind: "operate"; type: string; body: JsonObject }
+    /** Nothing to write: take in what other hosts have committed. */
+    | { kind: "follow" };
   readonly resolve: (value: { appended: Appended } | { operated: JsonValue }) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -70,8 +78,13 @@ export class RecordWriter implements RecordClient {
   readonly #crypto: Crypto;
   readonly #queue: Waiting[] = [];
   #lastTime: number;
+  /** The log's size when `#lastTime` was that of its newest event. */
+  #timedSize: number;
   #running: Promise<void> | undefined;
   #stopped = false;
+  #following: NodeJS.Timeout | undefined;
+  #followFailure: unknown;
+  #looked = performance.now();
 
   private constructor(
     database: WriteDatabase,
@@ -85,6 +98,7 @@ export class RecordWriter implements RecordClient {
     this.#parts = parts;
     this.#crypto = crypto;
     this.#lastTime = lastTime;
+    this.#timedSize = log.size;
   }
 
   static async open(
@@ -93,15 +107,9 @@ export class RecordWriter implements RecordClient {
     parts: RecordParts,
     crypto: Crypto,
   ): Promise<RecordWriter> {
-    const newest = await database
-      .reader()
-      .tables<RecordTables>()
-      .selectFrom("event")
-      .select("time")
-      .orderBy("sequence", "desc")
-      .limit(1)
-      .executeTakeFirst();
-    return new RecordWriter(database, log, parts, crypto, newest?.time ?? 0);
+    const writer = new RecordWriter(database, log, parts, crypto, await newestTime(database.reader()));
+    if (database.shared) writer.#scheduleFollow();
+    return writer;
   }
 
   async append(commands: Command | readonly Command[]): Promise<Appended> {
@@ -121,8 +129,46 @@ export class RecordWriter implements RecordClient {
   /** Takes no more requests, finishes those taken and publishes them. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    clearTimeout(this.#following);
     while (this.#running !== undefined) await this.#running;
-    await this.#log.published();
+    try {
+      await this.#log.published();
+    } finally {
+      this.#log.close();
+    }
+  }
+
+  /** Ends this writer as a crash would: what waits is not finished, nothing more is published. */
+  abandon(): void {
+    this.#stopped = true;
+    clearTimeout(this.#following);
+  }
+
+  /** Why this host last failed to take in what others recorded; undefined when it did. */
+  get followFailure(): unknown {
+    return this.#followFailure;
+  }
+
+  #scheduleFollow(): void {
+    if (this.#stopped) return;
+    this.#following = setTimeout(() => void this.#follow(), FOLLOW_MS);
+    this.#following.unref();
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      const behind = await this.#log.isBehind(this.#database.reader());
+      if (behind) await this.#enqueue({ kind: "follow" });
+      else this.#looked = performance.now();
+      this.#log.mendPublication();
+      this.#followFailure = undefined;
+    } catch (error) {
+      // Nothing is lost by being late. The next round tries again, and what keeps failing fails the next write and the readiness
+      // probe, where it is answered and logged.
+      this.#followFailure = error;
+    } finally {
+      this.#scheduleFollow();
+    }
   }
 
   #enqueue(request: Waiting["request"]): Promise<{ appended: Appended } | { operated: JsonValue }> {
@@ -151,10 +197,23 @@ export class RecordWriter implements RecordClient {
   async #runBatch(waiting: Waiting[]): Promise<void> {
     let outcomes: Outcome[];
     let ending: { committed(): void; undone(): void } | undefined;
+    let others = false;
+    const idle = waiting.every(({ request }) => request.kind === "follow");
     const pending: Pending = { heads: new Map(), written: [], lastTime: this.#lastTime };
     try {
-      outcomes = await this.#database.transaction(async (batch) => {
-        pending.lastTime = Math.max(pending.lastTime, await this.#database.now());
+      const asleep = this.#database.shared && performance.now() - this.#looked > ASLEEP_MS;
+      if (asleep || waiting.some(({ request }) => request.kind === "follow")) {
+        others = await this.#log.catchUp(this.#database.reader());
+        this.#looked = performance.now();
+      }
+      const run = async (batch: Batch): Promise<Outcome[]> => {
+        // From here to the commit no other host can sequence, and every row read below is as the last of them left it.
+        if (await this.#log.enter(batch)) others = true;
+        if (this.#timedSize !== this.#log.size) {
+          this.#lastTime = Math.max(this.#lastTime, await newestTime(batch));
+          this.#timedSize = this.#log.size;
+        }
+        pending.lastTime = Math.max(this.#lastTime, await this.#database.now());
         const results: Outcome[] = [];
         for (const item of waiting) results.push(await this.#runOne(batch, item, pending));
         if (pending.written.length > 0) {
@@ -165,19 +224,25 @@ export class RecordWriter implements RecordClient {
           );
         }
         return results;
-      });
+      };
+      outcomes = idle ? waiting.map(() => ({ kind: "operated", result: null })) : await this.#database.transaction(run);
     } catch (error) {
       // The transaction rolled back: nothing of the batch exists, in tables or in the tree.
       ending?.undone();
+      if (others) this.#log.schedulePublish();
       for (const item of waiting) item.reject(error);
       return;
     }
     // COMMIT POINT. Before this line nothing of the batch exists; from here on all of it does, whatever happens to this process.
-    // Nothing is answered and no checkpoint is signed before it.
+    // Nothing is answered and no checkpoint is signed before it. On PostgreSQL other hosts may have taken the log's row by now, and
+    // even committed: what is signed below is over what this batch committed, a prefix of theirs.
     ending?.committed();
-    this.#lastTime = pending.lastTime;
+    if (!idle) {
+      this.#lastTime = pending.lastTime;
+      this.#timedSize = this.#log.size;
+    }
     this.#answer(waiting, outcomes);
-    if (ending !== undefined) this.#log.schedulePublish();
+    if (ending !== undefined || others) this.#log.schedulePublish();
   }
 
   async #runOne(batch: Batch, item: Waiting, pending: Pending): Promise<Outcome> {
@@ -186,6 +251,7 @@ export class RecordWriter implements RecordClient {
     try {
       return await batch.savepoint(async (): Promise<Outcome> => {
         const { request } = item;
+        if (request.kind === "follow") return { kind: "operated", result: null };
         if (request.kind === "operate") return await this.#operate(batch, request.type, request.body, pending.lastTime);
         const results: JsonValue[] = [];
         for (const command of request.commands) results.push(await this.#decide(batch, command, pending));
@@ -335,6 +401,18 @@ export class RecordWriter implements RecordClient {
       checkpoint,
     };
   }
+}
+
+/** The time of the newest event, ms; 0 before the first. */
+async function newestTime(reader: Reader): Promise<number> {
+  const newest = await reader
+    .tables<RecordTables>()
+    .selectFrom("event")
+    .select("time")
+    .orderBy("sequence", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return newest?.time ?? 0;
 }
 
 /** Sets an organisation's head: the projection every event has, written once a batch. */

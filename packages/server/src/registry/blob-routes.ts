@@ -1,4 +1,4 @@
-import { pipeline } from "node:stream/promises";
+import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Digest } from "@assay/evidence";
 import { authorize } from "../access/authorize.ts";
@@ -93,8 +93,18 @@ export const getBlob: Handler<"blob"> = {
   },
 };
 
-/** What `pipeline` says of a client that went away: while it was served, or before. */
-const CLIENT_GONE: ReadonlySet<unknown> = new Set(["ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_UNABLE_TO_PIPE"]);
+/** Writes to a response; each piece's promise resolves when the socket is done with its memory. */
+function writerTo(response: ServerResponse): (piece: Uint8Array) => Promise<void> {
+  // A connection that closes under a piece may never call back for it.
+  let giveUp: (error: Error) => void = () => undefined;
+  response.once("close", () => giveUp(new Error("the connection closed before the end of the blob")));
+  return (piece) =>
+    new Promise<void>((resolve, reject) => {
+      giveUp = reject;
+      if (response.destroyed) reject(new Error("the connection is closed"));
+      else response.write(piece, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+    });
+}
 
 /** Sends a blob past the framework: one copy from file to socket, never more than a read in memory. */
 async function stream(
@@ -102,24 +112,27 @@ async function stream(
   { request, reply }: RepositoryExchange,
   answer: { digest: Digest; status: number; headers: Record<string, string>; range?: ByteRange },
 ): Promise<FastifyReply> {
-  const source = await services.blobs.read(answer.digest, answer.range);
+  const source = await services.blobs.open(answer.digest, answer.range);
   reply.hijack();
   try {
     for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...answer.headers })) {
       if (value !== undefined) reply.raw.setHeader(name, value);
     }
     reply.raw.writeHead(answer.status);
-    await pipeline(source, reply.raw);
+    await source.send(writerTo(reply.raw));
+    reply.raw.end();
   } catch (error) {
-    // The status is sent: all that can be done is to break off, which `pipeline` did. A client that went away is no failure.
-    if (request.raw.aborted || (error instanceof Error && "code" in error && CLIENT_GONE.has(error.code))) {
+    // The status is sent: all that can be done is to break off. A client that went away is no failure.
+    const left = reply.raw.destroyed;
+    reply.raw.destroy();
+    if (left) {
       request.log.debug({ digest: answer.digest }, "a pull was broken off");
     } else {
       request.log.error({ err: error, digest: answer.digest }, "a blob could not be sent whole");
     }
   } finally {
-    // `pipeline` leaves the file open when the client was gone before it began, and Node ends the process over a file that is left open.
-    source.destroy();
+    // However it ended: Node ends the process over a file that is left open.
+    await source.close();
   }
   return reply;
 }

@@ -117,10 +117,18 @@ function ofServerError(error: ServerError): OciError {
   switch (error.code) {
     case "writer-overloaded":
     case "writer-stopped":
+    case "database-unavailable":
+    case "database-busy":
+    case "write-unconfirmed":
+    case "blobs-unavailable":
       return new OciError(503, "TOOMANYREQUESTS", sentence(error.message, error.hint ?? "try again in a moment"), {
         headers: { "retry-after": "1" },
         cause: error,
       });
+    case "blob-too-large":
+      return new OciError(413, "SIZE_INVALID", error.message, { cause: error });
+    case "blob-digest-mismatch":
+      return new OciError(500, "BLOB_UPLOAD_INVALID", sentence(error.message, error.hint), { cause: error });
     case "blob-unknown":
       return new OciError(404, "BLOB_UNKNOWN", error.message, { cause: error });
     default:

@@ -16,6 +16,8 @@ export interface BlobStore {
   size(digest: Digest): Promise<number | undefined>;
   /** Streams a blob or a part of it. @throws ServerError `blob-unknown`. */
   read(digest: Digest, range?: ByteRange): Promise<Readable>;
+  /** Opens a blob or a part of it to be sent: like {@link read}, through few buffers. @throws ServerError `blob-unknown`. */
+  open(digest: Digest, range?: ByteRange): Promise<OpenBlob>;
   /** A small blob whole. @throws ServerError `blob-unknown`, `blob-too-large` above `maxBytes`. */
   readSmall(digest: Digest, maxBytes: number): Promise<Uint8Array>;
   /** Stores bytes at hand; durable, name included, when it resolves. */
@@ -26,6 +28,18 @@ export interface BlobStore {
   adopt(staged: StagedBytes, digest: Digest): Promise<void>;
   /** Opens the staged bytes of an upload session, making them on first use. */
   stage(id: string): Promise<StagedBytes>;
+}
+
+/** A blob that is open for sending, once. Whoever opened it closes it. */
+export interface OpenBlob {
+  /**
+   * Hands over the bytes piece by piece, in order.
+   *
+   * @param write resolves when it is done with the piece's memory, which is then used for another piece; a rejection ends the sending.
+   */
+  send(write: (piece: Uint8Array) => Promise<void>): Promise<void>;
+  /** Lets go of what it holds; harmless when called again. */
+  close(): Promise<void>;
 }
 
 /** Bytes on their way in: appended to, then adopted or discarded. They are no fact until a blob. */

@@ -26,8 +26,10 @@ export interface ReadDatabase extends Reader {
   close(): Promise<void>;
 }
 
-/** A batch in progress on the one write connection. */
+/** A transaction in progress on a write connection. */
 export interface Batch extends Transactor {
+  /** The database as migrations see it: column types are `text`, `integer` (64 bits) and `blob` in both databases. */
+  schema(): Kysely<unknown>;
   /**
    * Runs one command's work under a savepoint. When `work` throws, everything it wrote is undone, the transaction stays usable
    * and the error is thrown on: one command's failure never touches the others of its batch.
@@ -37,13 +39,22 @@ export interface Batch extends Transactor {
   savepoint<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** The write connection. There is one in SQLite mode, owned by the writer thread. */
+/** The database opened for writing: by the one writer thread of SQLite mode, or by the writer of each host on PostgreSQL. */
 export interface WriteDatabase {
-  /** Runs `work` in one transaction. It is durable when the returned promise resolves; nothing of it exists when it rejects. */
-  transaction<T>(work: (batch: Batch) => Promise<T>): Promise<T>;
+  /** Whether other hosts may write too. False: what this process knows of the record cannot have changed behind its back. */
+  readonly shared: boolean;
+  /**
+   * Runs `work` in one transaction. It is durable when the returned promise resolves; nothing of it exists when it rejects, save with
+   * `write-unconfirmed`, when the database went away during the commit itself.
+   *
+   * @param options `long`: an administrator's work, which may take its time.
+   */
+  transaction<T>(work: (batch: Batch) => Promise<T>, options?: { readonly long?: boolean }): Promise<T>;
+  /** Runs `work` while no other server on this database runs work of this kind: migrations, the founding of a record. */
+  alone<T>(work: () => Promise<T>): Promise<T>;
   /** The database's clock, ms since the epoch. */
   now(): Promise<number>;
-  /** A reader on the write connection, for use between transactions only. */
+  /** A reader beside the transactions; in SQLite mode on the write connection itself, for use between transactions only. */
   reader(): Reader;
   close(): Promise<void>;
 }

@@ -17,15 +17,20 @@ async function appliedMigrations(reader: Reader): Promise<string[]> {
 }
 
 /**
- * Brings the schema to this program's state, one transaction a step.
+ * Brings the schema to this program's state, one transaction a step. Of several servers started together one does it, the others
+ * wait and find it done.
  *
  * @throws ServerError `schema-too-new` when the database holds a step this program does not know: an older program never writes
  *   into a newer schema.
  */
 export async function migrate(database: WriteDatabase, migrations: readonly Migration[]): Promise<void> {
+  await database.alone(() => migrateAlone(database, migrations));
+}
+
+async function migrateAlone(database: WriteDatabase, migrations: readonly Migration[]): Promise<void> {
   await database.transaction(async (batch) => {
     await batch
-      .tables<MigrationTables>()
+      .schema()
       .schema.createTable("schema_migration")
       .ifNotExists()
       .addColumn("name", "text", (column) => column.primaryKey())
@@ -46,13 +51,16 @@ export async function migrate(database: WriteDatabase, migrations: readonly Migr
   }
   for (const [position, migration] of migrations.entries()) {
     if (position < applied.length) continue;
-    await database.transaction(async (batch) => {
-      await migration.up(batch.tables<unknown>());
-      await batch
-        .tables<MigrationTables>()
-        .insertInto("schema_migration")
-        .values({ name: migration.name, position })
-        .execute();
-    });
+    await database.transaction(
+      async (batch) => {
+        await migration.up(batch.schema());
+        await batch
+          .tables<MigrationTables>()
+          .insertInto("schema_migration")
+          .values({ name: migration.name, position })
+          .execute();
+      },
+      { long: true },
+    );
   }
 }

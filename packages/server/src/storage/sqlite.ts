@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { type ControlledTransaction, Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from "kysely";
@@ -129,6 +129,11 @@ function openConnection(path: string, readOnly: boolean): DatabaseSync {
 
 /** Opens a read connection. Readers never block the writer, nor it them (write-ahead log). */
 export function openSqliteReader(path: string): ReadDatabase {
+  if (!existsSync(path)) {
+    throw new ServerError("data-directory-unusable", `there is no Assay database at ${path}`, {
+      hint: "name the server's data directory with --data or ASSAY_DATA",
+    });
+  }
   const connection = new ConnectionShim(openConnection(path, true), false);
   const kysely = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
   return {
@@ -165,6 +170,10 @@ class SqliteBatch implements Batch {
     return this.#transaction as unknown as Kysely<T>;
   }
 
+  schema(): Kysely<unknown> {
+    return this.#transaction;
+  }
+
   async savepoint<T>(work: () => Promise<T>): Promise<T> {
     const point = await this.#transaction.savepoint("command").execute();
     try {
@@ -198,6 +207,7 @@ export function openSqliteWriter(path: string): WriteDatabase {
     },
   };
   return {
+    shared: false,
     async transaction(work) {
       const transaction = await kysely.startTransaction().execute();
       try {
@@ -216,6 +226,8 @@ export function openSqliteWriter(path: string): WriteDatabase {
         throw error;
       }
     },
+    // One process holds the data directory (lockDataDirectory), so it is alone already.
+    alone: (work) => work(),
     now() {
       return Promise.resolve(Date.now());
     },

@@ -1,0 +1,160 @@
+/**
+ * The blob suite on versitygw, a second S3 server: unlike the one of `npm test` it checks signatures, enforces conditional writes and
+ * checksums, and copies parts on the server.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { S3Client, sha256Hex } from "../packages/server/src/storage/s3-client.ts";
+import type { S3Location } from "../packages/server/src/storage/s3-location.ts";
+import { probe } from "../packages/server/src/storage/s3-probe.ts";
+import { blobSuite, digestOf, pieces, stageAll } from "../packages/server/test/blob-suite.ts";
+import { freePort } from "../packages/server/test/free-port.ts";
+import { type S3Place, s3Place } from "../packages/server/test/s3-place.ts";
+import { startFaultyProxy } from "../packages/server/test/s3-server.ts";
+import { clientProgram } from "./clients.ts";
+
+const MIB = 1024 * 1024;
+const CREDENTIALS = { accessKeyId: "assay", secretAccessKey: "assay-test-secret", sessionToken: undefined };
+
+let directory: string;
+let gateway: ChildProcess;
+let location: S3Location;
+
+beforeAll(async () => {
+  const program = clientProgram("versitygw");
+  if (!existsSync(program)) throw new Error(`${program} is missing: npm run interop installs it`);
+  directory = await mkdtemp(join(tmpdir(), "assay-versitygw-"));
+  await mkdir(join(directory, "root", "assay"), { recursive: true });
+  await mkdir(join(directory, "metadata"));
+  const port = await freePort();
+  gateway = spawn(
+    program,
+    // A sidecar for metadata: the temporary directory's file system may have no extended attributes.
+    `--quiet --port 127.0.0.1:${port} posix --sidecar ${join(directory, "metadata")} ${join(directory, "root")}`.split(
+      " ",
+    ),
+    {
+      stdio: ["ignore", "ignore", "inherit"],
+      env: { ROOT_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, ROOT_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey },
+    },
+  );
+  location = {
+    endpoint: `http://127.0.0.1:${port}`,
+    region: "us-east-1",
+    bucket: "assay",
+    prefix: "registry",
+    pathStyle: true,
+    credentials: CREDENTIALS,
+  };
+  for (let waited = 0; waited < 10_000; waited += 50) {
+    const up = await fetch(location.endpoint).then(
+      () => true,
+      () => false,
+    );
+    if (up) break;
+    await sleep(50);
+  }
+});
+
+afterAll(async () => {
+  gateway.kill("SIGTERM");
+  if (gateway.exitCode === null) await once(gateway, "exit");
+  await rm(directory, { recursive: true, force: true });
+});
+
+blobSuite("S3 (versitygw)", () => s3Place(location, () => Promise.resolve()));
+
+describe("what versitygw enforces", () => {
+  let place: S3Place;
+
+  beforeAll(async () => {
+    place = await s3Place(location, () => Promise.resolve());
+  });
+
+  afterAll(async () => {
+    await place.dispose();
+  });
+
+  test("conditional writes and checksums, as the probe finds", async () => {
+    expect(await probe(place.client, place.location)).toEqual({ conditional: true, checksums: true });
+    expect(await place.leftovers()).toEqual([]);
+  });
+
+  test("credentials: a wrong secret is refused, and nothing is retried", async () => {
+    const wrong = new S3Client({ ...location, credentials: { ...CREDENTIALS, secretAccessKey: "other" } });
+    await expect(probe(wrong, location)).rejects.toMatchObject({ code: "blobs-refused", status: 403 });
+    await wrong.close();
+  });
+
+  test("a bucket that is not there is refused", async () => {
+    const elsewhere = { ...location, bucket: "nowhere" };
+    const wrong = new S3Client(elsewhere);
+    await expect(probe(wrong, elsewhere)).rejects.toMatchObject({ code: "blobs-refused", s3Code: "NoSuchBucket" });
+    await wrong.close();
+  });
+
+  test("a create does not replace what is there", async () => {
+    const key = `${place.location.prefix}/once`;
+    const [first, second] = [Buffer.from("first"), Buffer.from("second")];
+    expect(await place.client.put(key, first, { sha256: sha256Hex(first), createOnly: true })).toBe("stored");
+    expect(await place.client.put(key, second, { sha256: sha256Hex(second), createOnly: true })).toBe("exists");
+    expect(Buffer.from((await place.client.bytes(key, 100)) ?? []).toString()).toBe("first");
+  });
+
+  test("listing goes on over pages", async () => {
+    const keys = Array.from(
+      { length: 25 },
+      (_, index) => `${place.location.prefix}/pages/${String(index).padStart(3, "0")}`,
+    );
+    for (const key of keys) await place.client.put(key, Buffer.from(key), { sha256: sha256Hex(Buffer.from(key)) });
+    const listed: string[] = [];
+    for await (const { key } of place.client.list(`${place.location.prefix}/pages/`, 7)) listed.push(key);
+    expect(listed).toEqual(keys);
+  });
+
+  test("a large blob is made of its segments on the server: its bytes do not pass through here twice", async () => {
+    const proxy = await startFaultyProxy(location.endpoint);
+    const store = await place.openAt(proxy.endpoint);
+    const bytes = randomBytes(40 * MIB);
+    await store.adopt(await stageAll(store, bytes, 1_000_003), digestOf(bytes));
+    const copies = proxy.seen.filter(({ headers }) => headers["x-amz-copy-source"] !== undefined);
+    expect(copies).toHaveLength(5);
+    expect(proxy.seen.filter(({ method, url }) => method === "GET" && !url.includes("list-type"))).toEqual([]);
+    await proxy.stop();
+  });
+
+  test("a segment that was altered at rest is no blob, by way of a copy either", async () => {
+    const store = await place.open();
+    const bytes = randomBytes(24 * MIB);
+    const staged = await stageAll(store, bytes);
+    await place.damageStaged(staged.id);
+    await expect(store.adopt(staged, digestOf(bytes))).rejects.toMatchObject({ code: "blob-digest-mismatch" });
+    expect(await store.size(digestOf(bytes))).toBeUndefined();
+    await staged.discard();
+  });
+
+  test("bytes damaged on the way are refused by the server, and sent again", async () => {
+    const proxy = await startFaultyProxy(location.endpoint);
+    const damaged = new Set<string>();
+    proxy.fault = ({ method, url }) => {
+      if (method !== "PUT" || damaged.has(url)) return undefined;
+      damaged.add(url);
+      return { kind: "corrupt-request" };
+    };
+    const store = await place.openAt(proxy.endpoint);
+    const bytes = randomBytes(9 * MIB);
+    const staged = await store.stage(randomUUID());
+    await staged.append(0, pieces(bytes, 100_000), () => undefined);
+    await store.adopt(staged, digestOf(bytes));
+    expect(damaged.size).toBeGreaterThan(2);
+    expect(await store.size(digestOf(bytes))).toBe(bytes.length);
+    await proxy.stop();
+  });
+});

@@ -1,0 +1,364 @@
+import {
+  type ControlledTransaction,
+  Kysely,
+  PostgresDialect,
+  type PostgresPool,
+  type PostgresPoolClient,
+  sql,
+} from "kysely";
+import { Client, Pool, type PoolClient } from "pg";
+import Cursor from "pg-cursor";
+import { ServerError } from "../errors.ts";
+import type { Batch, ReadDatabase, Reader, WriteDatabase } from "./database.ts";
+import { lostConnection, translateError } from "./postgres-errors.ts";
+import { PortableColumnsPlugin, VALUE_TYPES } from "./postgres-types.ts";
+
+/** Connections one process opens at most: HTTP processes read on many, the writer needs its transaction and a few reads beside it. */
+const READERS = 8;
+const WRITERS = 4;
+
+/** How long a connection may take to open, or to become free, ms. */
+const CONNECT_MS = 5_000;
+
+/**
+ * Bounds on the writer's sessions, ms. They make the database end the transaction of a host that was stopped, cut off or overloaded in
+ * the middle, with its row locks, so that the others go on within seconds. A statement waits for the log's row longer than an idle
+ * holder may keep it.
+ */
+const IDLE_IN_TRANSACTION_MS = 4_000;
+const LOCK_MS = 7_000;
+const STATEMENT_MS = 10_000;
+/** After this the connection itself is taken for dead: nobody answered, not even with an error. */
+const ANSWER_MS = 12_000;
+
+/** Bounds on a reader's statements, ms. `check` reads whole tables; no statement of it is as long as that. */
+const READ_STATEMENT_MS = 60_000;
+
+/** Bounds for what only an administrator starts (migrations, rebuild), ms. */
+const LONG_MS = 6 * 3_600_000;
+
+/** The oldest major version with everything that is used here. */
+const OLDEST_VERSION = 140_000;
+
+/** The advisory lock under which one server at a time migrates and founds: "assay" in ASCII. */
+const ALONE_LOCK = 0x61_73_73_61_79;
+const ALONE_WAIT_MS = 60_000;
+
+/** A pooled client with errors of ours, and never used again once its state is unknown. */
+class ClientShim implements PostgresPoolClient {
+  readonly #client: PoolClient;
+  #broken: ServerError | undefined;
+  /** The statement under way: a session runs one at a time, in the order they were given. */
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(client: PoolClient) {
+    this.#client = client;
+  }
+
+  // The two forms of Kysely's interface: a statement, or a cursor to be read in parts.
+  query(...request: readonly unknown[]): never {
+    const [statement, parameters] = request;
+    if (typeof statement !== "string") return this.#client.query(statement as Cursor) as never;
+    const result = this.#last.then(() => this.#run(statement, parameters as readonly unknown[]));
+    // Whoever asked gets the error; here it only ends the wait.
+    this.#last = result.catch(() => undefined);
+    return result as never;
+  }
+
+  async #run(statement: string, parameters: readonly unknown[]): Promise<unknown> {
+    if (this.#broken !== undefined) throw this.#broken;
+    try {
+      return await this.#client.query(statement, [...parameters]);
+    } catch (cause) {
+      const error = translateError(cause);
+      // What the session goes on doing is unknown: it must end with this use.
+      if (lostConnection(cause) && error instanceof ServerError) this.#broken = error;
+      throw error;
+    }
+  }
+
+  release(destroy = false): void {
+    this.#client.release(destroy || this.#broken !== undefined);
+  }
+}
+
+/** `pg`'s pool in the shape Kysely's PostgresDialect takes; every new session is prepared, and refused when it is not fit. */
+class PoolShim implements PostgresPool {
+  readonly options: object = {};
+  readonly #pool: Pool;
+  readonly #prepare: (client: PoolClient) => Promise<void>;
+  readonly #prepared = new WeakSet<PoolClient>();
+  #ending: Promise<void> | undefined;
+
+  constructor(url: string, size: number, answerMs: number | undefined, prepare: (client: PoolClient) => Promise<void>) {
+    this.#prepare = prepare;
+    this.#pool = new Pool({
+      connectionString: url,
+      max: size,
+      types: VALUE_TYPES,
+      connectionTimeoutMillis: CONNECT_MS,
+      idleTimeoutMillis: 30_000,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 5_000,
+      application_name: "assay",
+      ...(answerMs === undefined ? {} : { query_timeout: answerMs }),
+    });
+    // A session that ends while nobody uses it (the database restarts) is replaced at the next use, which reports what is wrong then;
+    // without listeners the process would end instead.
+    const replaced = (): void => undefined;
+    this.#pool.on("error", replaced);
+    this.#pool.on("connect", (client) => client.on("error", replaced));
+  }
+
+  async connect(): Promise<ClientShim> {
+    return new ClientShim(await this.session());
+  }
+
+  /** A session as `pg` has it. */
+  async session(): Promise<PoolClient> {
+    if (this.#ending !== undefined) throw new ServerError("writer-stopped", "the database is closed");
+    let client: PoolClient;
+    try {
+      client = await this.#pool.connect();
+    } catch (cause) {
+      throw translateError(cause, true);
+    }
+    if (this.#prepared.has(client)) return client;
+    try {
+      await this.#prepare(client);
+    } catch (cause) {
+      client.release(true);
+      throw translateError(cause);
+    }
+    this.#prepared.add(client);
+    return client;
+  }
+
+  end(): Promise<void> {
+    this.#ending ??= this.#pool.end();
+    return this.#ending;
+  }
+}
+
+async function prepareReader(client: PoolClient): Promise<void> {
+  await client.query(`set default_transaction_read_only = on; set statement_timeout = ${READ_STATEMENT_MS}`);
+}
+
+/**
+ * Prepares a session that writes.
+ *
+ * @throws ServerError `database-not-durable` when a commit would not be on disk (https://www.postgresql.org/docs/18/wal-async-commit.html),
+ *   `database-unusable` when the database is read-only, too old, or not UTF-8.
+ */
+async function prepareWriter(client: PoolClient): Promise<void> {
+  await client.query(
+    `set idle_in_transaction_session_timeout = ${IDLE_IN_TRANSACTION_MS}; set lock_timeout = ${LOCK_MS}; set statement_timeout = ${STATEMENT_MS}; set default_transaction_isolation = 'read committed'; set default_transaction_read_only = off`,
+  );
+  const { rows } = await client.query<{
+    fsync: string;
+    synchronous_commit: string;
+    encoding: string;
+    version: number;
+    standby: boolean;
+  }>(
+    "select current_setting('fsync') as fsync, current_setting('synchronous_commit') as synchronous_commit, current_setting('server_encoding') as encoding, current_setting('server_version_num')::int as version, pg_is_in_recovery() as standby",
+  );
+  const [found] = rows;
+  if (found === undefined) throw new ServerError("internal", "the database says nothing about itself");
+  if (found.fsync !== "on" || found.synchronous_commit === "off") {
+    const setting = found.fsync === "on" ? "synchronous_commit" : "fsync";
+    throw new ServerError(
+      "database-not-durable",
+      `this PostgreSQL runs with ${setting} = off: a power failure would lose records`,
+      {
+        hint: `set ${setting} = on for the server, the database and the user of ASSAY_DATABASE_URL`,
+      },
+    );
+  }
+  if (found.standby) {
+    throw new ServerError("database-unusable", "this PostgreSQL is a standby and cannot be written", {
+      hint: "point ASSAY_DATABASE_URL at the primary (or name several hosts with target_session_attrs=read-write)",
+    });
+  }
+  if (found.version < OLDEST_VERSION || found.encoding !== "UTF8") {
+    throw new ServerError(
+      "database-unusable",
+      `this PostgreSQL has version ${found.version} and encoding ${found.encoding}`,
+      { hint: "version 14 or newer and a database with encoding UTF8 are needed" },
+    );
+  }
+}
+
+function kyselyOver(pool: PoolShim): Kysely<unknown> {
+  return new Kysely<unknown>({
+    dialect: new PostgresDialect({ pool, cursor: Cursor, controlClient: Client as never }),
+  });
+}
+
+/** Opens the database for reading: a pool of sessions. */
+export function openPostgresReader(url: string): ReadDatabase {
+  const pool = new PoolShim(url, READERS, undefined, prepareReader);
+  const kysely = kyselyOver(pool);
+  return {
+    tables<T>() {
+      return kysely as unknown as Kysely<T>;
+    },
+    async snapshot(work) {
+      return await kysely
+        .transaction()
+        .setIsolationLevel("repeatable read")
+        .setAccessMode("read only")
+        .execute((transaction) =>
+          work({
+            tables<T>() {
+              return transaction as unknown as Kysely<T>;
+            },
+          }),
+        );
+    },
+    async close() {
+      await kysely.destroy();
+      await pool.end();
+    },
+  };
+}
+
+class PostgresBatch implements Batch {
+  readonly #transaction: ControlledTransaction<unknown>;
+
+  constructor(transaction: ControlledTransaction<unknown>) {
+    this.#transaction = transaction;
+  }
+
+  tables<T>(): Kysely<T> {
+    return this.#transaction as unknown as Kysely<T>;
+  }
+
+  schema(): Kysely<unknown> {
+    return this.#transaction.withPlugin(new PortableColumnsPlugin());
+  }
+
+  async savepoint<T>(work: () => Promise<T>): Promise<T> {
+    const point = await this.#transaction.savepoint("command").execute();
+    try {
+      const result = await work();
+      await point.releaseSavepoint("command").execute();
+      return result;
+    } catch (error) {
+      await point.rollbackToSavepoint("command").execute();
+      await point.releaseSavepoint("command").execute();
+      throw error;
+    }
+  }
+}
+
+/** Ends a transaction that failed. What the database says to that adds nothing: without a commit nothing of it exists. */
+async function abandon(transaction: ControlledTransaction<unknown>): Promise<void> {
+  if (transaction.isCommitted || transaction.isRolledBack) return;
+  try {
+    await transaction.rollback().execute();
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+  }
+}
+
+/**
+ * Waits for {@link ALONE_LOCK}.
+ *
+ * @throws ServerError `database-busy` when another server keeps it: it migrates a large database, or was stopped.
+ */
+async function takeAloneLock(session: PoolClient): Promise<void> {
+  const deadline = Date.now() + ALONE_WAIT_MS;
+  for (;;) {
+    let taken: boolean;
+    try {
+      const { rows } = await session.query<{ taken: boolean }>("select pg_try_advisory_lock($1) as taken", [
+        ALONE_LOCK,
+      ]);
+      taken = rows[0]?.taken === true;
+    } catch (cause) {
+      throw translateError(cause);
+    }
+    if (taken) return;
+    if (Date.now() > deadline) {
+      throw new ServerError("database-busy", "another server is migrating or founding this database", {
+        hint: "wait until it has started, then start this one again",
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Opens the database for writing. Every server host has one of these; the log's row orders them (log/log.ts). */
+export function openPostgresWriter(url: string): WriteDatabase {
+  const pool = new PoolShim(url, WRITERS, ANSWER_MS, prepareWriter);
+  const kysely = kyselyOver(pool);
+  const reader: Reader = {
+    tables<T>() {
+      return kysely as unknown as Kysely<T>;
+    },
+  };
+  return {
+    shared: true,
+    async transaction(work, options) {
+      // READ COMMITTED: what follows the lock on the log's row sees everything committed before the lock was given.
+      const transaction = await kysely.startTransaction().execute();
+      try {
+        if (options?.long === true) {
+          await sql
+            .raw(`set local statement_timeout = ${LONG_MS}; set local idle_in_transaction_session_timeout = ${LONG_MS}`)
+            .execute(transaction);
+        }
+        const result = await work(new PostgresBatch(transaction));
+        try {
+          await transaction.commit().execute();
+        } catch (cause) {
+          // The connection ended between COMMIT and its answer: the transaction may or may not exist. The next batch finds out from the
+          // log's row; this one must not be answered as if it were known.
+          if (!(cause instanceof ServerError) || cause.code !== "database-unavailable") throw cause;
+          throw new ServerError(
+            "write-unconfirmed",
+            "the database went away while it committed: the write may be recorded or not",
+            {
+              cause,
+              hint: "look whether it is there, or send it again: what is there already is not recorded twice",
+            },
+          );
+        }
+        return result;
+      } catch (error) {
+        await abandon(transaction);
+        throw error;
+      }
+    },
+    async now() {
+      const { rows } = await sql<{ now: number }>`
+        select (extract(epoch from clock_timestamp()) * 1000)::bigint as now`.execute(kysely);
+      const [row] = rows;
+      if (row === undefined) throw new ServerError("internal", "the database tells no time");
+      return row.now;
+    },
+    async alone(work) {
+      // The lock belongs to the session and ends with it, also when this process dies.
+      const session = await pool.session();
+      let whole = false;
+      try {
+        await takeAloneLock(session);
+        const result = await work();
+        whole = await session.query("select pg_advisory_unlock($1)", [ALONE_LOCK]).then(
+          () => true,
+          // The session is gone, and the lock with it; the work is done.
+          () => false,
+        );
+        return result;
+      } finally {
+        session.release(!whole);
+      }
+    },
+    reader: () => reader,
+    async close() {
+      await kysely.destroy();
+      await pool.end();
+    },
+  };
+}
