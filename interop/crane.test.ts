@@ -72,6 +72,7 @@ describe("crane", () => {
 
   it("lists tags in order", async () => {
     expect((await home.must("crane", ["ls", `${server.host}/default/app`])).split("\n")).toEqual(["again", "latest"]);
+    expect((await home.must("crane", ["catalog", server.host])).split("\n")).toContain("default/app");
   });
 
   it("pushes an index over two images and finds its members by digest", async () => {

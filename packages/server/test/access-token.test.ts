@@ -106,7 +106,23 @@ describe("the token request", () => {
     expect(access).toEqual([
       { type: "repository", name: "acme/app", actions: ["pull"] },
       { type: "repository", name: "default/app", actions: ["pull", "push"] },
+      { type: "registry", name: "catalog", actions: ["*"] },
     ]);
+  });
+
+  test("lists repositories only where it was asked for that, only where its bearer has a role, and pulls nothing by it", async () => {
+    const alice = await room.principal("person:alice", { acme: "reader" });
+    const { actor } = await tokenFor(alice.key, "registry:catalog:*");
+    expect(await authorize(room.reader, actor, "registry.list", { org: "acme" })).toBeUndefined();
+    expect(await authorize(room.reader, actor, "registry.list", { org: "rival" })).toMatchObject({
+      code: "org-unknown",
+    });
+    const pull = await authorize(room.reader, actor, "registry.pull", { org: "acme", repository: "acme/app" });
+    expect(pull).toMatchObject({ code: "token-insufficient" });
+    const other = await tokenFor(alice.key, "repository:acme/app:pull");
+    expect(await authorize(room.reader, other.actor, "registry.list", { org: "acme" })).toMatchObject({
+      code: "token-insufficient",
+    });
   });
 
   test("without a scope gives a token that covers nothing", async () => {

@@ -85,7 +85,15 @@ describe("roles", () => {
       }
       allowed.set(role, may);
     }
-    const reader = ["org.read", "registry.pull", "evidence.read", "trust.read", "policy.read", "record.read"];
+    const reader = [
+      "org.read",
+      "registry.list",
+      "registry.pull",
+      "evidence.read",
+      "trust.read",
+      "policy.read",
+      "record.read",
+    ];
     const member = [...reader, "registry.push", "evidence.write", "decision.make"];
     const admin = [...member, "registry.delete", "trust.write", "policy.write", "org.administer"];
     expect(allowed.get("reader")?.toSorted()).toEqual(reader.toSorted());

@@ -117,6 +117,7 @@ function forbidden(actor: Actor, action: Action, org?: string, held?: string): R
 /** A registry token does what its access list says and nothing else, whatever its bearer's role. */
 function tokenRefusal(actor: Actor, action: Action, target: Target): Refusal | undefined {
   if (actor.credential.kind !== "registry-token") return undefined;
+  if (action === "registry.list" && listsCatalog(actor.credential.access ?? [])) return undefined;
   if (target.repository !== undefined && tokenCovers(actor.credential.access ?? [], action, target.repository)) {
     return undefined;
   }
@@ -126,6 +127,11 @@ function tokenRefusal(actor: Actor, action: Action, target: Target): Refusal | u
     message: `this registry token does not cover ${action}${target.repository === undefined ? "" : ` in ${target.repository}`}`,
     hint: "registry tokens are for the registry (/v2/) and what they were asked for; use an API key elsewhere",
   };
+}
+
+/** Listing is one right over all the bearer's organisations; each one's role was asked for before. */
+function listsCatalog(access: readonly TokenAccess[]): boolean {
+  return access.some(({ type, name, actions }) => type === "registry" && name === "catalog" && actions.includes("*"));
 }
 
 function tokenCovers(access: readonly TokenAccess[], action: Action, repository: string): boolean {

@@ -7,6 +7,7 @@ export const ACTIONS = [
   "people.administer",
   "org.read",
   "org.administer",
+  "registry.list",
   "registry.pull",
   "registry.push",
   "registry.delete",
@@ -29,6 +30,7 @@ export type Role = (typeof ROLES)[number];
 
 const READER: readonly Action[] = [
   "org.read",
+  "registry.list",
   "registry.pull",
   "evidence.read",
   "trust.read",

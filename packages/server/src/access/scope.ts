@@ -53,6 +53,14 @@ function parseScope(scope: string, defaultOrg: string): RequestedAccess | undefi
   };
 }
 
+/** What a registry token carries to list repositories (Docker token authentication, `registry:catalog:*`). */
+export const CATALOG_ACCESS: TokenAccess = { type: "registry", name: "catalog", actions: ["*"] };
+
+/** Whether a token request asks to list repositories. Which ones it shows, the bearer's roles say when it is used. */
+export function asksForCatalog(values: readonly string[]): boolean {
+  return values.some((value) => value.split(" ").includes(formatScopes([CATALOG_ACCESS])));
+}
+
 /** Access as the `scope` of an OAuth answer (RFC 6749 §5.1). */
 export function formatScopes(access: readonly TokenAccess[]): string {
   return access.map((entry) => `${entry.type}:${entry.name}:${entry.actions.join(",")}`).join(" ");

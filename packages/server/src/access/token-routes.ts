@@ -6,7 +6,7 @@ import type { Authenticator } from "./authenticate.ts";
 import { authorize, credentialRefusal } from "./authorize.ts";
 import { TOKEN_PATH } from "./challenge.ts";
 import { findKey, findPrincipal } from "./queries.ts";
-import { formatScopes, parseScopes, type RequestedAccess } from "./scope.ts";
+import { asksForCatalog, CATALOG_ACCESS, formatScopes, parseScopes, type RequestedAccess } from "./scope.ts";
 
 /** Largest form a token request may send, bytes. */
 const FORM_LIMIT = 16 * 1024;
@@ -82,6 +82,7 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
     const revoked = await credentialRefusal(reader, actor);
     if (principal === undefined || revoked !== undefined) throw unauthorized("the credentials are not valid any more");
     const access = await grant(reader, actor, parseScopes(request.scopes, defaultOrg));
+    if (asksForCatalog(request.scopes)) access.push(CATALOG_ACCESS);
     const issued = authenticator.tokens.issue({
       subject: actor.id,
       epoch: principal.epoch,

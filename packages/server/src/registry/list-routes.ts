@@ -111,7 +111,7 @@ export async function catalog(
   // The organisation `last` lies in comes first; then every later one.
   let org = last === "" ? await nextOrganisation(services.reader, "") : last.split("/")[0];
   while (org !== undefined && limit > 0 && repositories.length <= limit) {
-    const refusal = await authorize(services.reader, actor, "registry.pull", { org });
+    const refusal = await authorize(services.reader, actor, "registry.list", { org });
     // Not this organisation's reader: as if it were not there. A credential that is not good enough is another matter.
     if (refusal?.status === 401) throw Problem.fromRefusal(refusal);
     if (refusal === undefined) {
