@@ -104,11 +104,16 @@ export function toProblem(error: unknown): Problem {
       case "writer-stopped":
       case "database-unavailable":
       case "database-busy":
-      case "write-unconfirmed":
       case "blobs-unavailable":
         return new Problem(503, error.code, error.message, {
           hint: error.hint ?? "try again in a moment",
           headers: { "retry-after": "1" },
+          cause: error,
+        });
+      case "write-unconfirmed":
+        // Nothing that invites a client to send it again by itself: whether it was recorded is not known.
+        return new Problem(500, error.code, error.message, {
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
           cause: error,
         });
       case "command-invalid":

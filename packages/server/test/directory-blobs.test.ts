@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { digestHex, utf8Encode } from "@assay/evidence";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -22,6 +22,20 @@ it("heals a damaged blob when the same bytes are put again", async () => {
   await writeFile(path, "damaged!");
   expect(await blobs.putSmall(bytes)).toBe(digest);
   expect(await readFile(path, "utf8")).toBe("evidence");
+});
+
+it("never sends a blob that ends early as if it were whole", async () => {
+  for (const length of [5, 256 * 1024, 600_000]) {
+    const bytes = new Uint8Array(length).fill(length % 251);
+    const digest = await blobs.putSmall(bytes);
+    await truncate(
+      join(directory.path, "blobs", "sha256", digestHex(digest).slice(0, 2), digestHex(digest)),
+      length - 2,
+    );
+    const blob = await blobs.open(digest, { start: 0, end: length });
+    await expect(blob.send(() => Promise.resolve())).rejects.toThrow(`ends at byte ${length - 2}, not at ${length}`);
+    await blob.close();
+  }
 });
 
 it("gives staged bytes that were taken over a place of their own", async () => {

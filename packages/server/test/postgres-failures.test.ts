@@ -9,7 +9,7 @@ import { checkDirectory } from "../src/check.ts";
 import { readConfig } from "../src/config.ts";
 import { ServerError } from "../src/errors.ts";
 import type { RecordTables } from "../src/record/schema.ts";
-import type { WriteDatabase } from "../src/storage/database.ts";
+import type { Batch, WriteDatabase } from "../src/storage/database.ts";
 import { openPostgresReader, openPostgresWriter } from "../src/storage/postgres.ts";
 import { type Core, openCore, take, temporaryDirectory } from "./core.ts";
 import { freePort } from "./free-port.ts";
@@ -323,16 +323,35 @@ describe("a host", () => {
 });
 
 it("long statements of an administrator are not cut by the bounds on the writer's sessions", async () => {
-  const database = openPostgresWriter(url);
+  const database = openPostgresWriter(url, 300);
+  const slow = sql<{ bound: string }>`select pg_sleep(0.8)::text, current_setting('statement_timeout') as bound`;
   await database.transaction(
     async (batch) => {
-      const { rows } = await sql<{ bound: string }>`select current_setting('statement_timeout') as bound`.execute(
-        batch.tables<unknown>(),
-      );
+      const { rows } = await slow.execute(batch.tables<unknown>());
       expect(rows[0]?.bound).toBe("6h");
     },
     { long: true },
   );
+  await expect(database.transaction((batch) => slow.execute(batch.tables<unknown>()))).rejects.toMatchObject({
+    code: "database-unavailable",
+  });
+  await database.close();
+});
+
+it("a transaction that could not go back to a savepoint never looks committed, whoever caught the error", async () => {
+  const database = openPostgresWriter(url);
+  const run = (batch: Batch, statement: string) => sql.raw(statement).execute(batch.tables<unknown>());
+  const batch = database.transaction(async (transaction) => {
+    await run(transaction, "create table acknowledged (n integer)");
+    await transaction
+      .savepoint(async () => {
+        await run(transaction, "release savepoint command");
+        await run(transaction, "select 1/0");
+      })
+      .catch(() => undefined);
+    return "committed";
+  });
+  await expect(batch).rejects.toThrow("rolled back");
   await database.close();
 });
 

@@ -1,11 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { readFile, rm, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, rm, stat } from "node:fs/promises";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { checkDirectory } from "../src/check.ts";
 import { temporaryDirectory } from "./core.ts";
 import { freePort } from "./free-port.ts";
-import { ADMIN_BASIC, pushImage, sha256 } from "./pushing.ts";
+import { ADMIN_BASIC, pushBlob, pushImage, sha256 } from "./pushing.ts";
 import { type ServerProcess, startProcess } from "./server-process.ts";
 
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
@@ -62,6 +63,28 @@ it("loses nothing acknowledged through twenty SIGKILLs during concurrent pushes,
   const report = await checkDirectory(directory.path, () => undefined);
   expect(report.findings).toEqual([]);
 }, 120_000);
+
+it("does not log clients that go away in the middle of a pull as failures, alone or with more requests behind", async () => {
+  running = await startProcess(directory.path, await freePort());
+  const { url } = running;
+  const digest = await pushBlob(url, "default/left", randomBytes(20_000_000));
+  const request = `GET /v2/default/left/blobs/${digest} HTTP/1.1\r\nhost: a\r\nauthorization: ${ADMIN_BASIC}\r\n\r\n`;
+  for (let count = 0; count < 12; count += 1) {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1", () => socket.write(request.repeat(1 + (count % 3))));
+    await new Promise((resolve) => socket.once("data", resolve));
+    socket.pause();
+    if (count % 2 === 0) socket.destroy();
+    else socket.resetAndDestroy();
+  }
+  // Nothing of the pulls stays open.
+  const open = async () => {
+    const files = await readdir(`/proc/${running?.pid}/fd`);
+    const targets = await Promise.all(files.map((file) => readlink(`/proc/${running?.pid}/fd/${file}`).catch(String)));
+    return targets.filter((target) => target.includes("/blobs/sha256/")).length;
+  };
+  await expect.poll(open, { timeout: 5000 }).toBe(0);
+  expect(running.output()).not.toContain("could not be sent");
+});
 
 it("stops on SIGTERM within ten seconds and lets the upload under way finish", async () => {
   running = await startProcess(directory.path, await freePort());

@@ -1,6 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { appendFile, truncate } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
+  ADMIN_TOKEN,
   imageManifest,
   OCI_INDEX,
   OCI_MANIFEST,
@@ -145,6 +149,47 @@ describe("blobs", () => {
       });
       expect(answer.bytes.equals(method === "HEAD" ? Buffer.alloc(0) : bytes)).toBe(true);
     }
+  });
+
+  test("requests sent at once on a connection are answered in order, and hold one open file at a time", async () => {
+    const large = randomBytes(8_000_000);
+    const digest = await room.pushBlob("acme/blobs-room", large);
+    const open = vi.spyOn(room.blobs, "open");
+    const request = `GET /v2/acme/blobs-room/blobs/${digest} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${ADMIN_TOKEN}\r\n`;
+    const socket = connect(room.port, "127.0.0.1", () => {
+      socket.write(`${request}\r\n`.repeat(3) + `${request}connection: close\r\n\r\n`);
+    });
+    const chunks: Buffer[] = [];
+    await new Promise((resolve) => socket.once("readable", resolve));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(open).toHaveBeenCalledTimes(1);
+    for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
+    expect(Buffer.concat(chunks).toString("latin1").split(large.toString("latin1"))).toHaveLength(5);
+    open.mockRestore();
+  });
+
+  test("a file that grew is not sent past what was announced, and of one that shrank the connection is cut", async () => {
+    const pull = async (content: string, damage: (path: string) => Promise<void>) => {
+      const digest = await room.pushBlob("acme/blobs-room", content);
+      await damage(join(room.directory, "blobs", "sha256", digest.slice(7, 9), digest.slice(7)));
+      const head = `GET /v2/acme/blobs-room/blobs/${digest} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${ADMIN_TOKEN}\r\n`;
+      const socket = connect(room.port, "127.0.0.1", () => {
+        // The connection would stay open for the second, and does when the first was sent whole.
+        socket.write(`${head}\r\n`);
+        setTimeout(() => socket.write(`${head}range: bytes=0-0\r\nconnection: close\r\n\r\n`), 200);
+      });
+      let text = "";
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString();
+      });
+      socket.on("error", () => undefined);
+      await new Promise((resolve) => socket.once("close", resolve));
+      return text.split("\r\n\r\n").slice(1);
+    };
+    const grown = await pull("the blob", (file) => appendFile(file, "HTTP/1.1 200 OK\r\n\r\n"));
+    expect(grown[0]).toMatch(/^the blobHTTP\/1\.1 206 /);
+    expect(grown.slice(1)).toEqual(["t"]);
+    expect(await pull("another blob", (file) => truncate(file, 3))).toEqual([]);
   });
 
   test.each([

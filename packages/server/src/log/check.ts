@@ -61,7 +61,7 @@ export async function readLogFiles(directory: string): Promise<LogFiles> {
     try {
       tiles.set(relative(directory, path).split(sep).join("/"), new Uint8Array(await readFile(path)));
     } catch (error) {
-      // A partial tile goes once its full one is there, which then is read too, or missed below.
+      // A partial tile goes once its full one is there, which then is read too (tileFiles).
       if (!isMissing(error)) throw error;
     }
   }
@@ -239,7 +239,10 @@ async function* tileFiles(directory: string): AsyncGenerator<string> {
   }
   for (const entry of names.toSorted((left, right) => (left.name < right.name ? -1 : 1))) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) yield* tileFiles(path);
-    else if (!entry.name.endsWith(".tmp")) yield path;
+    if (entry.isDirectory()) {
+      yield* tileFiles(path);
+      // A running server may have put the full tile in the place of its partial ones since the directory was read.
+      if (entry.name.endsWith(".p")) yield path.slice(0, -".p".length);
+    } else if (!entry.name.endsWith(".tmp")) yield path;
   }
 }

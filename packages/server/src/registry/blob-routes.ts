@@ -3,6 +3,7 @@ import type { FastifyReply } from "fastify";
 import type { Digest } from "@assay/evidence";
 import { authorize } from "../access/authorize.ts";
 import type { ByteRange } from "../storage/blobs.ts";
+import { ServerError } from "../errors.ts";
 import { readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
@@ -88,30 +89,51 @@ export const getBlob: Handler<"blob"> = {
       }
       case "whole":
         headers["content-length"] = String(blob.size);
-        return await stream(services, exchange, { digest, status: 200, headers });
+        return await stream(services, exchange, { digest, status: 200, headers, range: { start: 0, end: blob.size } });
     }
   },
 };
 
-/** Writes to a response; each piece's promise resolves when the socket is done with its memory. */
+/** The client went away in the middle of a pull: no failure of the server. */
+class ClientLeft extends Error {}
+
+/** Writes to a response; each piece's promise resolves when the socket is done with its memory. It rejects with ClientLeft. */
 function writerTo(response: ServerResponse): (piece: Uint8Array) => Promise<void> {
   // A connection that closes under a piece may never call back for it.
   let giveUp: (error: Error) => void = () => undefined;
-  response.once("close", () => giveUp(new Error("the connection closed before the end of the blob")));
+  response.once("close", () => giveUp(new ClientLeft("the connection closed before the end of the blob")));
   return (piece) =>
     new Promise<void>((resolve, reject) => {
       giveUp = reject;
-      if (response.destroyed) reject(new Error("the connection is closed"));
-      else response.write(piece, (error) => (error === null || error === undefined ? resolve() : reject(error)));
+      if (response.destroyed) reject(new ClientLeft("the connection is closed"));
+      else {
+        response.write(piece, (cause) =>
+          cause === null || cause === undefined ? resolve() : reject(new ClientLeft(cause.message, { cause })),
+        );
+      }
     });
 }
 
-/** Sends a blob past the framework: one copy from file to socket, never more than a read in memory. */
+/** Waits until the answers to requests sent before this one on the same connection are out: until then nothing is worth holding. */
+async function ourTurn(response: ServerResponse): Promise<void> {
+  if (response.socket !== null || response.destroyed) return;
+  await new Promise<void>((resolve) => {
+    response.once("socket", () => resolve());
+    response.once("close", resolve);
+  });
+}
+
+/**
+ * Sends a blob past the framework: one copy from file to socket, never more than two reads in memory. What is sent is exactly the range
+ * that Content-Length promised, whatever the store holds: more would be read as the next answer on the connection, and after less the
+ * client would wait for the rest.
+ */
 async function stream(
   services: Services,
   { request, reply }: RepositoryExchange,
-  answer: { digest: Digest; status: number; headers: Record<string, string>; range?: ByteRange },
+  answer: { digest: Digest; status: number; headers: Record<string, string>; range: ByteRange },
 ): Promise<FastifyReply> {
+  await ourTurn(reply.raw);
   const source = await services.blobs.open(answer.digest, answer.range);
   reply.hijack();
   try {
@@ -119,13 +141,18 @@ async function stream(
       if (value !== undefined) reply.raw.setHeader(name, value);
     }
     reply.raw.writeHead(answer.status);
-    await source.send(writerTo(reply.raw));
+    const write = writerTo(reply.raw);
+    let missing = answer.range.end - answer.range.start;
+    await source.send((piece) => {
+      missing -= piece.length;
+      return write(piece);
+    });
+    if (missing !== 0) throw new ServerError("internal", `the store ended the blob ${missing} bytes early`);
     reply.raw.end();
   } catch (error) {
-    // The status is sent: all that can be done is to break off. A client that went away is no failure.
-    const left = reply.raw.destroyed;
+    // The status is sent: all that can be done is to break off.
     reply.raw.destroy();
-    if (left) {
+    if (error instanceof ClientLeft) {
       request.log.debug({ digest: answer.digest }, "a pull was broken off");
     } else {
       request.log.error({ err: error, digest: answer.digest }, "a blob could not be sent whole");

@@ -137,12 +137,17 @@ async function sendFile(
   let [filling, sending] = [Buffer.allocUnsafe(size), Buffer.allocUnsafe(end - start > size ? size : 0)];
   let sent: Promise<void> = Promise.resolve();
   for (let at = start; at < end; ) {
-    const { bytesRead } = await handle.read(filling, 0, Math.min(size, end - at), at);
-    if (bytesRead === 0) throw new ServerError("internal", `a blob ends at byte ${at}, not at ${end}`);
-    at += bytesRead;
+    const wanted = Math.min(size, end - at);
+    // A read may give less than was asked for and than there is.
+    for (let filled = 0; filled < wanted; ) {
+      const { bytesRead } = await handle.read(filling, filled, wanted - filled, at + filled);
+      if (bytesRead === 0) throw new ServerError("internal", `a blob ends at byte ${at + filled}, not at ${end}`);
+      filled += bytesRead;
+    }
+    at += wanted;
     // INVARIANT: a buffer is filled again only after `write` has said it is done with it.
     await sent;
-    sent = write(filling.subarray(0, bytesRead));
+    sent = write(filling.subarray(0, wanted));
     // It is awaited above or below; until then a failure is not unhandled.
     sent.catch(() => undefined);
     [filling, sending] = [sending, filling];

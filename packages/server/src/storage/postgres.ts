@@ -289,10 +289,17 @@ async function takeAloneLock(session: PoolClient): Promise<void> {
   }
 }
 
-/** Opens the database for writing. Every server host has one of these; the log's row orders them (log/log.ts). */
-export function openPostgresWriter(url: string): WriteDatabase {
-  const pool = new PoolShim(url, WRITERS, ANSWER_MS, prepareWriter);
+/**
+ * Opens the database for writing. Every server host has one of these; the log's row orders them (log/log.ts).
+ *
+ * @param answerMs after this a connection that does not answer is taken for dead, save in `long` transactions.
+ */
+export function openPostgresWriter(url: string, answerMs = ANSWER_MS): WriteDatabase {
+  const pool = new PoolShim(url, WRITERS, answerMs, prepareWriter);
   const kysely = kyselyOver(pool);
+  // One statement of a migration or a rebuild may take minutes: no silence makes its connection dead. It opens at its first use.
+  const patientPool = new PoolShim(url, 1, undefined, prepareWriter);
+  const patient = kyselyOver(patientPool);
   const reader: Reader = {
     tables<T>() {
       return kysely as unknown as Kysely<T>;
@@ -302,7 +309,7 @@ export function openPostgresWriter(url: string): WriteDatabase {
     shared: true,
     async transaction(work, options) {
       // READ COMMITTED: what follows the lock on the log's row sees everything committed before the lock was given.
-      const transaction = await kysely.startTransaction().execute();
+      const transaction = await (options?.long === true ? patient : kysely).startTransaction().execute();
       try {
         if (options?.long === true) {
           await sql
@@ -321,7 +328,7 @@ export function openPostgresWriter(url: string): WriteDatabase {
             "the database went away while it committed: the write may be recorded or not",
             {
               cause,
-              hint: "look whether it is there, or send it again: what is there already is not recorded twice",
+              hint: "look whether it is there before sending it again: a decision or an API key would be there twice",
             },
           );
         }
@@ -358,7 +365,9 @@ export function openPostgresWriter(url: string): WriteDatabase {
     reader: () => reader,
     async close() {
       await kysely.destroy();
+      await patient.destroy();
       await pool.end();
+      await patientPool.end();
     },
   };
 }
