@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { defineEvent, type EventDefinition } from "../record/command.ts";
+import { defineEvent, type EventDefinition, type RecordedEvent } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
-import { digestSchema, EVIDENCE_FORMS, givenSchema, sourceSchema } from "./piece.ts";
+import { digestSchema, EVIDENCE_FORMS, type Given, givenSchema, sourceSchema } from "./piece.ts";
 import type { AttestationTables } from "./schema.ts";
 
 /** Rows one statement inserts at most: databases bound the parameters of a statement. */
@@ -34,7 +34,6 @@ const primaryBody = z.strictObject({
 });
 
 type SubjectRow = AttestationTables["evidence_subject"];
-type RepositoryRow = AttestationTables["evidence_repository"];
 
 async function insertSubjects(transactor: Transactor, rows: readonly SubjectRow[]): Promise<void> {
   for (let start = 0; start < rows.length; start += CHUNK) {
@@ -46,11 +45,22 @@ async function insertSubjects(transactor: Transactor, rows: readonly SubjectRow[
   }
 }
 
-async function insertRepository(transactor: Transactor, row: RepositoryRow): Promise<void> {
+/** Writes down where a piece was given, if it was given to a repository. */
+async function insertRepository(
+  transactor: Transactor,
+  { org, sequence, body }: RecordedEvent<Pick<Given, "evidence" | "repository" | "source">>,
+): Promise<void> {
+  if (body.repository === null) return;
   await transactor
     .tables<AttestationTables>()
     .insertInto("evidence_repository")
-    .values(row)
+    .values({
+      org,
+      digest: body.evidence,
+      repository: body.repository,
+      manifest: body.source.kind === "referrer" ? body.source.manifest : null,
+      sequence,
+    })
     // The same bytes can come to a repository in two forms; where they are is one fact.
     .onConflict((conflict) => conflict.columns(["org", "digest", "repository"]).doNothing())
     .execute();
@@ -111,16 +121,7 @@ export const attestationEvents: readonly EventDefinition[] = [
       for (const key_id of new Set(body.signers)) {
         await tables.insertInto("evidence_signer").values({ org, key_id, digest: body.evidence, sequence }).execute();
       }
-      if (body.repository !== null) {
-        const manifest = body.source.kind === "referrer" ? body.source.manifest : null;
-        await insertRepository(transactor, {
-          org,
-          digest: body.evidence,
-          repository: body.repository,
-          manifest,
-          sequence,
-        });
-      }
+      await insertRepository(transactor, event);
     },
   }),
   defineEvent({
@@ -134,16 +135,7 @@ export const attestationEvents: readonly EventDefinition[] = [
           { org, subject: body.subject, digest: body.evidence, form: body.form, sequence },
         ]);
       }
-      if (body.repository !== null) {
-        const manifest = body.source.kind === "referrer" ? body.source.manifest : null;
-        await insertRepository(transactor, {
-          org,
-          digest: body.evidence,
-          repository: body.repository,
-          manifest,
-          sequence,
-        });
-      }
+      await insertRepository(transactor, event);
     },
   }),
   defineEvent({

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { accept, defineCommand, defineEvent, type RecordPart, refuse } from "./command.ts";
+import { accept, defineCommand, defineEvent, type EventDefinition, type RecordPart, refuse } from "./command.ts";
 import type { KeyTables } from "./service-key-schema.ts";
 
 const createdBody = z.strictObject({
@@ -9,6 +9,23 @@ const createdBody = z.strictObject({
   publicKey: z.string(),
 });
 const idBody = z.strictObject({ id: z.string().regex(/^[0-9a-f]{64}$/) });
+
+/** An event that says since when something holds of a key. */
+function keyMark(type: string, column: "active_from_sequence" | "retired_sequence"): EventDefinition {
+  return defineEvent({
+    type,
+    version: 1,
+    body: idBody,
+    project: async (transactor, event) => {
+      await transactor
+        .tables<KeyTables>()
+        .updateTable("key")
+        .set({ [column]: event.sequence })
+        .where("id", "=", event.body.id)
+        .execute();
+    },
+  });
+}
 
 /** The life of the service's keys: creation, activation, retirement. Public keys stay for ever. */
 export const keysPart: RecordPart = {
@@ -54,32 +71,8 @@ export const keysPart: RecordPart = {
           .execute();
       },
     }),
-    defineEvent({
-      type: "keys.key-activated",
-      version: 1,
-      body: idBody,
-      project: async (transactor, event) => {
-        await transactor
-          .tables<KeyTables>()
-          .updateTable("key")
-          .set({ active_from_sequence: event.sequence })
-          .where("id", "=", event.body.id)
-          .execute();
-      },
-    }),
-    defineEvent({
-      type: "keys.key-retired",
-      version: 1,
-      body: idBody,
-      project: async (transactor, event) => {
-        await transactor
-          .tables<KeyTables>()
-          .updateTable("key")
-          .set({ retired_sequence: event.sequence })
-          .where("id", "=", event.body.id)
-          .execute();
-      },
-    }),
+    keyMark("keys.key-activated", "active_from_sequence"),
+    keyMark("keys.key-retired", "retired_sequence"),
   ],
   operations: [],
 };

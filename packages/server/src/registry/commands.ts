@@ -216,17 +216,26 @@ export function putManifestCommandBody(body: z.input<typeof putManifestBody>): {
   return { json, parsed: putManifestBody.parse(json) };
 }
 
+/** Why this actor may not delete in this repository; undefined when they may. */
+async function refuseDeleting(
+  reader: Reader,
+  repository: string,
+  context: DecideContext,
+): Promise<Decided | undefined> {
+  const foreign = foreignRepository(context.org, repository);
+  if (foreign !== undefined) return foreign;
+  const refusal = await authorize(reader, context.actor, "registry.delete", { org: context.org, repository });
+  return refusal === undefined ? undefined : { accepted: false, refusal };
+}
+
 export const registryCommands = [
   defineCommand({ type: "registry.put-manifest", body: putManifestBody, decide: decidePutManifest }),
   defineCommand({
     type: "registry.delete-tag",
     body: deleteTagBody,
     decide: async (reader, body, context) => {
-      const foreign = foreignRepository(context.org, body.repository);
-      if (foreign !== undefined) return foreign;
-      const target = { org: context.org, repository: body.repository };
-      const refusal = await authorize(reader, context.actor, "registry.delete", target);
-      if (refusal !== undefined) return { accepted: false, refusal };
+      const refused = await refuseDeleting(reader, body.repository, context);
+      if (refused !== undefined) return refused;
       const current = await resolveTag(reader, body.repository, body.tag);
       if (current === undefined) {
         return refuse("manifest-unknown", `${body.repository} has no tag ${body.tag}`, { status: 404 });
@@ -241,11 +250,8 @@ export const registryCommands = [
     type: "registry.delete-manifest",
     body: deleteManifestBody,
     decide: async (reader, body, context) => {
-      const foreign = foreignRepository(context.org, body.repository);
-      if (foreign !== undefined) return foreign;
-      const target = { org: context.org, repository: body.repository };
-      const refusal = await authorize(reader, context.actor, "registry.delete", target);
-      if (refusal !== undefined) return { accepted: false, refusal };
+      const refused = await refuseDeleting(reader, body.repository, context);
+      if (refused !== undefined) return refused;
       const known = await findManifest(reader, body.repository, body.digest);
       if (known === undefined) {
         return refuse("manifest-unknown", `${body.repository} has no manifest ${body.digest}`, { status: 404 });
