@@ -1,12 +1,12 @@
 /** What the interop tests and the demo stand on: a real Assay server process, and real clients in a home of their own. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { freePort } from "../packages/server/test/free-port.ts";
 import { CLIENTS, clientProgram } from "./clients.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -35,24 +35,6 @@ export type ServerOptions = {
   env?: Record<string, string>;
 };
 
-/**
- * A port of 127.0.0.1 that nothing listened on a moment ago. The server is told its port rather than left to choose one, because its
- * public URL, which clients are sent to for tokens and uploads, follows from its address.
- */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", resolve);
-  });
-  const address = probe.address();
-  await new Promise<void>((resolve) => {
-    probe.close(() => resolve());
-  });
-  if (address === null || typeof address === "string") throw new Error("a TCP server has an address with a port");
-  return address.port;
-}
-
 function ended(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null;
 }
@@ -72,6 +54,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     cwd: dataFolder,
     env: {
       PATH: process.env["PATH"],
+      // The server is told its port rather than left to choose one: its public URL, which clients are sent to, follows from it.
       ASSAY_LISTEN: `127.0.0.1:${await freePort()}`,
       ASSAY_DATA: dataFolder,
       ASSAY_ADMIN_TOKEN: adminToken,

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { freePort } from "../../interop/harness.ts";
+import { freePort } from "../../packages/server/test/free-port.ts";
 import { ROOT } from "../repository.ts";
 
 async function answers(url: string): Promise<boolean> {

@@ -21,7 +21,7 @@ export async function* checkKeys(
 ): AsyncGenerator<Finding> {
   let keyring: Keyring;
   try {
-    const master = masterKey === undefined ? MasterKey.fromDirectory(dataDirectory, false) : MasterKey.parse(masterKey);
+    const master = MasterKey.choose(masterKey, dataDirectory, false);
     keyring = Keyring.open(keyDirectory(dataDirectory), master);
   } catch (error) {
     const problem = error instanceof Error ? error.message : String(error);

@@ -37,7 +37,7 @@ function writerProbe(record: RecordClient): () => Promise<boolean> {
   };
 }
 
-/** Health: `/healthz` says the process runs, `/readyz` that it can write, read and publish; `/metrics` for Prometheus. */
+/** Health: `/healthz` says the process runs, `/readyz` that it can write and read; `/metrics` for Prometheus. */
 export function registerHealthRoutes(app: FastifyInstance, context: HealthContext): void {
   app.get("/healthz", async () => ({ status: "ok" }));
 

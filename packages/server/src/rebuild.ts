@@ -1,4 +1,4 @@
-import { readFile, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseVkey } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
@@ -11,7 +11,7 @@ import { EventChecker, storedEvents } from "./record/check-events.ts";
 import { openRecord, RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { clearProjections, replayEvent } from "./record/replay.ts";
 import type { Batch, WriteDatabase } from "./storage/database.ts";
-import { isMissing } from "./storage/durable.ts";
+import { readIfThere } from "./storage/durable.ts";
 import { migrate } from "./storage/migrate.ts";
 import { type DatabasePlace, lockPlace, openWriter } from "./storage/open.ts";
 
@@ -57,7 +57,7 @@ export async function rebuildDirectory(
     await refuseOlderCopy(database, directory);
     await rm(join(directory, "checkpoint"), { force: true });
     await rm(join(directory, "tile"), { recursive: true, force: true });
-    const master = masterKey === undefined ? MasterKey.fromDirectory(dataDirectory, false) : MasterKey.parse(masterKey);
+    const master = MasterKey.choose(masterKey, dataDirectory, false);
     const { writer } = await openRecord({ database, dataDirectory, master, parts, founding: [], host: undefined });
     await writer.stop();
     tell("tiles published");
@@ -73,13 +73,8 @@ export async function rebuildDirectory(
  * all that is left of what came later.
  */
 async function refuseOlderCopy(database: WriteDatabase, directory: string): Promise<void> {
-  let note: string;
-  try {
-    note = await readFile(newestCheckpointPath(directory), "utf8");
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw error;
-  }
+  const note = await readIfThere(newestCheckpointPath(directory));
+  if (note === undefined) return;
   const state = await database
     .reader()
     .tables<LogTables>()

@@ -34,10 +34,7 @@ export async function serve(
   record: RecordClient,
   logger: Logger,
 ): Promise<Serving> {
-  const master =
-    config.masterKey === undefined
-      ? MasterKey.fromDirectory(config.dataDirectory, false)
-      : MasterKey.parse(config.masterKey);
+  const master = MasterKey.choose(config.masterKey, config.dataDirectory, false);
   const reader = openReader(config);
   const metrics = new Metrics();
   const defaultOrg = await defaultOrganisation(reader);

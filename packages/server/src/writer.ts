@@ -40,9 +40,7 @@ async function main(): Promise<void> {
   const database = openWriter(start);
   // Hosts that share the directory and start together make one key.
   const master = await database.alone(async () =>
-    start.masterKey === undefined
-      ? MasterKey.fromDirectory(start.dataDirectory, !Keyring.hasKeys(keyDirectory(start.dataDirectory)))
-      : MasterKey.parse(start.masterKey),
+    MasterKey.choose(start.masterKey, start.dataDirectory, !Keyring.hasKeys(keyDirectory(start.dataDirectory))),
   );
   await migrate(database, MIGRATIONS);
   const { writer } = await openRecord({

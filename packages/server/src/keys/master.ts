@@ -63,6 +63,11 @@ export class MasterKey {
     return MasterKey.parse(readFileSync(path, "utf8"));
   }
 
+  /** The configured key (ASSAY_MASTER_KEY), else the one of the data directory; see {@link fromDirectory} for `create`. */
+  static choose(configured: string | undefined, dataDirectory: string, create: boolean): MasterKey {
+    return configured === undefined ? MasterKey.fromDirectory(dataDirectory, create) : MasterKey.parse(configured);
+  }
+
   /** Encrypts a private key; `label` binds the ciphertext to its purpose and id. */
   seal(label: string, secret: Buffer): SealedKey {
     const salt = randomBytes(32);

@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type Checkpoint,
@@ -16,7 +15,7 @@ import {
 } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
 import type { Batch, Reader, WriteDatabase } from "../storage/database.ts";
-import { isMissing, replaceSynced } from "../storage/durable.ts";
+import { readIfThere, replaceSynced } from "../storage/durable.ts";
 import { CheckpointFile } from "./checkpoint-file.ts";
 import type { LogTables } from "./schema.ts";
 import { TileFiles } from "./tile-files.ts";
@@ -155,12 +154,7 @@ export class SequencedLog {
     const files = new TileFiles(options.directory);
     await files.create();
     // Read before the state: with other hosts at work a file read after it could be newer than the state, and look like a lost record.
-    let newest: string | undefined;
-    try {
-      newest = await readFile(newestCheckpointPath(options.directory), "utf8");
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-    }
+    const newest = await readIfThere(newestCheckpointPath(options.directory));
     const note = await files.checkpoint();
     const state = await options.database.transaction(async (batch) => {
       const logs = batch.tables<LogTables>();
@@ -507,11 +501,6 @@ export class SequencedLog {
     const keep = Math.floor(size / TILE_WIDTH) * TILE_WIDTH;
     this.#tail.splice(0, keep - this.#tailStart);
     this.#tailStart = keep;
-  }
-
-  /** The last publication's error, if it failed: shown by health checks. */
-  get publicationFailure(): Error | undefined {
-    return this.#failure;
   }
 }
 

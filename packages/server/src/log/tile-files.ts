@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { entriesPath, TILE_WIDTH, tilePath } from "@assay/evidence";
-import { isMissing, makeDurableDirectory, syncDirectory, writeDurable } from "../storage/durable.ts";
+import { isMissing, makeDurableDirectory, readIfThere, syncDirectory, writeDurable } from "../storage/durable.ts";
 import type { CheckpointFile } from "./checkpoint-file.ts";
 
 /**
@@ -24,13 +24,8 @@ export class TileFiles {
   }
 
   /** The newest published checkpoint (a signed note); undefined before the first. */
-  async checkpoint(): Promise<string | undefined> {
-    try {
-      return await readFile(this.checkpointPath, "utf8");
-    } catch (error) {
-      if (isMissing(error)) return undefined;
-      throw error;
-    }
+  checkpoint(): Promise<string | undefined> {
+    return readIfThere(this.checkpointPath);
   }
 
   /** A tile's hashes: the first `width` of the narrowest published file that holds as many. */

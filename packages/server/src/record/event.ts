@@ -1,4 +1,4 @@
-import { canonicalJson, type JsonValue, parseJson, toHex, utf8Encode } from "@assay/evidence";
+import { canonicalJson, type JsonValue, parseJson, utf8Encode } from "@assay/evidence";
 import { z } from "zod";
 import { ServerError } from "../errors.ts";
 import type { EventDefinition, JsonObject, RecordedEvent } from "./command.ts";
@@ -26,28 +26,8 @@ export type EventEnvelope = z.output<typeof envelopeSchema>;
  *
  * @throws ServerError `event-too-large` above {@link MAX_EVENT_BYTES}.
  */
-export function encodeEvent(event: {
-  type: string;
-  version: number;
-  org: string;
-  orgSequence: number;
-  previous: Uint8Array | null;
-  actor: string;
-  time: number;
-  body: JsonObject;
-}): Uint8Array {
-  const bytes = utf8Encode(
-    canonicalJson({
-      type: event.type,
-      v: event.version,
-      org: event.org,
-      orgSeq: event.orgSequence,
-      prev: event.previous === null ? null : toHex(event.previous),
-      actor: event.actor,
-      time: event.time,
-      body: event.body,
-    }),
-  );
+export function encodeEvent(event: EventEnvelope & { readonly body: JsonObject }): Uint8Array {
+  const bytes = utf8Encode(canonicalJson(event));
   if (bytes.length > MAX_EVENT_BYTES) {
     throw new ServerError("event-too-large", `an event of type ${event.type} has ${bytes.length} bytes`, {
       hint: `events are at most ${MAX_EVENT_BYTES} bytes`,

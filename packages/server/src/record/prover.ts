@@ -1,6 +1,7 @@
-import { type RecordReceipt, toBase64, toHex } from "@assay/evidence";
+import type { RecordReceipt } from "@assay/evidence";
 import type { LogProver } from "../log/prover.ts";
 import type { Reader } from "../storage/database.ts";
+import { formReceipt } from "./receipt.ts";
 import type { RecordTables } from "./schema.ts";
 
 /** How long a receipt asked for right after its append waits for publication, in steps of ms. */
@@ -37,17 +38,7 @@ export class RecordProver {
     if (row === undefined) return undefined;
     for (let step = 0; step < PUBLICATION_WAIT.steps; step += 1) {
       const proof = await this.#log.prove(sequence, row.commitment);
-      if (proof !== undefined) {
-        return {
-          sequence,
-          salt: toBase64(row.salt),
-          event: toBase64(row.bytes),
-          commitment: toHex(row.commitment),
-          size: proof.size,
-          proof: proof.proof.map(toHex),
-          checkpoint: proof.checkpoint,
-        };
-      }
+      if (proof !== undefined) return formReceipt({ sequence, ...row }, proof);
       await new Promise((resolve) => setTimeout(resolve, PUBLICATION_WAIT.delay));
     }
     return undefined;

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { type Crypto, type JsonValue, recordCommitment, type RecordReceipt, toBase64, toHex } from "@assay/evidence";
+import { type Crypto, type JsonValue, recordCommitment, type RecordReceipt, toHex } from "@assay/evidence";
 import { z } from "zod";
 import { ServerError } from "../errors.ts";
 import type { SequencedLog } from "../log/log.ts";
@@ -8,6 +8,7 @@ import type { Appended, RecordClient } from "./client.ts";
 import type { Command, DecideContext, JsonObject, NewEvent, Refusal } from "./command.ts";
 import { encodeEvent, type EventEnvelope, liftEvent } from "./event.ts";
 import type { RecordParts } from "./parts.ts";
+import { formReceipt } from "./receipt.ts";
 import type { RecordTables } from "./schema.ts";
 
 /** Requests one transaction takes at most, and how many may wait: beyond, the answer is 503 rather than an endless queue. */
@@ -83,7 +84,6 @@ export class RecordWriter implements RecordClient {
   #running: Promise<void> | undefined;
   #stopped = false;
   #following: NodeJS.Timeout | undefined;
-  #followFailure: unknown;
   #looked = performance.now();
 
   private constructor(
@@ -144,11 +144,6 @@ export class RecordWriter implements RecordClient {
     clearTimeout(this.#following);
   }
 
-  /** Why this host last failed to take in what others recorded; undefined when it did. */
-  get followFailure(): unknown {
-    return this.#followFailure;
-  }
-
   #scheduleFollow(): void {
     if (this.#stopped) return;
     this.#following = setTimeout(() => void this.#follow(), FOLLOW_MS);
@@ -161,11 +156,9 @@ export class RecordWriter implements RecordClient {
       if (behind) await this.#enqueue({ kind: "follow" });
       else this.#looked = performance.now();
       this.#log.mendPublication();
-      this.#followFailure = undefined;
-    } catch (error) {
+    } catch {
       // Nothing is lost by being late. The next round tries again, and what keeps failing fails the next write and the readiness
       // probe, where it is answered and logged.
-      this.#followFailure = error;
     } finally {
       this.#scheduleFollow();
     }
@@ -300,16 +293,7 @@ export class RecordWriter implements RecordClient {
       time: pending.lastTime,
       body: event.body,
     };
-    const bytes = encodeEvent({
-      type: envelope.type,
-      version: envelope.v,
-      org,
-      orgSequence: envelope.orgSeq,
-      previous: head?.commitment ?? null,
-      actor: envelope.actor,
-      time: envelope.time,
-      body: event.body,
-    });
+    const bytes = encodeEvent(envelope);
     const salt = new Uint8Array(randomBytes(32));
     const commitment = recordCommitment(this.#crypto, salt, bytes);
     const sequence = this.#log.size + pending.written.length;
@@ -391,15 +375,8 @@ export class RecordWriter implements RecordClient {
   }
 
   #receipt(event: Written, checkpoint: string): RecordReceipt {
-    return {
-      sequence: event.sequence,
-      salt: toBase64(event.salt),
-      event: toBase64(event.bytes),
-      commitment: toHex(event.commitment),
-      size: this.#log.size,
-      proof: this.#log.prove(event.sequence, event.commitment).map(toHex),
-      checkpoint,
-    };
+    const proof = this.#log.prove(event.sequence, event.commitment);
+    return formReceipt(event, { size: this.#log.size, proof, checkpoint });
   }
 }
 

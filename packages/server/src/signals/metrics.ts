@@ -33,7 +33,7 @@ export class Metrics {
     });
     this.#ready = new Gauge({
       name: "assay_ready",
-      help: "1 while the server can read, write and publish",
+      help: "1 while the server can read and write",
       registers: [this.registry],
     });
   }
