@@ -32,7 +32,7 @@ export const ROOM_FLOORS: Floors = [
 /** Rooms beside all floors: every room may tell them something, they ask no room anything. */
 export const BESIDE: readonly string[] = ["signals"];
 
-/** Files of `packages/server/src` that compose the rooms. They may import everything; no room imports them. */
+/** Files and folders of `packages/server/src` that compose the rooms. They may import everything; no room imports them. */
 export const COMPOSITION: readonly string[] = [
   "app.ts",
   "composition.ts",
@@ -45,9 +45,7 @@ export const COMPOSITION: readonly string[] = [
   "health.ts",
   "tls.ts",
   "run.ts",
-  "check.ts",
-  "check-keys.ts",
-  "rebuild.ts",
+  "admin",
 ];
 
 /** Files of `packages/server/src` below all rooms: every room may import them, they import no room. */
@@ -100,7 +98,10 @@ function roomRestrictions(room: string): Restriction[] {
       regex: `${UP}${anyOf(forbidden)}/`,
       message: `The room ${room} may import ${allowed.length === 0 ? "no other room" : `only ${allowed.join(", ")}`}.`,
     },
-    { regex: `${UP}${anyOf(COMPOSITION)}$`, message: "Only the composition root composes: a room does not import it." },
+    {
+      regex: `${UP}${anyOf(COMPOSITION)}(?:/.*)?$`,
+      message: "Only the composition root composes: a room does not import it.",
+    },
   ];
 }
 
@@ -142,7 +143,10 @@ export function overrides(): Override[] {
     restrictions: [
       ...server,
       { regex: `^\\./${anyOf(ROOMS)}/`, message: "Every room stands on this file: it imports none of them." },
-      { regex: `^\\./${anyOf(COMPOSITION)}$`, message: "Only the composition root composes: nothing imports it." },
+      {
+        regex: `^\\./${anyOf(COMPOSITION)}(?:/.*)?$`,
+        message: "Only the composition root composes: nothing imports it.",
+      },
     ],
   });
   return list;

@@ -50,7 +50,11 @@ function plantings(): { forbidden: Planted[]; allowed: Planted[] } {
       list.push({ file: `packages/server/src/${from}/routes/to-${to}.ts`, target: `../../${to}/commands.ts` });
     }
     for (const file of COMPOSITION) {
-      forbidden.push({ file: `packages/server/src/${from}/compose-${file}`, target: `../${file}` });
+      const isFolder = !file.endsWith(".ts");
+      forbidden.push({
+        file: `packages/server/src/${from}/compose-${isFolder ? `folder-${file}.ts` : file}`,
+        target: isFolder ? `../${file}/one.ts` : `../${file}`,
+      });
     }
     for (const file of FOUNDATION) {
       allowed.push({ file: `packages/server/src/${from}/stand-${file}`, target: `../${file}` });

@@ -1,91 +1,76 @@
-/** `assay server check|rebuild`: administration of a data directory, as a program of its own. */
-import { readFileSync } from "node:fs";
+/** `assay server …` besides `start`: administration of a data directory and its database, as a program of its own. */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { checkDirectory } from "./check.ts";
+import { checkCommand } from "./admin/check-command.ts";
+import type { AdminCommand } from "./admin/command.ts";
+import { rebuildCommand } from "./admin/rebuild.ts";
 import { readConfig } from "./config.ts";
 import { ServerError } from "./errors.ts";
-import { rebuildDirectory } from "./rebuild.ts";
 
-const USAGE = `usage: assay server check   [--data DIR] [--output text|json] [--against CHECKPOINT]   re-verify everything; exit 1 when anything is wrong
-       assay server rebuild [--data DIR] [--output text|json]   refill the tables and tiles from the events (server stopped)
-`;
+/** Every command, in the order of the usage. */
+const COMMANDS: readonly AdminCommand[] = [checkCommand, rebuildCommand];
 
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: process.argv.slice(2),
-    allowPositionals: true,
-    strict: true,
-    options: {
-      data: { type: "string" },
-      output: { type: "string", default: "text" },
-      against: { type: "string" },
-    },
-  });
-  if (positionals.length > 1 || !["text", "json"].includes(values.output)) {
-    process.stderr.write(positionals.length > 1 ? `assay: unexpected argument ${positionals[1]}\n${USAGE}` : USAGE);
-    return 2;
-  }
-  const json = values.output === "json";
-  const config = readConfig(process.env, values.data === undefined ? [] : ["--data", values.data]);
-  const tell = (line: string): void => {
-    if (!json) process.stderr.write(`${line}\n`);
-  };
-  switch (positionals[0]) {
-    case "check": {
-      const against = values.against === undefined ? undefined : readCheckpoint(values.against);
-      const report = await checkDirectory(
-        config.dataDirectory,
-        tell,
-        config.databaseUrl,
-        config.s3,
-        config.masterKey,
-        against,
-      );
-      if (json) process.stdout.write(`${JSON.stringify({ ok: report.findings.length === 0, ...report })}\n`);
-      else if (report.findings.length === 0) {
-        process.stdout.write(`everything holds: ${report.events} events, ${report.blobBytes} bytes of blobs\n`);
-      } else {
-        for (const finding of report.findings) {
-          process.stdout.write(`${finding.kind}: ${finding.where}\n  ${finding.problem}\n  → ${finding.action}\n`);
-        }
-        const count = report.findings.length;
-        process.stdout.write(`${count} ${count === 1 ? "finding" : "findings"} in ${report.events} events\n`);
-      }
-      return report.findings.length === 0 ? 0 : 1;
-    }
-    case "rebuild": {
-      const rebuilt = await rebuildDirectory(config.dataDirectory, config.masterKey, tell, config.databaseUrl);
-      process.stdout.write(
-        json ? `${JSON.stringify({ ok: true, ...rebuilt })}\n` : `rebuilt from ${rebuilt.events} events\n`,
-      );
-      return 0;
-    }
-    default:
-      process.stderr.write(USAGE);
-      return 2;
-  }
+/** Flags every command has. */
+const SHARED = { data: { type: "string" }, output: { type: "string", default: "text" } } as const;
+
+function usage(commands: readonly AdminCommand[]): string {
+  const line = ({ name, usage: rest, summary }: AdminCommand): string =>
+    `  assay server ${`${name} ${rest}`.trim()} [--data DIR] [--output text|json]\n      ${summary}\n`;
+  return `usage:\n${commands.map(line).join("")}`;
 }
 
-/** A checkpoint file somebody kept. */
-function readCheckpoint(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new ServerError("config-invalid", `the checkpoint ${path} cannot be read`, {
-      cause,
-      hint: "name the file you kept",
-    });
+async function main(argv: readonly string[]): Promise<number> {
+  const command = COMMANDS.find(({ name }) => name === argv[0]);
+  if (command === undefined) {
+    process.stderr.write(argv[0] === undefined ? usage(COMMANDS) : `assay: no command ${argv[0]}\n${usage(COMMANDS)}`);
+    return 2;
   }
+  let parsed: ReturnType<typeof parseArgs>;
+  try {
+    parsed = parseArgs({
+      args: argv.slice(1),
+      allowPositionals: true,
+      strict: true,
+      options: { ...SHARED, ...command.options },
+    });
+  } catch (error) {
+    process.stderr.write(`assay: ${error instanceof Error ? error.message : String(error)}\n${usage([command])}`);
+    return 2;
+  }
+  const { values, positionals } = parsed;
+  const limit = command.positionals ?? 0;
+  const unexpected = positionals[limit];
+  if (unexpected !== undefined || !["text", "json"].includes(String(values["output"]))) {
+    process.stderr.write(
+      `${unexpected === undefined ? "" : `assay: unexpected argument ${unexpected}\n`}${usage([command])}`,
+    );
+    return 2;
+  }
+  const flag = (name: string): string | undefined => {
+    const value = values[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const data = flag("data");
+  const json = values["output"] === "json";
+  return await command.run({
+    config: readConfig(process.env, data === undefined ? [] : ["--data", data]),
+    positionals,
+    flag,
+    isSet: (name) => values[name] === true,
+    tell(line) {
+      if (!json) process.stderr.write(`${line}\n`);
+    },
+    print(value, text) {
+      process.stdout.write(json ? `${JSON.stringify(value)}\n` : `${text}\n`);
+    },
+  });
 }
 
 try {
-  process.exitCode = await main();
+  process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  const usage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
   process.stderr.write(`assay: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (usage) process.stderr.write(USAGE);
   if (error instanceof ServerError && error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
-  const wrongSetting = error instanceof ServerError && error.code === "config-invalid";
-  process.exitCode = usage || wrongSetting ? 2 : error instanceof ServerError && error.code === "check-failed" ? 1 : 3;
+  const code = error instanceof ServerError ? error.code : "internal";
+  process.exitCode = code === "config-invalid" ? 2 : code === "check-failed" ? 1 : 3;
 }

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { generateKeyPair } from "@assay/evidence/node";
 import { formatPublicKeyPem } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type CheckReport, checkDirectory } from "../src/check.ts";
-import { rebuildDirectory } from "../src/rebuild.ts";
+import { type CheckReport, checkDirectory } from "../src/admin/check.ts";
+import { rebuildDirectory } from "../src/admin/rebuild.ts";
 import { composeParts } from "../src/composition.ts";
 import { UNRECORDED_TABLES } from "../src/storage/unrecorded.ts";
 import { copyDatabase, dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
@@ -72,12 +72,12 @@ async function withRaw<T>(work: (raw: RawDatabase) => Promise<T>): Promise<T> {
 
 async function check(): Promise<CheckReport> {
   const { databaseUrl } = await placeOf(instance.dataDirectory);
-  return await checkDirectory(instance.dataDirectory, quiet, databaseUrl);
+  return await checkDirectory({ dataDirectory: instance.dataDirectory, databaseUrl, tell: quiet });
 }
 
 async function rebuild(): Promise<void> {
   const { databaseUrl } = await placeOf(instance.dataDirectory);
-  await rebuildDirectory(instance.dataDirectory, undefined, quiet, databaseUrl);
+  await rebuildDirectory({ dataDirectory: instance.dataDirectory, databaseUrl, tell: quiet });
 }
 
 /** Runs `alter`, checks, and puts everything back. */
@@ -248,7 +248,7 @@ describe("check against a checkpoint that was kept elsewhere", () => {
       const { databaseUrl } = await placeOf(other.dataDirectory);
       const checkpoint = join(other.dataDirectory, "logs", "record", "checkpoint");
       const held = (kept: string) =>
-        checkDirectory(other.dataDirectory, quiet, databaseUrl, undefined, undefined, kept);
+        checkDirectory({ dataDirectory: other.dataDirectory, databaseUrl, against: kept, tell: quiet });
       await other.published();
       await other.halt();
       const putBack = await copyDatabase(other.dataDirectory);
@@ -310,7 +310,9 @@ describe("rebuild of an older copy of the database", () => {
       const log = join(other.dataDirectory, "logs", "record");
       const files = await readdir(log, { recursive: true });
       const { databaseUrl } = await placeOf(other.dataDirectory);
-      await expect(rebuildDirectory(other.dataDirectory, undefined, quiet, databaseUrl)).rejects.toMatchObject({
+      await expect(
+        rebuildDirectory({ dataDirectory: other.dataDirectory, databaseUrl, tell: quiet }),
+      ).rejects.toMatchObject({
         code: "log-behind-checkpoint",
       });
       expect(await readdir(log, { recursive: true })).toEqual(files);

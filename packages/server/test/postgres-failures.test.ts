@@ -5,7 +5,7 @@ import { Client } from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parseVkey, verifyReceipt } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { checkDirectory } from "../src/check.ts";
+import { checkDirectory } from "../src/admin/check.ts";
 import { readConfig } from "../src/config.ts";
 import { ServerError } from "../src/errors.ts";
 import type { RecordTables } from "../src/record/schema.ts";
@@ -233,7 +233,9 @@ describe("a host", () => {
       each.signal("SIGTERM");
       expect(await each.ended).toBe(0);
     }
-    expect((await checkDirectory(directory.path, () => undefined, url)).findings).toEqual([]);
+    expect(
+      (await checkDirectory({ dataDirectory: directory.path, databaseUrl: url, tell: () => undefined })).findings,
+    ).toEqual([]);
   }, 90_000);
 
   it("killed under load leaves the other writing at once, and nothing acknowledged is lost", async () => {
@@ -267,7 +269,9 @@ describe("a host", () => {
     }
     two.signal("SIGTERM");
     expect(await two.ended).toBe(0);
-    expect((await checkDirectory(directory.path, () => undefined, url)).findings).toEqual([]);
+    expect(
+      (await checkDirectory({ dataDirectory: directory.path, databaseUrl: url, tell: () => undefined })).findings,
+    ).toEqual([]);
   }, 60_000);
 
   it("cut off from the database in the middle of a batch loses its turn within ten seconds and recovers by itself", async () => {

@@ -3,7 +3,7 @@ import { readdir, readFile, readlink, rm, stat } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { checkDirectory } from "../src/check.ts";
+import { checkDirectory } from "../src/admin/check.ts";
 import { temporaryDirectory } from "./core.ts";
 import { freePort } from "./free-port.ts";
 import { ADMIN_BASIC, pushBlob, pushImage, sha256 } from "./pushing.ts";
@@ -60,7 +60,7 @@ it("loses nothing acknowledged through twenty SIGKILLs during concurrent pushes,
     });
     expect(sha256(new Uint8Array(await layer.arrayBuffer()))).toBe(push.layer);
   }
-  const report = await checkDirectory(directory.path, () => undefined);
+  const report = await checkDirectory({ dataDirectory: directory.path, tell: () => undefined });
   expect(report.findings).toEqual([]);
 }, 120_000);
 

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseDigest } from "@assay/evidence";
-import { checkDirectory } from "../src/check.ts";
+import { checkDirectory } from "../src/admin/check.ts";
 import { placeOf } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { ADMIN_BASIC, pushImage, sha256 } from "./pushing.ts";
@@ -38,7 +38,12 @@ async function call(method: string, url: string, body?: Uint8Array, headers: Rec
 
 async function check() {
   const { databaseUrl } = await placeOf(instance.dataDirectory);
-  return await checkDirectory(instance.dataDirectory, () => undefined, databaseUrl, place.location);
+  return await checkDirectory({
+    dataDirectory: instance.dataDirectory,
+    databaseUrl,
+    s3: place.location,
+    tell: () => undefined,
+  });
 }
 
 describe("a server with its blobs in S3", () => {

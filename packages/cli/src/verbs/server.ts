@@ -31,6 +31,28 @@ const START: readonly (readonly [flag: string, meaning: string])[] = [
   ["--workers <number>", "processes that answer HTTP (ASSAY_WORKERS; default: 1)"],
 ];
 
+interface AdministrationVerb {
+  readonly name: string;
+  readonly description: string;
+  readonly flags: readonly (readonly [flag: string, meaning: string])[];
+  /** Positional arguments, as commander writes them: `<archive...>`. */
+  readonly operands?: string;
+}
+
+/** What `assay server` does besides `start`: the commands of the service's administration program. */
+const ADMINISTRATION: readonly AdministrationVerb[] = [
+  {
+    name: "check",
+    description: "re-verify everything a data directory holds; exit 1 when anything is wrong",
+    flags: [DATA, AGAINST],
+  },
+  {
+    name: "rebuild",
+    description: "refill the tables from the events, with the service stopped",
+    flags: [DATA],
+  },
+];
+
 export function define(command: Command, session: Session): void {
   subVerb(command, "start", "run the service until it is stopped", START)
     .addHelpText(
@@ -42,12 +64,11 @@ export function define(command: Command, session: Session): void {
       const { org } = sub.optsWithGlobals<{ org?: string }>();
       return runProgram(session, PROGRAMS.start, [...written(sub), ...(org === undefined ? [] : ["--org", org])]);
     });
-  for (const [name, description, flags] of [
-    ["check", "re-verify everything a data directory holds; exit 1 when anything is wrong", [DATA, AGAINST]],
-    ["rebuild", "refill the tables from the events, with the service stopped", [DATA]],
-  ] as const) {
-    subVerb(command, name, description, flags).action((_options: unknown, sub: Command) =>
-      runProgram(session, PROGRAMS.admin, [name, ...written(sub), "--output", session.output.format]),
+  for (const { name, description, flags, operands = "" } of ADMINISTRATION) {
+    const sub = subVerb(command, name, description, flags);
+    if (operands !== "") sub.argument(operands);
+    sub.action(() =>
+      runProgram(session, PROGRAMS.admin, [name, ...sub.args, ...written(sub), "--output", session.output.format]),
     );
   }
 }
@@ -67,6 +88,7 @@ function subVerb(
 function written(sub: Command): string[] {
   return sub.options.flatMap((option) => {
     const value: unknown = sub.getOptionValue(option.attributeName());
+    if (value === true) return [option.long ?? ""];
     return typeof value === "string" ? [`${option.long ?? ""}=${value}`] : [];
   });
 }

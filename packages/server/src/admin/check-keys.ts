@@ -1,11 +1,11 @@
 import { parseVkey, toHex } from "@assay/evidence";
-import { Keyring, rawEd25519 } from "./keys/keyring.ts";
-import { MasterKey } from "./keys/master.ts";
-import type { LogTables } from "./log/schema.ts";
-import type { Finding } from "./record/finding.ts";
-import { keyDirectory, RECORD_LOG } from "./record/open.ts";
-import { serviceKeys } from "./record/service-key-queries.ts";
-import type { Reader } from "./storage/database.ts";
+import { Keyring, rawEd25519 } from "../keys/keyring.ts";
+import { MasterKey } from "../keys/master.ts";
+import type { LogTables } from "../log/schema.ts";
+import type { Finding } from "../record/finding.ts";
+import { keyDirectory, RECORD_LOG } from "../record/open.ts";
+import { serviceKeys } from "../record/service-key-queries.ts";
+import type { Reader } from "../storage/database.ts";
 
 const ACTION =
   "put the key directory and the master key that belong to this record back: the server cannot start without them";

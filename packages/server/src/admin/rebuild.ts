@@ -2,18 +2,38 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseVkey } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { composeParts, MIGRATIONS } from "./composition.ts";
-import { ServerError } from "./errors.ts";
-import { MasterKey } from "./keys/master.ts";
-import { holdLog, newestCheckpointPath, openCheckpoint } from "./log/log.ts";
-import type { LogTables } from "./log/schema.ts";
-import { EventChecker, storedEvents } from "./record/check-events.ts";
-import { openRecord, RECORD_LOG, recordLogDirectory } from "./record/open.ts";
-import { clearProjections, replayEvent } from "./record/replay.ts";
-import type { Batch, WriteDatabase } from "./storage/database.ts";
-import { readIfThere } from "./storage/durable.ts";
-import { migrate } from "./storage/migrate.ts";
-import { type DatabasePlace, lockPlace, openWriter } from "./storage/open.ts";
+import type { AdminCommand } from "./command.ts";
+import { composeParts, MIGRATIONS } from "../composition.ts";
+import { ServerError } from "../errors.ts";
+import { MasterKey } from "../keys/master.ts";
+import { holdLog, newestCheckpointPath, openCheckpoint } from "../log/log.ts";
+import type { LogTables } from "../log/schema.ts";
+import { EventChecker, storedEvents } from "../record/check-events.ts";
+import { openRecord, RECORD_LOG, recordLogDirectory } from "../record/open.ts";
+import { clearProjections, replayEvent } from "../record/replay.ts";
+import type { Batch, WriteDatabase } from "../storage/database.ts";
+import { readIfThere } from "../storage/durable.ts";
+import { migrate } from "../storage/migrate.ts";
+import { type DatabasePlace, lockPlace, openWriter } from "../storage/open.ts";
+
+/** What is rebuilt. */
+export interface RebuildOptions extends DatabasePlace {
+  readonly masterKey?: string | undefined;
+  readonly tell: (line: string) => void;
+}
+
+/** `assay server rebuild`. */
+export const rebuildCommand: AdminCommand = {
+  name: "rebuild",
+  usage: "",
+  summary: "refill the tables and tiles from the events (server stopped)",
+  options: {},
+  async run({ config, tell, print }) {
+    const rebuilt = await rebuildDirectory({ ...config, tell });
+    print({ ok: true, ...rebuilt }, `rebuilt from ${rebuilt.events} events`);
+    return 0;
+  },
+};
 
 /**
  * Refills every projected table from the events, in one transaction, and publishes the log's tiles anew. The server must be
@@ -21,12 +41,8 @@ import { type DatabasePlace, lockPlace, openWriter } from "./storage/open.ts";
  *
  * @throws ServerError `check-failed` when the events themselves are damaged; then nothing is changed.
  */
-export async function rebuildDirectory(
-  dataDirectory: string,
-  masterKey: string | undefined,
-  tell: (line: string) => void,
-  databaseUrl?: DatabasePlace["databaseUrl"],
-): Promise<{ events: number }> {
+export async function rebuildDirectory(options: RebuildOptions): Promise<{ events: number }> {
+  const { dataDirectory, databaseUrl, masterKey, tell } = options;
   const place = { dataDirectory, databaseUrl };
   const lock = lockPlace(place);
   const database = openWriter(place);

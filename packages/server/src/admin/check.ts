@@ -3,18 +3,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { nodeCrypto } from "@assay/evidence/node";
 import { checkKeys } from "./check-keys.ts";
-import { composeParts, MIGRATIONS } from "./composition.ts";
-import { checkLog, readLogFiles } from "./log/check.ts";
-import { EventChecker, storedEvents } from "./record/check-events.ts";
-import type { Finding } from "./record/finding.ts";
-import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
-import { compareProjections, replayEvent } from "./record/replay.ts";
-import { checkBlobs } from "./storage/check-blobs.ts";
-import { openBlobsToRead } from "./storage/open-blobs.ts";
-import type { S3Location } from "./storage/s3-location.ts";
-import { migrate } from "./storage/migrate.ts";
-import { type DatabasePlace, openReader } from "./storage/open.ts";
-import { openSqliteWriter } from "./storage/sqlite.ts";
+import { composeParts, MIGRATIONS } from "../composition.ts";
+import { checkLog, readLogFiles } from "../log/check.ts";
+import { EventChecker, storedEvents } from "../record/check-events.ts";
+import type { Finding } from "../record/finding.ts";
+import { RECORD_LOG, recordLogDirectory } from "../record/open.ts";
+import { compareProjections, replayEvent } from "../record/replay.ts";
+import { checkBlobs } from "../storage/check-blobs.ts";
+import { openBlobsToRead } from "../storage/open-blobs.ts";
+import type { S3Location } from "../storage/s3-location.ts";
+import { migrate } from "../storage/migrate.ts";
+import { type DatabasePlace, openReader } from "../storage/open.ts";
+import { openSqliteWriter } from "../storage/sqlite.ts";
 
 /** What was looked at, and what was wrong. */
 export interface CheckReport {
@@ -26,23 +26,25 @@ export interface CheckReport {
 /** Events replayed into the scratch database per transaction. */
 const REPLAY_BATCH = 1000;
 
+/** What is checked, and against what. */
+export interface CheckOptions extends DatabasePlace {
+  readonly s3?: S3Location | undefined;
+  /** ASSAY_MASTER_KEY, where it is set: what the private keys open under. */
+  readonly masterKey?: string | undefined;
+  /** A checkpoint note kept elsewhere: the record must still continue it. */
+  readonly against?: string | undefined;
+  /** Hears, now and then, where the check has got to. */
+  readonly tell: (line: string) => void;
+}
+
 /**
  * Re-verifies everything a data directory holds: events against their leaves and chains, tables against events, the log against its
  * checkpoints and tiles, blobs against their digests. It writes nothing there, and can run beside a running server.
  *
  * With PostgreSQL the tables are still refilled into SQLite for comparison: the same rows come of the same events in both.
- *
- * @param against a checkpoint note kept elsewhere: the record must still continue it.
- * @param tell hears, now and then, where the check has got to.
  */
-export async function checkDirectory(
-  dataDirectory: string,
-  tell: (line: string) => void,
-  databaseUrl?: DatabasePlace["databaseUrl"],
-  s3?: S3Location,
-  masterKey?: string,
-  against?: string,
-): Promise<CheckReport> {
+export async function checkDirectory(options: CheckOptions): Promise<CheckReport> {
+  const { dataDirectory, databaseUrl, s3, masterKey, against, tell } = options;
   const parts = composeParts();
   const reader = openReader({ dataDirectory, databaseUrl });
   const scratch = await mkdtemp(join(tmpdir(), "assay-check-"));
