@@ -3,8 +3,32 @@ import TestSummary from "./scripts/test-summary.ts";
 
 const packages = ["evidence", "inventory", "policy", "server", "cli", "web"];
 
-/** The server's tests that touch the database. */
-const suitesOnPostgres = ["record", "check", "access*", "registry*", "attestations*", "trust", "gate", "postgres-*"];
+/** The server's tests that touch the database or blobs. */
+const suitesOnPostgres = [
+  "record",
+  "check*",
+  "flips",
+  "scrub",
+  "access*",
+  "registry*",
+  "attestations*",
+  "trust",
+  "gate",
+  "jobs",
+  "job-routes",
+  "plans",
+  "app",
+  "hostile-requests",
+  "redaction",
+  "upgrade",
+  "move",
+  "rotate-master-key",
+  "corpus",
+  "backup*",
+  "witness*",
+  "kills",
+  "postgres-*",
+];
 
 /** `npm test`. What needs the real clients of other projects is not here: interop/vitest.config.ts. */
 export default defineConfig({
@@ -25,13 +49,13 @@ export default defineConfig({
         },
       })),
       {
-        // The suites that reach the database, once more on PostgreSQL, and what only several hosts can show.
+        // The suites that reach the database or blobs, once more on PostgreSQL and S3, and what only several hosts can show.
         extends: true as const,
         test: {
           name: "server-postgres",
           include: suitesOnPostgres.map((suite) => `packages/server/test/${suite}.test.ts`),
-          env: { ASSAY_TEST_DATABASE: "postgres" },
-          globalSetup: ["packages/server/test/postgres-setup.ts"],
+          env: { ASSAY_TEST_DATABASE: "postgres", ASSAY_TEST_BLOBS: "s3" },
+          globalSetup: ["packages/server/test/stores-setup.ts"],
         },
       },
       { extends: true as const, test: { name: "repository", include: ["scripts/test/**/*.test.ts"] } },

@@ -1,9 +1,8 @@
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { buildAuditor } from "./auditor/build.ts";
 import { type Home, makeHome, type Server, startServer } from "./harness.ts";
 
 /** An auditor of another language that shares no code with the server (interop/auditor, Go's standard library only). */
@@ -36,11 +35,7 @@ describe("an auditor who has nothing but the public tiles and the log's key", ()
   }
 
   beforeAll(async () => {
-    program = join(mkdtempSync(join(tmpdir(), "assay-auditor-")), "auditor");
-    execFileSync("go", ["build", "-o", program, "."], {
-      cwd: fileURLToPath(new URL("auditor", import.meta.url)),
-      env: { ...process.env, GOFLAGS: "-buildvcs=false", GOTOOLCHAIN: "local" },
-    });
+    program = buildAuditor();
     server = await startServer();
     home = makeHome();
     vkey = (await (await fetch(`${server.url}/logs/record/vkey`)).text()).trim();
@@ -69,6 +64,21 @@ describe("an auditor who has nothing but the public tiles and the log's key", ()
     expect(audited.code).toBe(0);
   });
 
+  it("finds entries that were acknowledged at their places, and misses one that is not there", async () => {
+    const headers = { authorization: `Bearer ${server.adminToken}` };
+    const lines: string[] = [];
+    for (const sequence of [3, 257, 400]) {
+      const answer = await fetch(`${server.url}/api/assay/v1/record/${sequence}/receipt`, { headers });
+      lines.push(`${sequence} ${((await answer.json()) as { commitment: string }).commitment}`);
+    }
+    writeFileSync(home.path("acknowledged"), `${lines.join("\n")}\n`);
+    expect((await audit("-includes", home.path("acknowledged"))).stdout).toContain("all 3 acknowledged entries");
+    writeFileSync(home.path("acknowledged"), `${lines.join("\n").replace("257", "258")}\n`);
+    const missed = await audit("-includes", home.path("acknowledged"));
+    expect(missed.code).toBe(1);
+    expect(missed.stderr).toContain("entry 258 is not the one");
+  });
+
   it("refuses a checkpoint of another key, and one that says another size", async () => {
     const other = vkey.replace(/.(?==*$)/, (last) => (last === "A" ? "B" : "A"));
     expect((await home.run(program, ["-url", `${server.url}/logs/record`, "-vkey", other])).code).toBe(1);
@@ -89,5 +99,59 @@ describe("an auditor who has nothing but the public tiles and the log's key", ()
     const audited = await audit();
     expect(audited.code).toBe(1);
     expect(audited.stderr).toContain("the entries have the root");
+  });
+});
+
+describe("an auditor of a log that was closed, and of its successor", () => {
+  it("finds both whole under their keys: what was kept in the successor, what was lost in the closed log", async () => {
+    const program = buildAuditor();
+    const home = makeHome();
+    let server = await startServer();
+    const { dataFolder, adminToken } = server;
+    const headers = { authorization: `Bearer ${adminToken}`, "content-type": "application/json" };
+    const makeFact = async (name: string): Promise<string> => {
+      const answer = await fetch(`${server.url}/api/assay/v1/people`, {
+        method: "POST",
+        headers,
+        body: JSON.stringify({ name }),
+      });
+      if (answer.status !== 201) throw new Error(await answer.text());
+      const { receipt } = (await answer.json()) as { receipt: { sequence: number; commitment: string } };
+      return `${receipt.sequence} ${receipt.commitment}\n`;
+    };
+    const vkeyOf = async (log: string): Promise<string> =>
+      (await (await fetch(`${server.url}/logs/${log}/vkey`)).text()).trim();
+    const restart = async (between: () => void): Promise<void> => {
+      await server.stop({ keepData: true });
+      between();
+      server = await startServer({ dataFolder, adminToken });
+    };
+    const database = join(dataFolder, "assay.db");
+    const kept = await makeFact("kept");
+    await restart(() => copyFileSync(database, home.path("older")));
+    const lost = await makeFact("lost");
+    const vkey = await vkeyOf("record");
+    await server.stop({ keepData: true });
+    copyFileSync(home.path("older"), database);
+    const assay = fileURLToPath(new URL("../bin/assay", import.meta.url));
+    const succeed = ["server", "succeed", "--reason", "the disk was lost", "--data", dataFolder];
+    expect((await home.run(assay, succeed)).code).toBe(0);
+    server = await startServer({ dataFolder, adminToken });
+    const after = await makeFact("after");
+
+    const audit = async (log: string, key: string, entries: string): Promise<number | null> => {
+      writeFileSync(home.path("entries"), entries);
+      const args = ["-url", `${server.url}/logs/${log}`, "-vkey", key, "-includes", home.path("entries")];
+      return (await home.run(program, args)).code;
+    };
+    const next = await vkeyOf("record");
+    expect(next).not.toBe(vkey);
+    // Published within moments of the answer.
+    await expect.poll(() => audit("record", next, kept + after), { timeout: 10_000 }).toBe(0);
+    expect(await audit("record.closed-1", vkey, kept + lost)).toBe(0);
+    expect(await audit("record", next, lost)).toBe(1);
+    expect(await audit("record", vkey, kept)).toBe(1);
+    await server.stop();
+    home.remove();
   });
 });

@@ -2,72 +2,27 @@
  * The blob suite on versitygw, a second S3 server: unlike the one of `npm test` it checks signatures, enforces conditional writes and
  * checksums, and copies parts on the server.
  */
-import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
-import { once } from "node:events";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { S3Client, sha256Hex } from "../packages/server/src/storage/s3-client.ts";
 import type { S3Location } from "../packages/server/src/storage/s3-location.ts";
 import { probe } from "../packages/server/src/storage/s3-probe.ts";
 import { blobSuite, digestOf, pieces, stageAll } from "../packages/server/test/blob-suite.ts";
-import { freePort } from "../packages/server/test/free-port.ts";
 import { type S3Place, s3Place } from "../packages/server/test/s3-place.ts";
-import { startFaultyProxy } from "../packages/server/test/s3-server.ts";
-import { clientProgram } from "./clients.ts";
+import { type S3Server, startFaultyProxy } from "../packages/server/test/s3-server.ts";
+import { startVersitygw } from "./versitygw.ts";
 
 const MIB = 1024 * 1024;
-const CREDENTIALS = { accessKeyId: "assay", secretAccessKey: "assay-test-secret", sessionToken: undefined };
 
-let directory: string;
-let gateway: ChildProcess;
+let gateway: S3Server;
 let location: S3Location;
 
 beforeAll(async () => {
-  const program = clientProgram("versitygw");
-  if (!existsSync(program)) throw new Error(`${program} is missing: npm run interop installs it`);
-  directory = await mkdtemp(join(tmpdir(), "assay-versitygw-"));
-  await mkdir(join(directory, "root", "assay"), { recursive: true });
-  await mkdir(join(directory, "metadata"));
-  const port = await freePort();
-  gateway = spawn(
-    program,
-    // A sidecar for metadata: the temporary directory's file system may have no extended attributes.
-    `--quiet --port 127.0.0.1:${port} posix --sidecar ${join(directory, "metadata")} ${join(directory, "root")}`.split(
-      " ",
-    ),
-    {
-      stdio: ["ignore", "ignore", "inherit"],
-      env: { ROOT_ACCESS_KEY_ID: CREDENTIALS.accessKeyId, ROOT_SECRET_ACCESS_KEY: CREDENTIALS.secretAccessKey },
-    },
-  );
-  location = {
-    endpoint: `http://127.0.0.1:${port}`,
-    region: "us-east-1",
-    bucket: "assay",
-    prefix: "registry",
-    pathStyle: true,
-    credentials: CREDENTIALS,
-  };
-  for (let waited = 0; waited < 10_000; waited += 50) {
-    const up = await fetch(location.endpoint).then(
-      () => true,
-      () => false,
-    );
-    if (up) break;
-    await sleep(50);
-  }
+  gateway = await startVersitygw();
+  location = gateway.location;
 });
 
-afterAll(async () => {
-  gateway.kill("SIGTERM");
-  if (gateway.exitCode === null) await once(gateway, "exit");
-  await rm(directory, { recursive: true, force: true });
-});
+afterAll(() => gateway.stop());
 
 blobSuite("S3 (versitygw)", () => s3Place(location, () => Promise.resolve()));
 
@@ -88,7 +43,7 @@ describe("what versitygw enforces", () => {
   });
 
   test("credentials: a wrong secret is refused, and nothing is retried", async () => {
-    const wrong = new S3Client({ ...location, credentials: { ...CREDENTIALS, secretAccessKey: "other" } });
+    const wrong = new S3Client({ ...location, credentials: { ...location.credentials, secretAccessKey: "other" } });
     await expect(probe(wrong, location)).rejects.toMatchObject({ code: "blobs-refused", status: 403 });
     await wrong.close();
   });
@@ -115,7 +70,7 @@ describe("what versitygw enforces", () => {
     );
     for (const key of keys) await place.client.put(key, Buffer.from(key), { sha256: sha256Hex(Buffer.from(key)) });
     const listed: string[] = [];
-    for await (const { key } of place.client.list(`${place.location.prefix}/pages/`, 7)) listed.push(key);
+    for await (const { key } of place.client.list(`${place.location.prefix}/pages/`, { pageSize: 7 })) listed.push(key);
     expect(listed).toEqual(keys);
   });
 

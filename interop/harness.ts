@@ -24,6 +24,8 @@ export type Server = {
   dataFolder: string;
   /** All that the server has written so far, both streams in order of arrival. */
   log(): string;
+  /** Sends the process a signal. */
+  signal(name: NodeJS.Signals): void;
   /** Ends the process with SIGTERM and waits for it; `keepData` leaves the data folder. */
   stop(options?: { keepData?: boolean }): Promise<void>;
 };
@@ -33,6 +35,8 @@ export type ServerOptions = {
   dataFolder?: string;
   adminToken?: string;
   env?: Record<string, string>;
+  /** A command that runs the command given after it: what puts the process somewhere else, such as into a namespace. */
+  within?: readonly string[];
 };
 
 function ended(child: ChildProcess): boolean {
@@ -50,7 +54,8 @@ const program = resolve(root, process.env["ASSAY_INTEROP_SERVER"] ?? "packages/s
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), "assay-interop-"));
   const adminToken = options.adminToken ?? randomBytes(24).toString("base64url");
-  const child = spawn(process.execPath, [program], {
+  const [command, ...args] = [...(options.within ?? []), process.execPath, program];
+  const child = spawn(command ?? process.execPath, args, {
     cwd: dataFolder,
     env: {
       PATH: process.env["PATH"],
@@ -88,9 +93,17 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
 
   const deadline = performance.now() + START_LIMIT_MS;
   while (performance.now() < deadline && failure === undefined && !ended(child)) {
-    const url = /ready at (https?:\/\/127\.0\.0\.1:\d+)/.exec(log)?.[1];
+    const url = /ready at (https?:\/\/[\d.]+:\d+)/.exec(log)?.[1];
     if (url !== undefined && (await isReady(url))) {
-      return { url, host: new URL(url).host, adminToken, dataFolder, log: () => log, stop };
+      return {
+        url,
+        host: new URL(url).host,
+        adminToken,
+        dataFolder,
+        log: () => log,
+        signal: (name) => child.kill(name),
+        stop,
+      };
     }
     await sleep(50);
   }
@@ -130,8 +143,12 @@ export type Home = {
   remove(): void;
 };
 
-/** Makes a temporary home. Clients run in it see no other configuration, and reach no address but this machine's. */
-export function makeHome(): Home {
+/**
+ * Makes a temporary home. Clients run in it see no other configuration, and reach no address but this machine's.
+ *
+ * @param networks of this machine's, besides its loopback.
+ */
+export function makeHome(networks: readonly string[] = []): Home {
   const folder = mkdtempSync(join(tmpdir(), "assay-home-"));
   mkdirSync(join(folder, "docker"));
   const run = (cmd: string, args: readonly string[], options: RunOptions = {}): Promise<Result> =>
@@ -148,7 +165,7 @@ export function makeHome(): Home {
         // A client that wants to go out meets a closed port at once instead of the network.
         HTTP_PROXY: "http://127.0.0.1:9",
         HTTPS_PROXY: "http://127.0.0.1:9",
-        NO_PROXY: "127.0.0.1,localhost",
+        NO_PROXY: ["127.0.0.1", "localhost", ...networks].join(","),
         ...options.env,
       },
     });
@@ -178,10 +195,11 @@ export function missingClients(names: readonly string[] = CLIENTS.map(({ name })
   return names.filter((name) => !existsSync(clientProgram(name)));
 }
 
-function runProgram(
+/** Runs a program to its end, whatever its exit code, with no environment but what `env` gives. */
+export function runProgram(
   program: string,
   args: readonly string[],
-  { cwd, env, input, timeoutMs = 120_000 }: RunOptions,
+  { cwd, env, input, timeoutMs = 120_000 }: RunOptions = {},
 ): Promise<Result> {
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { cwd, env, timeout: timeoutMs, stdio: ["pipe", "pipe", "pipe"] });

@@ -18,15 +18,16 @@ export const PORTABLE_PACKAGES: readonly string[] = ["evidence", "inventory", "p
  * logs and keys lie in it. `http` is what routes of every room answer with when they refuse.
  */
 export const ROOM_FLOORS: Floors = [
-  ["http"],
+  ["http", "pressure"],
   ["storage"],
   ["log", "keys"],
   ["record"],
+  ["jobs"],
   ["access"],
-  ["trust"],
+  ["trust", "witness"],
   ["attestations", "registry"],
   ["environments", "flows", "inventories", "sigstore", "releases"],
-  ["audit", "review", "gate"],
+  ["audit", "review", "gate", "integrity"],
 ];
 
 /** Rooms beside all floors: every room may tell them something, they ask no room anything. */
@@ -41,11 +42,15 @@ export const COMPOSITION: readonly string[] = [
   "writer-thread.ts",
   "admin.ts",
   "config.ts",
+  "jobs-composition.ts",
+  "witness-composition.ts",
+  "admission.ts",
   "serve.ts",
   "health.ts",
   "tls.ts",
   "run.ts",
   "admin",
+  "backup",
 ];
 
 /** Files of `packages/server/src` below all rooms: every room may import them, they import no room. */

@@ -5,8 +5,18 @@
  * outside the folder changes, apart from Go's own module and build caches. `node scripts/interop-install.ts NAME…` installs only those.
  */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { delimiter, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CLIENTS, type Client } from "../interop/clients.ts";
 import { ROOT } from "./repository.ts";
@@ -58,7 +68,41 @@ async function run(
 const NEEDS: Record<string, string> = {
   go: "install Go 1.26 or newer (https://go.dev/doc/install); only the interop suite and the demo need it",
   npm: "npm comes with Node",
+  "apt-get": "install the program by your distribution's means",
+  "dpkg-deb": "install the program by your distribution's means",
 };
+
+/** A program on the PATH. */
+function onPath(name: string): string | undefined {
+  for (const directory of (process.env["PATH"] ?? "").split(delimiter)) {
+    if (directory === "") continue;
+    try {
+      accessSync(join(directory, name), constants.X_OK);
+      return join(directory, name);
+    } catch {
+      // Not in this one.
+    }
+  }
+  return undefined;
+}
+
+/** Unpacks packages into a folder as any user may: with lists and a cache of our own, so that nothing of the system's is touched. */
+async function unpackDebian(client: Extract<Client, { from: "debian" }>): Promise<string> {
+  const base = join(folder, "modules", client.name);
+  rmSync(base, { recursive: true, force: true });
+  for (const part of ["lists/partial", "cache/archives/partial", "packages", "root"]) {
+    mkdirSync(join(base, part), { recursive: true });
+  }
+  const packages = join(base, "packages");
+  const own = ["-q", "-o", `Dir::State::lists=${join(base, "lists")}`, "-o", `Dir::Cache=${join(base, "cache")}`];
+  await run(client.name, "apt-get", [...own, "update"], { cwd: packages });
+  await run(client.name, "apt-get", [...own, "download", ...client.packages], { cwd: packages });
+  for (const file of readdirSync(packages)) {
+    await run(client.name, "dpkg-deb", ["-x", join(packages, file), join(base, "root")], { cwd: packages });
+  }
+  for (const part of ["lists", "cache", "packages"]) rmSync(join(base, part), { recursive: true });
+  return join(base, "root");
+}
 
 async function install(client: Client): Promise<void> {
   const target = join(bin, client.name);
@@ -100,6 +144,24 @@ async function install(client: Client): Promise<void> {
       symlinkSync(relative(bin, join(prefix, "node_modules", client.package, client.program)), target);
       break;
     }
+    case "debian": {
+      rmSync(target, { force: true });
+      const there = onPath(client.name);
+      if (there !== undefined) {
+        symlinkSync(there, target);
+        break;
+      }
+      const root = await unpackDebian(client);
+      // Some packages bring no libraries.
+      const shared = join(root, "usr/lib");
+      const libraries = existsSync(shared) ? readdirSync(shared).map((name) => join(shared, name)) : [];
+      writeFileSync(
+        target,
+        `#!/bin/sh\nLD_LIBRARY_PATH='${libraries.join(":")}' exec '${join(root, client.program)}' "$@"\n`,
+        { mode: 0o755 },
+      );
+      break;
+    }
   }
   if (!existsSync(target)) throw new InstallError(`${client.name}: the installation ended well but left no ${target}`);
 }
@@ -121,7 +183,9 @@ for (const client of CLIENTS) {
     continue;
   }
   const started = performance.now();
-  console.log(`${client.name} ${client.version}: installing with ${client.from === "npm" ? "npm" : "go"} …`);
+  console.log(
+    `${client.name} ${client.version}: installing with ${client.from === "go-wrapper" ? "go" : client.from} …`,
+  );
   try {
     await install(client);
   } catch (error) {

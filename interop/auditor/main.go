@@ -1,11 +1,12 @@
 // Auditor walks a tiled Merkle log from its public files alone (C2SP tlog-tiles, tlog-checkpoint, signed-note) and believes nothing
 // else. It shares no code with the server: Go's standard library only.
 //
-//	auditor -url http://127.0.0.1:8400/logs/record -vkey "name+hash+key" [-previous FILE] [-save FILE]
+//	auditor -url http://127.0.0.1:8400/logs/record -vkey "name+hash+key" [-previous FILE]... [-includes FILE] [-save FILE]
 //
 // It recomputes every tile and the root from the entries, checks the checkpoint's signature, and, when given an earlier checkpoint,
-// recomputes the earlier root from the same entries: the log then only grew. Exit status 0: everything holds; 1: it does not;
-// 3: it could not be found out.
+// recomputes the earlier root from the same entries: the log then only grew. Given many, kept from several servers of the same log, it
+// shows that none of them ever showed another history. The lines of -includes, "<index> <entry in hex>", must be entries at their places.
+// Exit status 0: everything holds; 1: it does not; 3: it could not be found out.
 package main
 
 import (
@@ -208,10 +209,37 @@ func checkTiles(s source, leaves [][]byte) (int, error) {
 	return count, nil
 }
 
+// checkIncluded looks for each named entry at its very place.
+func checkIncluded(path string, all [][]byte) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("unreachable: %w", err)
+	}
+	count := 0
+	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+		place, entry, _ := strings.Cut(line, " ")
+		index, err := strconv.ParseUint(place, 10, 63)
+		if err != nil {
+			return fmt.Errorf("%q is no line of an index and an entry", line)
+		}
+		if index >= uint64(len(all)) || hex.EncodeToString(all[index]) != entry {
+			return fmt.Errorf("entry %d is not the one that was acknowledged", index)
+		}
+		count++
+	}
+	fmt.Printf("all %d acknowledged entries are at their places\n", count)
+	return nil
+}
+
 func audit() error {
 	base := flag.String("url", "", "the log's base URL (or directory)")
 	vkeyText := flag.String("vkey", "", "the log's verifier key")
-	previous := flag.String("previous", "", "file of an earlier checkpoint to be consistent with")
+	var previous []string
+	flag.Func("previous", "file of an earlier checkpoint to be consistent with; may be given again", func(path string) error {
+		previous = append(previous, path)
+		return nil
+	})
+	includes := flag.String("includes", "", "file of lines \"<index> <entry in hex>\" that must be in the log")
 	save := flag.String("save", "", "file to keep the checkpoint in")
 	flag.Parse()
 	key, err := parseVkey(*vkeyText)
@@ -243,8 +271,8 @@ func audit() error {
 		return err
 	}
 	fmt.Printf("%s: %d entries, %d tiles, root %s: signature and root hold\n", now.origin, now.size, tiles, hex.EncodeToString(now.root))
-	if *previous != "" {
-		old, err := os.ReadFile(*previous)
+	for _, path := range previous {
+		old, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("unreachable: %w", err)
 		}
@@ -259,6 +287,11 @@ func audit() error {
 			return fmt.Errorf("the first %d entries are not those of the earlier checkpoint: history was rewritten", before.size)
 		}
 		fmt.Printf("consistent with the earlier checkpoint over %d entries\n", before.size)
+	}
+	if *includes != "" {
+		if err := checkIncluded(*includes, all); err != nil {
+			return err
+		}
 	}
 	if *save != "" {
 		if err := os.WriteFile(*save, note, 0o644); err != nil {

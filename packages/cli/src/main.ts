@@ -134,3 +134,6 @@ function requestedFormat(argv: readonly string[]): Format {
   }
   return "text";
 }
+
+// bin/assay imports this and calls `main`. The bundle may also be run itself, and must then not end with 0 having done nothing.
+if (import.meta.main) await main(process);

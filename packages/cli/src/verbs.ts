@@ -45,5 +45,10 @@ export const VERBS: readonly Verb[] = [
     summary: "people, service accounts, their roles and API keys: make them, take them back",
     load: () => import("./verbs/account.ts"),
   },
+  {
+    name: "jobs",
+    summary: "the service's background work: what waits, runs and failed; retry it or give it up",
+    load: () => import("./verbs/jobs.ts"),
+  },
   { name: "server", summary: "start, check or rebuild the service itself", load: () => import("./verbs/server.ts") },
 ];

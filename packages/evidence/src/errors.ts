@@ -25,11 +25,16 @@ export const EVIDENCE_ERRORS = {
   "note-signature-invalid":
     "A signature by a known key does not match the note: obtain the note again from its source.",
   "note-unverified": "No key you trust signed this note: check which log keys you trust.",
+  "witness-policy-invalid":
+    "Use the C2SP tlog-policy form: log, witness, group and quorum lines, each ending in a newline, names defined before they are used.",
+  "quorum-missing":
+    "Too few of the policy's witnesses cosigned this checkpoint: ask for a witnessed one, and do not rely on this one.",
   "checkpoint-invalid": "Use the C2SP tlog-checkpoint form: origin, size and root, each on its own line.",
   "receipt-invalid": "Obtain the receipt again from the server that issued it.",
   "receipt-unproven":
     "The receipt does not prove its event: obtain it again; if it fails again, keep both, and compare the checkpoint with one that others hold.",
-  "receipt-withheld": "The event was redacted or not included: ask the server for the receipt with event and salt.",
+  "receipt-withheld":
+    "Ask the server for the receipt with event and salt; an event that was redacted is verified with the receipt of the event that redacted it.",
 
   // keys
   "key-invalid": "Give a public key as PEM or DER SubjectPublicKeyInfo (RFC 5280), named curves, uncompressed points.",

@@ -12,6 +12,7 @@ export {
 } from "./bundle.ts";
 export * from "./checkpoint.ts";
 export * from "./commitment.ts";
+export * from "./cosignature.ts";
 export * from "./cosignkey.ts";
 export * from "./crypto.ts";
 export * from "./digest.ts";
@@ -39,6 +40,7 @@ export * from "./sign.ts";
 export { ecdsaToDer } from "./signature.ts";
 export * from "./statement.ts";
 export * from "./tiles.ts";
+export * from "./tlog-policy.ts";
 export {
   formatTrustFile,
   isInScope,

@@ -28,12 +28,21 @@ export const LIMITS = {
   noteBytes: 1024 * 1024,
   /** Signature lines of one note; C2SP signed-note asks for at least 16. */
   noteSignatures: 100,
+  /** Bytes of a witness policy (C2SP tlog-policy), and how many logs, witnesses and groups it may each define; 32 are asked for. */
+  policyBytes: 1024 * 1024,
+  policyLines: 1_000,
   /** Hashes of one Merkle proof; a tree of 2^53 leaves needs 53, a consistency proof one more. */
   proofHashes: 64,
   /** Bytes of one log entry (C2SP tlog-tiles: a 16-bit length prefix). */
   entryBytes: 65_535,
   /** Bytes of an event carried in a receipt. */
   eventBytes: 16 * 1024 * 1024,
+  /** Events that one redaction names. */
+  redactions: 10_000,
+  /** Strings of one event that one redaction replaces. */
+  redactedFields: 256,
+  /** Characters of a redaction's reason, and of each JSON pointer in it. */
+  redactionText: 1_024,
   /** Bytes of a trust file. */
   trustBytes: 16 * 1024 * 1024,
   /** Entries of a trust version. */

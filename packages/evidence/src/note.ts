@@ -6,13 +6,17 @@ import { EvidenceError } from "./errors.ts";
 import { ed25519FromRaw } from "./keys.ts";
 import { LIMITS } from "./limits.ts";
 
-/** Signature type of plain Ed25519 notes. Others exist; keys of other types are read, but verify nothing here. */
+/** Signature type of plain Ed25519 notes: what {@link openNote} verifies. */
 export const NOTE_ED25519 = 0x01;
+/** Signature type of timestamped Ed25519 cosignatures (C2SP tlog-cosignature): what cosignature.ts verifies. */
+export const NOTE_COSIGNATURE_ED25519 = 0x04;
+/** Signature type of ML-DSA-44 subtree cosignatures (C2SP tlog-cosignature). Their keys are read; nothing here verifies them. */
+export const NOTE_COSIGNATURE_ML_DSA_44 = 0x06;
 
 /** A note verifier key: what a vkey text says. */
 export type NoteKey = {
   readonly name: string;
-  /** Signature type byte; {@link NOTE_ED25519} is the one that verifies. */
+  /** Signature type byte. Keys of types unknown here are read, but verify nothing. */
   readonly algorithm: number;
   /** First 4 bytes of SHA-256(name ‖ 0x0A ‖ algorithm ‖ public key). A hint, not an identity. */
   readonly keyHash: Uint8Array;
@@ -29,8 +33,10 @@ export type ParsedNote = { readonly text: string; readonly signatures: readonly 
 export type OpenedNote = { readonly text: string; readonly verifiedBy: readonly NoteKey[] };
 
 const KEY_HASH_SIZE = 4;
+/** FIPS 204, table 2. */
+const ML_DSA_44_KEY_SIZE = 1_312;
 /** Names are not empty and hold neither white space nor plus: they must survive in vkeys and signature lines. */
-const NAME = /^[^\s+\u0000-\u001f]{1,255}$/u;
+const NAME = /^[^\s\u0085+\u0000-\u001f]{1,255}$/u;
 const CONTROL_EXCEPT_NEWLINE = /[\u0000-\u0009\u000b-\u001f]/;
 const VKEY = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/;
 const SIGNATURE_LINE = /^\u2014 ([^ ]+) ([A-Za-z0-9+/=]+)$/;
@@ -43,7 +49,10 @@ export function noteKey(name: string, algorithm: number, publicKey: Uint8Array):
     throw new EvidenceError("note-key-invalid", `${algorithm} is not a note signature type.`);
   }
   if (publicKey.length === 0) throw new EvidenceError("note-key-invalid", "The public key is empty.");
-  if (algorithm === NOTE_ED25519) {
+  if (algorithm === NOTE_COSIGNATURE_ML_DSA_44 && publicKey.length !== ML_DSA_44_KEY_SIZE) {
+    throw new EvidenceError("note-key-invalid", `An ML-DSA-44 key has ${ML_DSA_44_KEY_SIZE} bytes.`);
+  }
+  if (algorithm === NOTE_ED25519 || algorithm === NOTE_COSIGNATURE_ED25519) {
     try {
       ed25519FromRaw(publicKey);
     } catch (cause) {

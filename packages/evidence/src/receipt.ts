@@ -3,7 +3,7 @@ import { type Checkpoint, parseCheckpoint } from "./checkpoint.ts";
 import { recordCommitment, SALT_SIZE } from "./commitment.ts";
 import type { Crypto } from "./crypto.ts";
 import type { Digest } from "./digest.ts";
-import { equalBytes, fromBase64, fromHex } from "./encoding.ts";
+import { equalBytes, fromBase64, fromHex, toHex } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 import { type JsonObject, isJsonObject, type JsonValue, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
@@ -28,6 +28,8 @@ export type RecordReceipt = {
   readonly proof: readonly string[];
   /** Signed note of the checkpoint. */
   readonly checkpoint: string;
+  /** The sequence of the event that redacted this one, as the server says; proven by {@link verifyRedaction}. */
+  readonly redacted?: number | undefined;
 };
 
 /** An event of the record, as its bytes say. */
@@ -55,6 +57,36 @@ export type VerifiedReceipt = {
   readonly verifiedBy: readonly NoteKey[];
 };
 
+/** A commitment that stands at its place in the log of this checkpoint, whatever the event under it said. */
+export type VerifiedPlace = Pick<VerifiedReceipt, "sequence" | "checkpoint" | "verifiedBy"> & {
+  /** The 32 bytes that the record committed to. */
+  readonly commitment: Uint8Array;
+};
+
+/** A redaction that holds: the log took down, later, that these bytes stand for the event it had committed to. */
+export type VerifiedRedaction = VerifiedPlace & {
+  /** The event as it is shown since. Only what {@link fields} name may differ from what was recorded, says the redaction. */
+  readonly event: RecordedEvent;
+  /** JSON pointers (RFC 6901) into the event: the strings that were replaced. */
+  readonly fields: readonly string[];
+  readonly reason: string;
+  /** The event that redacted it. */
+  readonly redaction: VerifiedReceipt;
+};
+
+/**
+ * Verifies that a receipt's commitment stands at its place in the log: checkpoint signature → origin → inclusion. It says nothing about
+ * the event, and works for a receipt without one. Throws `receipt-invalid`, `receipt-unproven`, and what `openNote` and
+ * `parseCheckpoint` throw.
+ */
+export async function verifyPlace(
+  crypto: Crypto,
+  receipt: RecordReceipt,
+  logKeys: readonly NoteKey[],
+): Promise<VerifiedPlace> {
+  return await placeOf(crypto, receipt.checkpoint, decodeReceipt(receipt), logKeys);
+}
+
 /**
  * Verifies a receipt: checkpoint signature → origin → commitment of the event → inclusion. Throws `receipt-invalid` (not
  * a receipt), `receipt-unproven` (it does not prove its event), `receipt-withheld` (it carries no event), and what
@@ -65,9 +97,74 @@ export async function verifyReceipt(
   receipt: RecordReceipt,
   logKeys: readonly NoteKey[],
 ): Promise<VerifiedReceipt> {
-  const { sequence, size, commitment, proof, salt, event } = decodeReceipt(receipt);
+  const decoded = decodeReceipt(receipt);
+  const { sequence, checkpoint, commitment, verifiedBy } = await placeOf(crypto, receipt.checkpoint, decoded, logKeys);
+  const { salt, event } = decoded;
+  if (salt === undefined || event === undefined) {
+    throw new EvidenceError("receipt-withheld", "The receipt proves a commitment but carries no event.");
+  }
+  if (!equalBytes(recordCommitment(crypto, salt, event), commitment)) {
+    throw new EvidenceError("receipt-unproven", "The event is not the one that the record committed to.");
+  }
+  const recorded = parseEvent(event);
+  return { event: recorded, time: recorded.time, sequence, checkpoint, verifiedBy };
+}
 
-  const opened = await openNote(crypto, receipt.checkpoint, logKeys);
+/** The event by which a record puts other bytes in the place of earlier events' own. */
+const EVENTS_REDACTED = "record.events-redacted";
+
+/**
+ * Verifies a redacted event as it is shown: its commitment stands in the log; a later event of the same log, whole and proven, names it
+ * as redacted; and the bytes shown are those that event names by their SHA-256.
+ *
+ * What was there before is proven by nothing but a receipt from before the redaction, which goes on to verify.
+ *
+ * @param claim `receipt` is the redacted event's, `shown` the event's bytes as they are now (the canonical JSON of what a server
+ *   shows), `redaction` the receipt of the redacting event.
+ *
+ * Throws as {@link verifyReceipt}; `receipt-unproven` also when the two do not belong together.
+ */
+export async function verifyRedaction(
+  crypto: Crypto,
+  claim: { readonly receipt: RecordReceipt; readonly shown: Uint8Array; readonly redaction: RecordReceipt },
+  logKeys: readonly NoteKey[],
+): Promise<VerifiedRedaction> {
+  const place = await verifyPlace(crypto, claim.receipt, logKeys);
+  const redaction = await verifyReceipt(crypto, claim.redaction, logKeys);
+  if (redaction.event.type !== EVENTS_REDACTED || redaction.checkpoint.origin !== place.checkpoint.origin) {
+    throw new EvidenceError("receipt-unproven", "What is to prove the redaction is no redaction of this log.");
+  }
+  // A record redacts only what it holds already: an earlier event cannot speak of a later one.
+  if (redaction.sequence <= place.sequence) {
+    throw new EvidenceError("receipt-unproven", "The redaction stands before the event it is to redact.");
+  }
+  const body = new Members(redaction.event.body, "redaction", "receipt-invalid");
+  const named = body
+    .array("redactions", LIMITS.redactions)
+    .map((item) => new Members(item, "redaction", "receipt-invalid"));
+  const own = named.find((item) => item.count("sequence") === place.sequence);
+  if (own === undefined) {
+    throw new EvidenceError("receipt-unproven", `The redaction does not name event ${place.sequence}.`);
+  }
+  if (own.string("digest", 2 * HASH_SIZE) !== toHex(crypto.sha256(claim.shown))) {
+    throw new EvidenceError("receipt-unproven", "The event shown is not the one that the redaction put there.");
+  }
+  return {
+    ...place,
+    event: parseEvent(claim.shown),
+    fields: own.strings("fields", LIMITS.redactedFields, LIMITS.redactionText),
+    reason: body.string("reason", LIMITS.redactionText),
+    redaction,
+  };
+}
+
+async function placeOf(
+  crypto: Crypto,
+  note: string,
+  { sequence, size, commitment, proof }: DecodedReceipt,
+  logKeys: readonly NoteKey[],
+): Promise<VerifiedPlace> {
+  const opened = await openNote(crypto, note, logKeys);
   const checkpoint = parseCheckpoint(opened.text);
   // A log signs under its own origin; one trusted log must not speak for another.
   if (!opened.verifiedBy.some((key) => key.name === checkpoint.origin)) {
@@ -86,15 +183,7 @@ export async function verifyReceipt(
   if (!verifyInclusion(crypto, claim)) {
     throw new EvidenceError("receipt-unproven", `The proof does not place the commitment at ${sequence} in the log.`);
   }
-
-  if (salt === undefined || event === undefined) {
-    throw new EvidenceError("receipt-withheld", "The receipt proves a commitment but carries no event.");
-  }
-  if (!equalBytes(recordCommitment(crypto, salt, event), commitment)) {
-    throw new EvidenceError("receipt-unproven", "The event is not the one that the record committed to.");
-  }
-  const recorded = parseEvent(event);
-  return { event: recorded, time: recorded.time, sequence, checkpoint, verifiedBy: opened.verifiedBy };
+  return { sequence, commitment, checkpoint, verifiedBy: opened.verifiedBy };
 }
 
 /** The event by which a record takes evidence in. Later events may name the same evidence; they say nothing new about its age. */
@@ -135,6 +224,7 @@ export function parseReceipt(value: JsonValue): RecordReceipt {
     size: members.count("size"),
     proof: members.strings("proof", LIMITS.proofHashes, 2 * HASH_SIZE),
     checkpoint: members.string("checkpoint", LIMITS.noteBytes),
+    ...(members.get("redacted") === undefined ? {} : { redacted: members.count("redacted") }),
   };
 }
 

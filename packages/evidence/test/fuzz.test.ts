@@ -17,6 +17,7 @@ import {
   parseSpki,
   parseStatement,
   parseTilePath,
+  parseTlogPolicy,
   parseTrustFile,
   parseVkey,
   readEvidence,
@@ -47,6 +48,7 @@ const bytesReaders: ((bytes: Uint8Array) => unknown)[] = [
   parseSpki,
   parseEvent,
   decodeEntries,
+  parseTlogPolicy,
   (bytes) => readEvidence(nodeCrypto, bytes),
 ];
 const textReaders: ((text: string) => unknown)[] = [

@@ -26,7 +26,9 @@ import {
   toHex,
   utf8Encode,
   type VerifiedReceipt,
+  verifyPlace,
   verifyReceipt,
+  verifyRedaction,
 } from "../src/index.ts";
 import { code } from "./failure.ts";
 import { keyOf, sha256Of } from "./virtual.ts";
@@ -34,14 +36,22 @@ import { keyOf, sha256Of } from "./virtual.ts";
 const logKey = (origin: string) => noteKey(origin, 1, keyOf("log", "ed25519").publicKey.spki.slice(-32));
 
 const ORIGIN = "assay.example/record";
+const SHOWN = utf8Encode(
+  '{"actor":"admin","body":{"n":"[redacted]"},"org":"acme","orgSeq":2,"prev":null,"time":1,"type":"t","v":1}',
+);
+/** Event 7 redacts event 2, and says it of event 9 too, which comes after it. */
+const REDACTION = {
+  reason: "erasure request",
+  redactions: [2, 9].map((sequence) => ({ sequence, digest: toHex(crypto.sha256(SHOWN)), fields: ["/body/n"] })),
+};
 const events = Array.from({ length: 11 }, (_, i) => ({
   actor: "admin",
-  body: { n: i },
+  body: (i === 7 ? REDACTION : { n: i }) as JsonObject,
   org: "acme",
   orgSeq: i,
   prev: i === 0 ? null : "ab".repeat(32),
   time: 1_000 + i,
-  type: "test.happened",
+  type: i === 7 ? "record.events-redacted" : "test.happened",
   v: 1,
 }));
 const salt = (i: number): Uint8Array => new Uint8Array(32).fill(i);
@@ -174,5 +184,51 @@ describe("a receipt is refused", () => {
     };
     await expect(open(receipt)).rejects.toThrow(code("receipt-invalid"));
     expect(fromHex(receipt.commitment)).toHaveLength(32);
+  });
+});
+
+describe("a redacted event", () => {
+  const withheld = (sequence: number): RecordReceipt => ({ ...receiptOf(sequence), salt: undefined, event: undefined });
+  const verify = (changes: Partial<Parameters<typeof verifyRedaction>[1]> = {}, keys = [logKey(ORIGIN)]) =>
+    verifyRedaction(crypto, { receipt: withheld(2), shown: SHOWN, redaction: receiptOf(7), ...changes }, keys);
+
+  test("is proven by its place, what is shown of it, and the event that redacted it", async () => {
+    const verified = await verify();
+    expect(verified).toMatchObject({ sequence: 2, fields: ["/body/n"], reason: "erasure request" });
+    expect(verified.event.body).toEqual({ n: "[redacted]" });
+    expect(verified.redaction.sequence).toBe(7);
+    expect(toHex(verified.commitment)).toBe(toHex(commitments[2] ?? new Uint8Array()));
+    // In a smaller tree, too: its own receipt may be from before.
+    await expect(
+      verify({ receipt: { ...withheld(2), ...receiptOf(2, 5), salt: undefined, event: undefined } }),
+    ).resolves.toBeDefined();
+  });
+
+  test("keeps its place in the log, which is proven without it", async () => {
+    expect(await verifyPlace(crypto, withheld(2), [logKey(ORIGIN)])).toMatchObject({ sequence: 2 });
+    await expect(verifyPlace(crypto, { ...withheld(2), sequence: 3 }, [logKey(ORIGIN)])).rejects.toThrow(
+      code("receipt-unproven"),
+    );
+    await expect(verifyPlace(crypto, withheld(2), [])).rejects.toThrow(code("note-unverified"));
+  });
+
+  test.each<[string, Partial<Parameters<typeof verifyRedaction>[1]>, EvidenceErrorCode]>([
+    ["shown otherwise", { shown: utf8Encode('{"actor":"x"}') }, "receipt-unproven"],
+    ["with one byte more", { shown: new Uint8Array([...SHOWN, 32]) }, "receipt-unproven"],
+    ["that the redaction does not name", { receipt: withheld(3) }, "receipt-unproven"],
+    ["that comes after the redaction", { receipt: withheld(9) }, "receipt-unproven"],
+    ["with another event for its redaction", { redaction: receiptOf(8) }, "receipt-unproven"],
+    ["with a redaction that carries no event", { redaction: withheld(7) }, "receipt-withheld"],
+    ["with a damaged proof", { receipt: { ...withheld(2), proof: [] } }, "receipt-unproven"],
+  ])("is not proven %s", async (_, changes, expected) => {
+    await expect(verify(changes)).rejects.toThrow(code(expected));
+  });
+
+  test("survives its receipt's JSON form", () => {
+    const receipt = { ...withheld(2), redacted: 7 };
+    expect(parseReceipt(parseJson(JSON.stringify(receipt)))).toEqual(receipt);
+    expect(() => parseReceipt(parseJson(JSON.stringify({ ...receipt, redacted: "7" })))).toThrow(
+      code("receipt-invalid"),
+    );
   });
 });

@@ -1,14 +1,32 @@
 /** `assay server …` besides `start`: administration of a data directory and its database, as a program of its own. */
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { backupCommand } from "./admin/backup.ts";
 import { checkCommand } from "./admin/check-command.ts";
 import type { AdminCommand } from "./admin/command.ts";
 import { rebuildCommand } from "./admin/rebuild.ts";
+import { redactCommand } from "./admin/redact.ts";
+import { rotateMasterKeyCommand } from "./admin/rotate-master-key.ts";
+import { upgradeCommand } from "./admin/upgrade.ts";
+import { restoreCommand } from "./admin/restore.ts";
+import { succeedCommand } from "./admin/succeed.ts";
+import { verifyBackupCommand } from "./admin/verify-backup.ts";
 import { readConfig } from "./config.ts";
 import { ServerError } from "./errors.ts";
+import { translateDiskError } from "./storage/disk-errors.ts";
 
 /** Every command, in the order of the usage. */
-const COMMANDS: readonly AdminCommand[] = [checkCommand, rebuildCommand];
+const COMMANDS: readonly AdminCommand[] = [
+  checkCommand,
+  rebuildCommand,
+  redactCommand,
+  upgradeCommand,
+  rotateMasterKeyCommand,
+  backupCommand,
+  verifyBackupCommand,
+  restoreCommand,
+  succeedCommand,
+];
 
 /** Flags every command has. */
 const SHARED = { data: { type: "string" }, output: { type: "string", default: "text" } } as const;
@@ -56,6 +74,10 @@ async function main(argv: readonly string[]): Promise<number> {
     config: readConfig(process.env, data === undefined ? [] : ["--data", data]),
     positionals,
     flag,
+    flags(name) {
+      const value = values[name];
+      return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+    },
     isSet: (name) => values[name] === true,
     tell(line) {
       if (!json) process.stderr.write(`${line}\n`);
@@ -68,8 +90,11 @@ async function main(argv: readonly string[]): Promise<number> {
 
 try {
   process.exitCode = await main(process.argv.slice(2));
-} catch (error) {
-  process.stderr.write(`assay: ${error instanceof Error ? error.message : String(error)}\n`);
+} catch (thrown) {
+  const error = translateDiskError(thrown);
+  process.stderr.write(
+    `assay: ${error instanceof Error ? error.message : String(error)}${error instanceof ServerError ? ` [${error.code}]` : ""}\n`,
+  );
   if (error instanceof ServerError && error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
   const code = error instanceof ServerError ? error.code : "internal";
   process.exitCode = code === "config-invalid" ? 2 : code === "check-failed" ? 1 : 3;

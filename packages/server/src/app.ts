@@ -1,3 +1,6 @@
+import { hostname } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import type { Crypto } from "@assay/evidence";
 import swagger from "@fastify/swagger";
 import Fastify, {
@@ -15,9 +18,11 @@ import {
   validatorCompiler,
 } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
+import type { Admission } from "./admission.ts";
 import { Authenticator, countDenials, requireActor } from "./access/authenticate.ts";
 import { registerAccessRoutes } from "./access/routes.ts";
 import { registerTokenRoutes } from "./access/token-routes.ts";
+import { lastBackup } from "./backup/last-backup.ts";
 import { evidenceCompanions } from "./attestations/companions.ts";
 import { registerAttestationsRoutes } from "./attestations/routes.ts";
 import { registerRecordRoutes } from "./audit/record-routes.ts";
@@ -25,26 +30,46 @@ import { ServerError } from "./errors.ts";
 import { registerGateRoutes } from "./gate/routes.ts";
 import { registerHealthRoutes } from "./health.ts";
 import { Problem, problemBody } from "./http/problem.ts";
+import { SCRUB_LIMITS } from "./integrity/limits.ts";
+import { recallChecks, recallScrub } from "./integrity/memory.ts";
+import { registerIntegrityRoutes } from "./integrity/routes.ts";
+import { Scrub } from "./integrity/scrub.ts";
 import type { Keyring } from "./keys/keyring.ts";
 import { LogProver } from "./log/prover.ts";
+import { readIfThere } from "./storage/durable.ts";
+import { composeWitnesses, NO_WITNESSES, type WitnessSettings } from "./witness-composition.ts";
+import { registerWitnessDoor } from "./witness/door.ts";
+import { witnessedCheckpointPath } from "./log/check.ts";
+import { registerWitnessStatusRoute } from "./witness/status-route.ts";
 import { registerLogRoutes } from "./log/routes.ts";
+import { composeJobs } from "./jobs-composition.ts";
+import { countJobs } from "./jobs/queries.ts";
+import { registerJobRoutes } from "./jobs/routes.ts";
+import { JobRunner } from "./jobs/runner.ts";
+import { authorize } from "./access/authorize.ts";
+import { SYSTEM_ORG } from "./record/command.ts";
 import type { RecordClient } from "./record/client.ts";
 import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
+import { logsDirectory, successions } from "./record/succession.ts";
 import { RecordProver } from "./record/prover.ts";
+import { retryAfter } from "./pressure/refusals.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
-import { sweepRegistry } from "./registry/maintenance.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { Metrics } from "./signals/metrics.ts";
 import type { BlobStore } from "./storage/blobs.ts";
+import { translateDiskError } from "./storage/disk-errors.ts";
 import type { Reader } from "./storage/database.ts";
 import { registerTrustRoutes } from "./trust/routes.ts";
 
 /** Bodies of JSON doors: a policy's text with every character escaped. Routes that take more say so; blob routes stream. */
 const BODY_LIMIT = 2 * 1024 * 1024;
 
-/** How often expired upload sessions and leases are taken away, ms. */
-const SWEEP_INTERVAL_MS = 10 * 60_000;
+/** How long a client may take to agree on TLS, ms. */
+const TLS_HANDSHAKE_MS = 20_000;
+
+/** How long jobs under way get to end when the process stops, ms, before they are handed back. */
+const JOBS_GRACE_MS = 3_000;
 
 /** Everything a process that answers HTTP is composed of. */
 export interface AppOptions {
@@ -60,7 +85,13 @@ export interface AppOptions {
   readonly crypto: Crypto;
   readonly metrics: Metrics;
   readonly logger: Logger;
+  /** What this process takes up at all. */
+  readonly admission: Admission;
   readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  /** Bytes per second of the background scrub; 0 is off. */
+  readonly scrubRate: number;
+  /** Who witnesses our log, and whose logs we witness; nobody, when absent. */
+  readonly witnesses?: WitnessSettings & { readonly urls: readonly string[] };
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
 }
@@ -68,8 +99,8 @@ export interface AppOptions {
 /** The HTTP application and what must be told when it ends. */
 export interface App {
   readonly server: FastifyInstance;
-  /** Starts the housekeeping of this process (flushing counters, sweeping expired uploads); returns what stops it. */
-  maintain(): () => void;
+  /** Starts this process's share of the background work; returns what ends it and hands back what is under way. */
+  maintain(): () => Promise<void>;
   /** Flushes what is counted in memory. Called after the last request. */
   flush(): Promise<void>;
 }
@@ -92,26 +123,43 @@ function measured(record: RecordClient, metrics: Metrics): RecordClient {
 }
 
 /** Any error of a route as a problem of the own API: known ones keep their code, others reveal nothing. */
-export function toProblem(error: unknown): Problem {
+export function toProblem(thrown: unknown): Problem {
+  const error = translateDiskError(thrown);
   if (error instanceof Problem) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
     const places = error.validation.map((issue) => `${issue.instancePath || "/"}: ${issue.message ?? "is wrong"}`);
     return new Problem(400, "request-invalid", places.join("; "));
   }
   if (error instanceof ServerError) {
+    const seconds = retryAfter(error);
+    if (seconds !== undefined) {
+      return new Problem(503, error.code, error.message, {
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        headers: { "retry-after": String(seconds) },
+        cause: error,
+      });
+    }
     switch (error.code) {
       case "writer-overloaded":
       case "writer-stopped":
       case "database-unavailable":
       case "database-busy":
       case "blobs-unavailable":
+      case "storage-failed":
         return new Problem(503, error.code, error.message, {
           hint: error.hint ?? "try again in a moment",
           headers: { "retry-after": "1" },
           cause: error,
         });
+      case "log-behind-checkpoint":
+        // This is for a person to mend: nothing that invites a client to send it again.
+        return new Problem(503, error.code, error.message, {
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+          cause: error,
+        });
       case "write-unconfirmed":
-        // Nothing that invites a client to send it again by itself: whether it was recorded is not known.
+      case "receipt-unavailable":
+        // Nothing that invites a client to send it again by itself: whether it was recorded is not known, or it was.
         return new Problem(500, error.code, error.message, {
           ...(error.hint === undefined ? {} : { hint: error.hint }),
           cause: error,
@@ -137,7 +185,7 @@ export function toProblem(error: unknown): Problem {
 
 function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = toProblem(error);
-  if (problem.status >= 500) request.log.error({ err: error }, "request failed");
+  if (problem.status >= 500 && retryAfter(error) === undefined) request.log.error({ err: error }, "request failed");
   return reply.code(problem.status).headers(problem.headers).send(problemBody(problem));
 }
 
@@ -160,9 +208,11 @@ export async function createApp(options: AppOptions): Promise<App> {
       if (/^\/v2(\/|$|\?)/.test(request.raw.url ?? "")) answerFrameworkError(error, answer);
       else void answerProblem(error, request as unknown as FastifyRequest, answer);
     },
+    // What comes over an open connection while the process stops is served like anything else, with Connection: close.
+    return503OnClosing: false,
     onProtoPoisoning: "error",
     onConstructorPoisoning: "error",
-    ...(options.tls === undefined ? {} : { https: options.tls }),
+    ...(options.tls === undefined ? {} : { https: { ...options.tls, handshakeTimeout: TLS_HANDSHAKE_MS } }),
   });
   // The own API takes JSON and nothing else; text would reach the schemas as a string.
   server.removeContentTypeParser("text/plain");
@@ -176,6 +226,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       reply,
     ),
   );
+  options.admission.guard(server);
   server.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "unknown";
     metrics.request(request.method, route, reply.statusCode, reply.elapsedTime / 1000);
@@ -213,6 +264,63 @@ export async function createApp(options: AppOptions): Promise<App> {
   const logs = [prover.vkey];
   const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
   countDenials(server, authenticator);
+  const { dataDirectory, scrubRate } = options;
+  const scrub = new Scrub({
+    dataDirectory,
+    reader,
+    blobs,
+    crypto: options.crypto,
+    rate: scrubRate,
+    restMs: SCRUB_LIMITS.restMs,
+    log: options.logger,
+    scrubbed: (bytes) => metrics.scrubbed(bytes),
+  });
+  metrics.observeScrub(async () => {
+    const recalled = await recallScrub(dataDirectory);
+    if (recalled.kind !== "there") return { findings: undefined, finished: undefined };
+    const { findings, passes } = recalled.memory;
+    return { findings: findings.length, finished: passes.at(-1)?.finished };
+  });
+  const seconds = (ms: number | undefined): number | undefined => (ms === undefined ? undefined : ms / 1000);
+  const checks = async () => {
+    const recalled = await recallChecks(dataDirectory);
+    return recalled.kind === "there" ? recalled.memory : undefined;
+  };
+  metrics.observe(
+    "assay_check_findings",
+    "Damaged things the last `assay server check` named; absent before the first",
+    async () => (await checks())?.findings.length,
+  );
+  metrics.observe(
+    "assay_check_last_timestamp_seconds",
+    "When `assay server check` last ended; absent before the first",
+    async () => seconds((await checks())?.passes.at(-1)?.finished),
+  );
+  metrics.observe(
+    "assay_backup_last_timestamp_seconds",
+    "When a backup of this data directory last ended well; absent before the first",
+    async () => seconds(await lastBackup(dataDirectory)),
+  );
+  const runner = new JobRunner({
+    ...composeJobs({ record, reader, blobs, scrub: scrubRate === 0 ? undefined : scrub }),
+    record,
+    reader,
+    owner: `${hostname()}:${process.pid}`,
+    log: options.logger,
+  });
+  metrics.observeJobs(() => countJobs(reader));
+  const witnesses = await composeWitnesses({
+    settings: options.witnesses ?? NO_WITNESSES,
+    urls: [publicUrl, ...(options.witnesses?.urls ?? [])],
+    prover,
+    reader,
+    record,
+    keyring,
+    crypto: options.crypto,
+    metrics,
+    logger: options.logger,
+  });
+  const { own: ownWitnesses } = witnesses;
 
   await server.register(async (own) => {
     // Who sends a body is known before any of it is read: nobody else makes this process hold and parse megabytes.
@@ -240,10 +348,57 @@ export async function createApp(options: AppOptions): Promise<App> {
       now: Date.now,
     });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
+    registerJobRoutes(own, {
+      reader,
+      record,
+      administrator: async (request) => {
+        const actor = await requireActor(authenticator, request);
+        const refusal = await authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG });
+        if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+        return actor;
+      },
+      wake: () => runner.wake(),
+    });
+    registerIntegrityRoutes(own, {
+      dataDirectory,
+      administrator: async (request) => {
+        const actor = await requireActor(authenticator, request);
+        if (actor.id !== "admin") throw new Problem(403, "forbidden", "integrity is for the bootstrap admin");
+      },
+    });
+    registerWitnessStatusRoute(own, {
+      reader,
+      prover,
+      own: ownWitnesses,
+      administrator: async (request) => {
+        const actor = await requireActor(authenticator, request);
+        if (actor.id !== "admin") throw new Problem(403, "forbidden", "witnesses are for the bootstrap admin");
+      },
+    });
     own.get("/openapi.json", { schema: { hide: true } }, async () => server.swagger());
   });
-  registerLogRoutes(server, { prover });
-  registerHealthRoutes(server, { record, prover, metrics, authenticator, metricsHere: options.metricsHere });
+  registerLogRoutes(server, {
+    prover,
+    witnessed: async () =>
+      ownWitnesses === undefined ? undefined : await readIfThere(witnessedCheckpointPath(prover.files.directory)),
+  });
+  for (const { closed, previous } of await successions(reader)) {
+    const directory = join(logsDirectory(options.dataDirectory), closed);
+    registerLogRoutes(server, {
+      prover: LogProver.ofFiles({ name: closed, ...previous, directory, crypto: options.crypto }),
+      witnessed: () => readIfThere(witnessedCheckpointPath(directory)),
+    });
+  }
+  await server.register(async (door) => registerWitnessDoor(door, witnesses.door));
+  registerHealthRoutes(server, {
+    record,
+    prover,
+    metrics,
+    authenticator,
+    admission: options.admission,
+    metricsHere: options.metricsHere,
+    witnesses: ownWitnesses === undefined ? undefined : () => ownWitnesses.rounds.alarm(),
+  });
   await server.register(async (door) => {
     registerTokenRoutes(door, { reader, authenticator, defaultOrg: options.defaultOrg });
   });
@@ -256,17 +411,17 @@ export async function createApp(options: AppOptions): Promise<App> {
       blobs,
       authenticator,
       companions: evidenceCompanions({ reader, blobs }),
+      mayGrow: () => options.admission.disk.goOn(),
     });
   });
   return {
     server,
     maintain() {
-      const sweep = setInterval(() => {
-        sweepRegistry(record, blobs).catch((error: unknown) => {
-          options.logger.error({ err: error }, "expired uploads and leases could not be swept");
-        });
-      }, SWEEP_INTERVAL_MS);
-      return () => clearInterval(sweep);
+      runner.start();
+      ownWitnesses?.rounds.start();
+      return async () => {
+        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop()]);
+      };
     },
     async flush() {
       await authenticator.flush();

@@ -1,8 +1,18 @@
+import { nodeCrypto } from "@assay/evidence/node";
 import { accessPart } from "./access/part.ts";
 import { attestationsPart } from "./attestations/part.ts";
 import { gatePart } from "./gate/part.ts";
+import { authorize } from "./access/authorize.ts";
+import { holdLog } from "./log/log.ts";
+import type { Batch, WriteDatabase } from "./storage/database.ts";
+import { jobsPart } from "./jobs/part.ts";
+import { SYSTEM_ORG } from "./record/command.ts";
 import { keysPart } from "./record/service-keys.ts";
 import { recordPart } from "./record/heads.ts";
+import { refill } from "./record/refill.ts";
+import { redactionPart } from "./record/redaction.ts";
+import { successionPart } from "./record/succession.ts";
+import { RECORD_LOG } from "./record/open.ts";
 import { RecordParts } from "./record/parts.ts";
 import { registryPart } from "./registry/part.ts";
 import { accessMigration } from "./storage/migrations/0002-access.ts";
@@ -10,13 +20,30 @@ import { trustMigration } from "./storage/migrations/0003-trust.ts";
 import { registryMigration } from "./storage/migrations/0004-registry.ts";
 import { attestationsMigration } from "./storage/migrations/0005-attestations.ts";
 import { gateMigration } from "./storage/migrations/0006-gate.ts";
+import { jobsMigration } from "./storage/migrations/0007-jobs.ts";
 import { recordMigration } from "./storage/migrations/0001-record.ts";
+import { witnessMigration } from "./storage/migrations/0008-witness.ts";
+import { redactionMigration } from "./storage/migrations/0010-redaction.ts";
+import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
 import { trustPart } from "./trust/part.ts";
+import { witnessPart } from "./witness/operations.ts";
 
 /** Every room's part of the record: the same list in every process that decides, projects or rebuilds. */
 export function composeParts(): RecordParts {
-  return new RecordParts([recordPart, keysPart, accessPart, trustPart, registryPart, attestationsPart, gatePart]);
+  return new RecordParts([
+    recordPart,
+    redactionPart,
+    successionPart,
+    keysPart,
+    accessPart,
+    trustPart,
+    registryPart,
+    attestationsPart,
+    gatePart,
+    witnessPart,
+    jobsPart((reader, actor) => authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG })),
+  ]);
 }
 
 /** The schema's steps, in order. */
@@ -27,4 +54,14 @@ export const MIGRATIONS: readonly Migration[] = [
   registryMigration,
   attestationsMigration,
   gateMigration,
+  jobsMigration,
+  witnessMigration,
+  redactionMigration,
+  firstStateMigration,
 ];
+
+/** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */
+export async function refillTables(batch: Batch, database: WriteDatabase): Promise<void> {
+  if (database.shared) await holdLog(batch, RECORD_LOG);
+  await refill(batch, composeParts(), nodeCrypto);
+}

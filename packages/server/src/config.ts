@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { organisationNameSchema } from "./access/names.ts";
 import { ServerError } from "./errors.ts";
+import { syncDirectorySync } from "./storage/durable.ts";
 import { parseBlobsUrl, type S3Location } from "./storage/s3-location.ts";
 
 /** host:port, IPv6 hosts in brackets. */
@@ -31,6 +32,13 @@ const databaseUrlSchema = z.string().refine((text) => {
   const url = new URL(text);
   return (url.hostname !== "" || url.searchParams.has("host")) && url.pathname.length > 1;
 }, "must be postgres://user:password@host:5432/database, or postgres:///database?host=/socket/directory");
+
+/** Bytes, with a factor if one likes; `0` is off. */
+const sizeSchema = z
+  .string()
+  .regex(/^\d{1,12}[KMGT]?$/, "must be bytes, or a number with K, M, G or T, for example 256M; 0 is off")
+  .transform((text) => Number.parseInt(text, 10) * 1024 ** Math.max(" KMGT".indexOf(text.at(-1) ?? ""), 0))
+  .refine((bytes) => Number.isSafeInteger(bytes), "is too large");
 
 /** `s3://bucket/prefix?endpoint=…&region=…&path-style=1`. */
 const blobsUrlSchema = z.string().transform((text, context) => {
@@ -62,6 +70,11 @@ const settingsSchema = z.object({
     .string()
     .regex(/^([0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$/, "must be 32 bytes in hex or base64: `openssl rand -base64 32`")
     .optional(),
+  /** Of `assay server rotate-master-key` alone. */
+  ASSAY_NEW_MASTER_KEY: z
+    .string()
+    .regex(/^([0-9a-fA-F]{64}|[A-Za-z0-9+/]{43}=)$/, "must be 32 bytes in hex or base64: `openssl rand -base64 32`")
+    .optional(),
   ASSAY_ADMIN_TOKEN: z.string().min(16, "must have at least 16 characters").max(512).optional(),
   ASSAY_ORG: organisationNameSchema.optional(),
   ASSAY_ENABLE_ADMIN: z.enum(["1"], { error: "the only value is 1" }).optional(),
@@ -76,6 +89,29 @@ const settingsSchema = z.object({
     .prefault("1")
     .transform(Number)
     .refine((workers) => workers >= 1 && workers <= 64, "must be from 1 to 64"),
+  ASSAY_DISK_FLOOR: sizeSchema.optional(),
+  ASSAY_MAX_BUFFERED: sizeSchema.optional(),
+  ASSAY_MAX_MEMORY: sizeSchema.optional(),
+  ASSAY_MAX_CONNECTIONS: z
+    .string()
+    .regex(/^\d{1,6}$/, "must be a number; 0 is off")
+    .transform(Number)
+    .optional(),
+  ASSAY_DRAIN_GRACE: z
+    .string()
+    .regex(/^\d{1,3}$/, "must be seconds, from 0 to 999")
+    .transform((seconds) => Number(seconds) * 1000)
+    .optional(),
+  ASSAY_SCRUB_RATE: sizeSchema.optional(),
+  ASSAY_WITNESS_POLICY: z.string().min(1).optional(),
+  ASSAY_WITNESS_LOGS: z.string().min(1).optional(),
+  ASSAY_WITNESS_LATE: z
+    .string()
+    .regex(/^\d{1,6}[smh]$/, "must be a number with s, m or h, for example 5m")
+    .transform(
+      (text) => Number.parseInt(text, 10) * { s: 1_000, m: 60_000, h: 3_600_000 }[text.at(-1) as "s" | "m" | "h"],
+    )
+    .optional(),
 });
 
 type Settings = z.output<typeof settingsSchema>;
@@ -96,6 +132,8 @@ export interface Config {
   /** Scheme, host and port that clients use; what Location, realm and issuer URLs are made from. Undefined: from `listen`. */
   readonly publicUrl: string | undefined;
   readonly masterKey: string | undefined;
+  /** What the private keys are to be encrypted under from now on; see `assay server rotate-master-key`. */
+  readonly newMasterKey?: string | undefined;
   readonly adminToken: string | undefined;
   /** The default organisation; undefined: the one fixed at first start, or `default` when this is the first. */
   readonly org: string | undefined;
@@ -105,6 +143,22 @@ export interface Config {
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
   readonly logLevel: Settings["ASSAY_LOG_LEVEL"];
   readonly workers: number;
+  /** Bytes kept free under the data directory. Of this and the four after it: 0 is off, undefined the default (pressure/limits.ts). */
+  readonly diskFloor?: number | undefined;
+  /** Bytes of bodies held in memory. */
+  readonly maxBuffered?: number | undefined;
+  /** Resident bytes. */
+  readonly maxMemory?: number | undefined;
+  readonly maxConnections?: number | undefined;
+  /** How long a server that was told to stop says so before it takes no more connections, ms. */
+  readonly drainGraceMs?: number | undefined;
+  /** Bytes per second the background scrub reads; 0 is off, undefined the default (integrity/limits.ts). */
+  readonly scrubRate?: number | undefined;
+  /** Files: the witnesses of our own log (tlog-policy), and the logs we witness (verifier keys). */
+  readonly witnessPolicy?: string | undefined;
+  readonly witnessLogs?: string | undefined;
+  /** How long a quorum of witnesses may take before it is late, ms. Undefined: the default. */
+  readonly witnessLateMs?: number | undefined;
 }
 
 const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
@@ -120,6 +174,15 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_METRICS_LISTEN",
   "ASSAY_LOG_LEVEL",
   "ASSAY_WORKERS",
+  "ASSAY_DISK_FLOOR",
+  "ASSAY_MAX_BUFFERED",
+  "ASSAY_MAX_MEMORY",
+  "ASSAY_MAX_CONNECTIONS",
+  "ASSAY_DRAIN_GRACE",
+  "ASSAY_SCRUB_RATE",
+  "ASSAY_WITNESS_POLICY",
+  "ASSAY_WITNESS_LOGS",
+  "ASSAY_WITNESS_LATE",
 ];
 
 /** `--listen` for ASSAY_LISTEN. Secrets have no flag: they would show in process lists. */
@@ -173,6 +236,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     s3: s3Location(settings),
     publicUrl: settings.ASSAY_PUBLIC_URL,
     masterKey: settings.ASSAY_MASTER_KEY,
+    newMasterKey: settings.ASSAY_NEW_MASTER_KEY,
     adminToken: settings.ASSAY_ADMIN_TOKEN,
     org: settings.ASSAY_ORG,
     enableAdmin: settings.ASSAY_ENABLE_ADMIN !== undefined,
@@ -180,6 +244,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     metricsListen: settings.ASSAY_METRICS_LISTEN,
     logLevel: settings.ASSAY_LOG_LEVEL,
     workers: settings.ASSAY_WORKERS,
+    witnessPolicy: settings.ASSAY_WITNESS_POLICY === undefined ? undefined : resolve(settings.ASSAY_WITNESS_POLICY),
+    witnessLogs: settings.ASSAY_WITNESS_LOGS === undefined ? undefined : resolve(settings.ASSAY_WITNESS_LOGS),
+    witnessLateMs: settings.ASSAY_WITNESS_LATE,
+    diskFloor: settings.ASSAY_DISK_FLOOR,
+    maxBuffered: settings.ASSAY_MAX_BUFFERED,
+    maxMemory: settings.ASSAY_MAX_MEMORY,
+    maxConnections: settings.ASSAY_MAX_CONNECTIONS,
+    drainGraceMs: settings.ASSAY_DRAIN_GRACE,
+    scrubRate: settings.ASSAY_SCRUB_RATE,
   };
 }
 
@@ -217,10 +290,26 @@ export function defaultPublicUrl(config: Config, port: number): string {
   return `${config.tls === undefined ? "http" : "https"}://${host}:${port}`;
 }
 
-/** Makes the data directory (mode 0700). @throws ServerError `data-directory-unusable`. */
+function mayRead(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    // Whatever the reason: it is not for this user to read.
+    return false;
+  }
+}
+
+/** Makes the data directory (mode 0700), its name durable. @throws ServerError `data-directory-unusable`. */
 export function prepareDataDirectory(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    const first = mkdirSync(path, { recursive: true, mode: 0o700 });
+    // Made here or by a start that was killed before it could sync; a parent that may not be opened holds nothing made by this user.
+    const top = dirname(first ?? path);
+    for (let current = dirname(path); ; current = dirname(current)) {
+      if (first !== undefined || mayRead(current)) syncDirectorySync(current);
+      if (current === top) break;
+    }
   } catch (cause) {
     throw new ServerError("data-directory-unusable", `cannot make the data directory ${path}`, {
       cause,

@@ -2,27 +2,33 @@ import cluster, { type Worker } from "node:cluster";
 import process from "node:process";
 import { pino, destination, type Logger } from "pino";
 import { adminToken, type Config, prepareDataDirectory, readConfig, settingsHelp } from "./config.ts";
-import { ServerError } from "./errors.ts";
+import { ServerError, type ServerErrorCode } from "./errors.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { answerRequest, ChannelClient, type WriterAnswer, type WriterRequest } from "./record/port.ts";
 import { releaseUploadClaims } from "./registry/maintenance.ts";
-import { serve, VERSION } from "./serve.ts";
+import { serve, type Serving, VERSION } from "./serve.ts";
+import { translateDiskError } from "./storage/disk-errors.ts";
 import { writeDurable } from "./storage/durable.ts";
 import { lockPlace } from "./storage/open.ts";
 import { startWriterThread, type WriterThread } from "./writer-thread.ts";
 
-/** From SIGTERM to the end of the process, ms: running requests get most of it, the writer's last batch the rest. */
+/** From the end of ASSAY_DRAIN_GRACE to the end of the process, ms: running requests get most of it, the writer's last batch the rest. */
 const DRAIN_MS = 7_000;
 const STOP_MS = 9_500;
-
-/** How often organisations' chain heads are written down as leaves of their own, ms. */
-const HEADS_INTERVAL_MS = 10 * 60_000;
 
 /** What an HTTP process of several is told by its parent. */
 interface WorkerStart {
   readonly kind: "start";
   readonly config: Config;
   readonly adminToken: string;
+}
+
+/** Why an HTTP process of several could not start: what a single one would have said itself. */
+interface StartFailed {
+  readonly kind: "failed";
+  readonly code: ServerErrorCode;
+  readonly message: string;
+  readonly hint?: string;
 }
 
 function makeLogger(config: Config): Logger {
@@ -38,7 +44,8 @@ function makeLogger(config: Config): Logger {
 }
 
 /** Ends the process with an error a person can act on. */
-function fail(error: unknown): never {
+function fail(thrown: unknown): never {
+  const error = translateDiskError(thrown);
   if (error instanceof ServerError) {
     process.stderr.write(`assay: ${error.message} [${error.code}]\n`);
     if (error.hint !== undefined) process.stderr.write(`  ${error.hint}\n`);
@@ -71,7 +78,7 @@ async function runPrimary(): Promise<void> {
   const lock = lockPlace(config);
   const logger = makeLogger(config);
   const token = adminToken(config);
-  // The token is on disk before anyone is told it, so that a shown token always works.
+  // COMMIT POINT of the admin token. Before: there is none, and nobody has been told one. After: it is on disk; only then is it shown.
   if (token.fresh) await writeDurable(token.path, `${token.token}\n`);
   const writer = await startWriterThread({
     dataDirectory: config.dataDirectory,
@@ -79,9 +86,14 @@ async function runPrimary(): Promise<void> {
     ...(config.databaseUrl === undefined ? {} : { databaseUrl: config.databaseUrl }),
     ...(config.masterKey === undefined ? {} : { masterKey: config.masterKey }),
     ...(config.publicUrl === undefined ? {} : { host: new URL(config.publicUrl).host }),
+    ...(config.witnessPolicy === undefined ? {} : { witnessPolicy: config.witnessPolicy }),
   });
+  for (const notice of writer.notices) logger.error(notice);
   // With other hosts at work a claim may be a living one's; those of the dead run out by themselves.
-  if (config.databaseUrl === undefined) await releaseUploadClaims(writer.client);
+  if (config.databaseUrl === undefined) {
+    await releaseUploadClaims(writer.client);
+    await writer.client.operate("jobs.end-leases", {});
+  }
   if (config.enableAdmin) {
     const enabled = await writer.client.append({
       type: "access.enable-bootstrap",
@@ -95,25 +107,26 @@ async function runPrimary(): Promise<void> {
     config.workers === 1
       ? await single(config, token.token, writer, logger)
       : await several(config, token.token, writer);
-  const heads = setInterval(() => {
-    void writeHeads(writer).catch((error: unknown) => logger.error({ err: error }, "chain heads could not be written"));
-  }, HEADS_INTERVAL_MS);
 
   let stopping = false;
   const stop = async (why: string): Promise<void> => {
     if (stopping) return;
     stopping = true;
     logger.info({ why }, "stopping");
-    setTimeout(() => {
-      process.stderr.write("assay: stopping took too long; ended\n");
-      process.exit(1);
-    }, STOP_MS).unref();
-    clearInterval(heads);
+    setTimeout(
+      () => {
+        process.stderr.write("assay: stopping took too long; ended\n");
+        process.exit(1);
+      },
+      STOP_MS + (config.drainGraceMs ?? 0),
+    ).unref();
     await http.stop(DRAIN_MS);
-    await writer.stop();
+    const problem = await writer.stop();
+    if (problem !== undefined)
+      logger.error({ problem }, "the newest entries are not published; the next start does it");
     lock.release();
     logger.flush();
-    process.exit(0);
+    process.exit(problem === undefined ? 0 : 1);
   };
   process.on("SIGTERM", () => void stop("SIGTERM"));
   process.on("SIGINT", () => void stop("SIGINT"));
@@ -127,20 +140,6 @@ async function runPrimary(): Promise<void> {
     process.stdout.write(`Admin token (shown once; kept in ${token.path}):\n\n    ${token.token}\n\n`);
   }
   process.stdout.write(`Assay ${VERSION} is ready at ${http.url}\n`);
-}
-
-/** Writes down the head of every organisation that has gone on since the last time, a command's worth at a time. */
-async function writeHeads(writer: WriterThread): Promise<void> {
-  for (;;) {
-    const written = await writer.client.append({
-      type: "record.write-heads",
-      org: SYSTEM_ORG,
-      actor: SYSTEM_ACTOR,
-      body: {},
-    });
-    if (!written.ok) throw new ServerError("internal", written.refusal.message);
-    if (written.receipts.length === 0) return;
-  }
 }
 
 interface HttpProcesses {
@@ -162,29 +161,30 @@ async function several(config: Config, token: string, writer: WriterThread): Pro
     new Promise((resolve, reject) => {
       const worker = cluster.fork();
       workers.add(worker);
-      worker.on(
-        "message",
-        (message: WriterRequest | { kind: "listening"; url: string } | { kind: "failed"; message: string }) => {
-          switch (message.kind) {
-            case "listening":
-              url = message.url;
-              resolve();
-              break;
-            case "failed":
-              reject(new ServerError("internal", message.message));
-              break;
-            default:
-              void answerRequest(writer.client, message).then((answer) => {
-                if (worker.isConnected()) worker.send(answer);
-              });
-          }
-        },
-      );
+      worker.on("message", (message: WriterRequest | { kind: "listening"; url: string } | StartFailed) => {
+        switch (message.kind) {
+          case "listening":
+            url = message.url;
+            resolve();
+            break;
+          case "failed":
+            reject(
+              new ServerError(message.code, message.message, message.hint === undefined ? {} : { hint: message.hint }),
+            );
+            break;
+          default:
+            void answerRequest(writer.client, message).then((answer) => {
+              if (worker.isConnected()) worker.send(answer);
+            });
+        }
+      });
       worker.on("exit", () => {
         workers.delete(worker);
         reject(new ServerError("internal", "an HTTP process ended"));
         // A process that died takes its own requests with it; another takes its place.
-        if (!stopping) setTimeout(() => void startOne().catch(() => undefined), 250).unref();
+        setTimeout(() => {
+          if (!stopping) startOne().catch(() => undefined);
+        }, 250).unref();
       });
       worker.send({ kind: "start", config, adminToken: token } satisfies WorkerStart);
     });
@@ -205,6 +205,8 @@ async function runWorker(): Promise<void> {
     process.send?.(message);
   };
   const client = new ChannelClient((request) => send(request));
+  let logger: Logger | undefined;
+  let serving: Serving | undefined;
   // The parent decides when to stop: a signal to the whole group must not end requests under way.
   process.on("SIGTERM", () => undefined);
   process.on("SIGINT", () => undefined);
@@ -212,26 +214,31 @@ async function runWorker(): Promise<void> {
   process.on("message", (message: WriterAnswer | WorkerStart | { kind: "stop"; graceMs: number }) => {
     switch (message.kind) {
       case "start": {
-        const logger = makeLogger(message.config);
+        logger = makeLogger(message.config);
         serve(message.config, message.adminToken, client, logger).then(
-          (serving) => {
-            process.on("message", (next: { kind: string; graceMs?: number }) => {
-              if (next.kind !== "stop") return;
-              void serving.stop(next.graceMs ?? DRAIN_MS).finally(() => {
-                logger.flush();
-                process.exit(0);
-              });
-            });
-            send({ kind: "listening", url: serving.url });
+          (started) => {
+            serving = started;
+            send({ kind: "listening", url: started.url });
           },
           (error: unknown) => {
-            send({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+            send({
+              kind: "failed",
+              code: error instanceof ServerError ? error.code : "internal",
+              message: error instanceof Error ? error.message : String(error),
+              ...(error instanceof ServerError && error.hint !== undefined ? { hint: error.hint } : {}),
+            } satisfies StartFailed);
             process.exit(1);
           },
         );
         break;
       }
       case "stop":
+        // One that has not begun to serve, in the place of one that died, has nothing to end.
+        if (serving === undefined) process.exit(0);
+        void serving.stop(message.graceMs).finally(() => {
+          logger?.flush();
+          process.exit(0);
+        });
         break;
       default:
         client.receive(message);

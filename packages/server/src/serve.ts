@@ -1,20 +1,31 @@
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { Logger } from "pino";
 import { defaultOrganisation } from "./access/queries.ts";
+import { Admission } from "./admission.ts";
 import { type App, createApp } from "./app.ts";
 import { type Config, defaultPublicUrl } from "./config.ts";
 import { ServerError } from "./errors.ts";
+import { SCRUB_LIMITS } from "./integrity/limits.ts";
 import { Keyring } from "./keys/keyring.ts";
 import { MasterKey } from "./keys/master.ts";
 import type { RecordClient } from "./record/client.ts";
 import { keyDirectory } from "./record/open.ts";
+import { Connections } from "./pressure/connections.ts";
+import { DiskWatch } from "./pressure/disk-watch.ts";
+import { pressureLimits } from "./pressure/limits.ts";
+import { MemoryBudget } from "./pressure/memory-budget.ts";
 import { Metrics } from "./signals/metrics.ts";
 import { selfSignedCertificate } from "./tls.ts";
 import { openBlobs } from "./storage/open-blobs.ts";
 import { openReader } from "./storage/open.ts";
+import { NO_WITNESSES } from "./witness-composition.ts";
+
+/** How long a stopping process still takes connections at least, ms. */
+const LINGER_MS = 250;
 
 /** The version of this program, from its package. */
 export const VERSION = "0.1.0";
@@ -23,7 +34,10 @@ export const VERSION = "0.1.0";
 export interface Serving {
   readonly url: string;
   readonly app: App;
-  /** Stops taking connections, lets running requests end, then cuts what is left after `graceMs`. */
+  /**
+   * Says that it stops (`/readyz`, `Connection: close`), then takes no more connections, lets running requests end, and cuts what is left
+   * after `graceMs`.
+   */
   stop(graceMs: number): Promise<void>;
 }
 
@@ -50,6 +64,16 @@ export async function serve(
   }
   const store = await openBlobs(config, logger);
   const publicUrl = config.publicUrl ?? defaultPublicUrl(config, config.listen.port);
+  const limits = pressureLimits(config);
+  const disk = new DiskWatch({ directory: config.dataDirectory, floor: limits.diskFloor, log: logger });
+  await disk.start();
+  const admission = new Admission({
+    disk,
+    memory: new MemoryBudget({ bodies: limits.bodies, process: limits.memory }),
+    connections: new Connections(limits.connections),
+    metrics,
+    blobsOnDisk: config.s3 === undefined,
+  });
   const app = await createApp({
     publicUrl,
     dataDirectory: config.dataDirectory,
@@ -63,8 +87,16 @@ export async function serve(
     crypto: nodeCrypto,
     metrics,
     logger,
+    admission,
     tls: await tlsMaterial(config),
     metricsHere: config.metricsListen === undefined,
+    scrubRate: config.scrubRate ?? SCRUB_LIMITS.rate,
+    witnesses: {
+      policy: config.witnessPolicy,
+      logs: config.witnessLogs,
+      lateMs: config.witnessLateMs ?? NO_WITNESSES.lateMs,
+      urls: [defaultPublicUrl(config, config.listen.port)],
+    },
   });
   try {
     await app.server.listen({ host: config.listen.host, port: config.listen.port });
@@ -85,7 +117,10 @@ export async function serve(
     url: publicUrl,
     app,
     async stop(graceMs) {
-      stopMaintenance();
+      const jobsEnded = stopMaintenance();
+      // Clients that are busy here learn from their answers to go elsewhere, and nothing they send meets a closed connection.
+      admission.drain();
+      await sleep(Math.max(config.drainGraceMs ?? 0, LINGER_MS));
       // A connection whose last answer went out while closing stays open and idle: it holds nothing up.
       const idle = setInterval(() => app.server.server.closeIdleConnections(), 100);
       const cut = setTimeout(() => app.server.server.closeAllConnections(), graceMs);
@@ -93,7 +128,9 @@ export async function serve(
       clearInterval(idle);
       clearTimeout(cut);
       metricsServer?.close();
+      await jobsEnded;
       await app.flush();
+      disk.stop();
       await store.close();
       await reader.close();
     },

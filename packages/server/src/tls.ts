@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -21,8 +21,10 @@ async function kept(directory: string, host: string): Promise<{ cert: string; ke
     throw error;
   }
   const parsed = new X509Certificate(cert);
+  // A crash between the two files leaves the new key beside the former certificate.
+  const paired = parsed.checkPrivateKey(createPrivateKey(key));
   const fits = isIP(host) === 0 ? parsed.checkHost(host) !== undefined : parsed.checkIP(host) !== undefined;
-  return fits && Date.parse(parsed.validTo) - Date.now() > RENEW_BEFORE_MS ? { cert, key } : undefined;
+  return paired && fits && Date.parse(parsed.validTo) - Date.now() > RENEW_BEFORE_MS ? { cert, key } : undefined;
 }
 
 /**

@@ -7,8 +7,10 @@ import type { WriterMessage, WriterStart, WriterStop } from "./writer.ts";
 /** The writer thread as its owner sees it. */
 export interface WriterThread {
   readonly client: ChannelClient;
-  /** Finishes and publishes what was taken, then ends the thread. */
-  stop(): Promise<void>;
+  /** What somebody should look at, though the record is open. */
+  readonly notices: readonly string[];
+  /** Finishes and publishes what was taken, then ends the thread. @returns why not all of it is published; undefined when it is. */
+  stop(): Promise<string | undefined>;
   /** Resolves with the reason when the thread ends without being asked. */
   readonly died: Promise<string>;
 }
@@ -24,8 +26,8 @@ export async function startWriterThread(start: WriterStart): Promise<WriterThrea
   const worker = new Worker(writerUrl(), { workerData: start, name: "assay-writer" });
   const client = new ChannelClient((request) => worker.postMessage(request));
   let stopped = false;
-  let onStopped: () => void = () => undefined;
-  const stoppedPromise = new Promise<void>((resolve) => {
+  let onStopped: (problem?: string) => void = () => undefined;
+  const stoppedPromise = new Promise<string | undefined>((resolve) => {
     onStopped = resolve;
   });
   const died = new Promise<string>((resolve) => {
@@ -35,16 +37,16 @@ export async function startWriterThread(start: WriterStart): Promise<WriterThrea
     });
     worker.on("exit", (code) => {
       client.close("the writer has stopped");
-      onStopped();
+      onStopped(`the writer thread ended with code ${code}`);
       if (!stopped) resolve(`the writer thread ended with code ${code}`);
     });
   });
-  await new Promise<void>((resolve, reject) => {
+  const notices = await new Promise<readonly string[]>((resolve, reject) => {
     void died.then((reason) => reject(new ServerError("internal", reason)));
     worker.on("message", (message: WriterMessage | WriterAnswer) => {
       switch (message.kind) {
         case "ready":
-          resolve();
+          resolve(message.notices);
           break;
         case "failed-start":
           stopped = true;
@@ -58,7 +60,7 @@ export async function startWriterThread(start: WriterStart): Promise<WriterThrea
           );
           break;
         case "stopped":
-          onStopped();
+          onStopped(message.problem);
           break;
         default:
           client.receive(message);
@@ -67,12 +69,14 @@ export async function startWriterThread(start: WriterStart): Promise<WriterThrea
   });
   return {
     client,
+    notices,
     died,
     async stop() {
       stopped = true;
       worker.postMessage({ kind: "stop" } satisfies WriterStop);
-      await stoppedPromise;
+      const problem = await stoppedPromise;
       await worker.terminate();
+      return problem;
     },
   };
 }

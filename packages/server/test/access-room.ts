@@ -21,6 +21,7 @@ import type { RecordWriter } from "../src/record/writer.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
+import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { temporaryDirectory } from "./core.ts";
@@ -62,7 +63,7 @@ export interface AccessRoom {
 export async function openAccessRoom(organisations: readonly string[] = []): Promise<AccessRoom> {
   const directory = await temporaryDirectory();
   const database = openWriter(await placeOf(directory.path));
-  await migrate(database, [recordMigration, accessMigration]);
+  await migrate(database, [recordMigration, accessMigration, witnessMigration]);
   const { writer, keyring } = await openRecord({
     database,
     dataDirectory: directory.path,

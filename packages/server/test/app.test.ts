@@ -1,4 +1,6 @@
+import { rename, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ADMIN_TOKEN, type Instance, startInstance } from "./instance.ts";
 
@@ -37,7 +39,37 @@ describe("health and metrics", () => {
     expect((await ask("/healthz")).status).toBe(200);
     const ready = await ask("/readyz");
     expect(ready.status).toBe(200);
-    expect(JSON.parse(ready.text)).toEqual({ status: "ready", checks: { writer: "ok", log: "ok" } });
+    expect(JSON.parse(ready.text)).toEqual({
+      status: "ready",
+      checks: { writer: "ok", publication: "ok", log: "ok", disk: "ok" },
+    });
+  });
+
+  it("says not ready while the log cannot be published, though it is written to, and ready again by itself", async () => {
+    const other = await startInstance();
+    try {
+      const tiles = join(other.dataDirectory, "logs", "record", "tile");
+      await other.published();
+      await rename(tiles, `${tiles}.away`);
+      await writeFile(tiles, "where the tiles should be");
+      expect((await other.api("POST", "/api/assay/v1/orgs", { name: "acme" })).status).toBe(201);
+      const readiness = async (): Promise<{ status: number; checks: Record<string, string> }> => {
+        const answer = await fetch(`${other.url}/readyz`);
+        return { status: answer.status, ...((await answer.json()) as { checks: Record<string, string> }) };
+      };
+      await expect.poll(readiness, { timeout: 10_000 }).toMatchObject({
+        checks: { writer: "ok", publication: expect.stringMatching(/^failing since /) as string },
+      });
+      expect((await fetch(`${other.url}/readyz`)).status).toBe(503);
+      await rm(tiles);
+      await rename(`${tiles}.away`, tiles);
+      await expect
+        .poll(readiness, { timeout: 10_000 })
+        .toMatchObject({ checks: { writer: "ok", publication: "ok", log: "ok" } });
+      expect((await other.api("GET", "/api/assay/v1/record/1/receipt")).status).toBe(200);
+    } finally {
+      await other.stop();
+    }
   });
 
   it("shows metrics to the bootstrap admin only", async () => {
@@ -45,6 +77,9 @@ describe("health and metrics", () => {
     const metrics = await ask("/metrics", { headers: admin });
     expect(metrics.text).toContain("http_server_request_duration_seconds_bucket");
     expect(metrics.text).toMatch(/assay_log_published_entries \d+/);
+    // Looked up for whoever scrapes: an alarm does not depend on somebody asking /readyz.
+    expect(metrics.text).toMatch(/^assay_ready 1$/m);
+    expect(metrics.text).toMatch(/^assay_log_late_seconds 0$/m);
   });
 });
 

@@ -27,6 +27,7 @@ import {
   SIGNED,
   signBytes,
 } from "./evidence-room.ts";
+import { withRawBlobs } from "./stored-blobs.ts";
 
 let room: Room;
 const key = makeKey();
@@ -356,16 +357,15 @@ describe("lists", () => {
   });
 
   it("show a piece whose stored bytes were altered as refused", async () => {
-    const { rm, writeFile } = await import("node:fs/promises");
     const subject = artifact("altered");
     const posted = await room.post("acme", await attest(key, subject));
-    const hex = posted.body.evidence.slice(7);
-    const path = `${room.instance.dataDirectory}/blobs/sha256/${hex.slice(0, 2)}/${hex}`;
     const other = await attest(key, subject, "https://example.com/forged");
-    await writeFile(path, other);
-    expect((await list(subject)).items[0]?.status).toMatchObject({ status: "refused", code: "malformed" });
-    await rm(path);
-    expect((await list(subject)).items[0]?.status).toMatchObject({ status: "refused", code: "malformed" });
+    await withRawBlobs(room.instance.dataDirectory, async (raw) => {
+      await raw.write(posted.body.evidence, other);
+      expect((await list(subject)).items[0]?.status).toMatchObject({ status: "refused", code: "malformed" });
+      await raw.remove(posted.body.evidence);
+      expect((await list(subject)).items[0]?.status).toMatchObject({ status: "refused", code: "malformed" });
+    });
   });
 });
 

@@ -239,6 +239,32 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       }
     });
 
+    test("a damaged small blob is mended by putting the same bytes again, the size being what it was", async () => {
+      const bytes = randomBytes(500);
+      const digest = await store.putSmall(bytes);
+      await place.damageBlob(digest);
+      expect((await readAll(store, digest)).equals(bytes)).toBe(false);
+      expect(await store.putSmall(bytes)).toBe(digest);
+      expect((await readAll(store, digest)).equals(bytes)).toBe(true);
+    });
+
+    test("what is staged is listed by its age, and removed by its name", async () => {
+      const [old, kept] = [await stageAll(store, randomBytes(50)), await stageAll(store, randomBytes(9 * MIB))];
+      const listed = async (before: number): Promise<string[]> => {
+        const names: string[] = [];
+        for await (const name of store.listStaged(before)) names.push(name);
+        return names;
+      };
+      expect(await listed(Date.now() - 60_000)).toEqual([]);
+      expect((await listed(Date.now() + 60_000)).toSorted()).toEqual([old.id, kept.id].toSorted());
+      await store.removeStaged(old.id);
+      await store.removeStaged(old.id);
+      expect(await old.size()).toBe(0);
+      expect(await kept.size()).toBe(9 * MIB);
+      await kept.discard();
+      expect(await place.leftovers()).toEqual([]);
+    });
+
     test("bytes of every length, in chunks of any size, come back as they went in", async () => {
       await fc.assert(
         fc.asyncProperty(

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { appendFile, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { generateKeyPair } from "@assay/evidence/node";
 import { formatPublicKeyPem } from "@assay/evidence";
@@ -11,6 +11,7 @@ import { UNRECORDED_TABLES } from "../src/storage/unrecorded.ts";
 import { copyDatabase, dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { pushImage } from "./pushing.ts";
+import { s3Of, withRawBlobs } from "./stored-blobs.ts";
 
 const quiet = (): void => undefined;
 
@@ -71,8 +72,8 @@ async function withRaw<T>(work: (raw: RawDatabase) => Promise<T>): Promise<T> {
 }
 
 async function check(): Promise<CheckReport> {
-  const { databaseUrl } = await placeOf(instance.dataDirectory);
-  return await checkDirectory({ dataDirectory: instance.dataDirectory, databaseUrl, tell: quiet });
+  const place = await placeOf(instance.dataDirectory);
+  return await checkDirectory({ ...place, s3: s3Of(instance.dataDirectory), tell: quiet });
 }
 
 async function rebuild(): Promise<void> {
@@ -130,9 +131,9 @@ describe("check", () => {
       /event \| event 9/,
     ],
     ["a salt", "update leaf set salt = ZEROS where sequence = 7", /event \| event 7/],
-    ["a leaf", "update leaf set commitment = ZEROS where sequence = 5", /event \| event 5/],
+    ["a leaf", "update leaf set commitment = ZEROS where sequence = 5", /leaf \| event 5 \| its commitment/],
     ["a leaf's row away", "delete from leaf where sequence = 6", /leaf \| event 6 \| its leaf is missing/],
-    ["an event's row away", "delete from event where sequence = 10", /events 10 to 10 are missing/],
+    ["an event's row away", "delete from event where sequence = 10", /event \| event 10 \| it is missing/],
     [
       "a column that only repeats the event",
       "update event set actor = 'nobody' where sequence = 11",
@@ -199,20 +200,18 @@ describe("check", () => {
   }, 120_000);
 
   it("finds one altered byte of a blob, a blob gone, and a tile altered", async () => {
-    const hex = image.layer.slice("sha256:".length);
-    const path = join(instance.dataDirectory, "blobs", "sha256", hex.slice(0, 2), hex);
-    const bytes = await readFile(path);
-    await writeFile(path, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
-    let report = await check();
-    expect(report.findings.map((finding) => finding.where)).toEqual([image.layer]);
-    await writeFile(path, bytes);
-    await rename(path, `${path}.away`);
-    await rename(`${path}.away`, join(instance.dataDirectory, "away"));
-    report = await check();
-    expect(report.findings.map((finding) => `${finding.where} ${finding.problem}`).join()).toContain(
-      `${image.layer} it is missing`,
-    );
-    await rename(join(instance.dataDirectory, "away"), path);
+    await withRawBlobs(instance.dataDirectory, async (raw) => {
+      const bytes = await raw.read(image.layer);
+      await raw.write(image.layer, Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]));
+      const altered = await check();
+      expect(altered.findings.map((finding) => finding.where)).toEqual([image.layer]);
+      await raw.remove(image.layer);
+      const gone = await check();
+      expect(gone.findings.map((finding) => `${finding.where} ${finding.problem}`).join()).toContain(
+        `${image.layer} it is missing`,
+      );
+      await raw.write(image.layer, bytes);
+    });
 
     const directory = join(instance.dataDirectory, "logs", "record", "tile", "entries", "000.p");
     const [name] = await readdir(directory);
@@ -222,7 +221,7 @@ describe("check", () => {
       join(directory, name),
       Buffer.concat([tile.subarray(0, 10), Buffer.from([(tile[10] ?? 0) ^ 1]), tile.subarray(11)]),
     );
-    report = await check();
+    const report = await check();
     expect(report.findings.map((finding) => finding.kind)).toEqual(["tile"]);
     await writeFile(join(directory, name), tile);
   });
@@ -248,7 +247,13 @@ describe("check against a checkpoint that was kept elsewhere", () => {
       const { databaseUrl } = await placeOf(other.dataDirectory);
       const checkpoint = join(other.dataDirectory, "logs", "record", "checkpoint");
       const held = (kept: string) =>
-        checkDirectory({ dataDirectory: other.dataDirectory, databaseUrl, against: kept, tell: quiet });
+        checkDirectory({
+          dataDirectory: other.dataDirectory,
+          databaseUrl,
+          s3: s3Of(other.dataDirectory),
+          against: kept,
+          tell: quiet,
+        });
       await other.published();
       await other.halt();
       const putBack = await copyDatabase(other.dataDirectory);

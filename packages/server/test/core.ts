@@ -24,8 +24,10 @@ import type { RecordWriter } from "../src/record/writer.ts";
 import type { WriteDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
+import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
 import type { Migration } from "../src/storage/migrations/migration.ts";
 import { type DatabasePlace, openWriter } from "../src/storage/open.ts";
+import { witnessPart } from "../src/witness/operations.ts";
 import { dropPlace, placeOf } from "./database.ts";
 
 /** The tables of the test room. */
@@ -126,7 +128,7 @@ export interface Core {
   stop(): Promise<void>;
 }
 
-export const CORE_MIGRATIONS: readonly Migration[] = [recordMigration, noteMigration];
+export const CORE_MIGRATIONS: readonly Migration[] = [recordMigration, witnessMigration, noteMigration];
 
 /** Opens (or reopens) a core in `directory`, on the database that belongs to it or on the one at `place`. */
 export async function openCore(
@@ -136,7 +138,7 @@ export async function openCore(
 ): Promise<Core> {
   const database = wrap(openWriter(place ?? (await placeOf(directory))));
   await migrate(database, CORE_MIGRATIONS);
-  const parts = new RecordParts([recordPart, keysPart, notePart]);
+  const parts = new RecordParts([recordPart, keysPart, notePart, witnessPart]);
   const { writer, log, keyring } = await openRecord({
     database,
     dataDirectory: directory,
@@ -164,7 +166,7 @@ export async function openCore(
 }
 
 /** A temporary directory, removed by `dispose` with the database that belongs to it. */
-export async function temporaryDirectory(): Promise<{ path: string; dispose(): Promise<void> }> {
+export async function temporaryDirectory(): Promise<{ path: string; dispose: () => Promise<void> }> {
   const path = await mkdtemp(join(tmpdir(), "assay-test-"));
   return {
     path,

@@ -10,6 +10,8 @@ import { inject } from "vitest";
 import type { DatabasePlace } from "../src/storage/open.ts";
 import { VALUE_TYPES } from "../src/storage/postgres-types.ts";
 import { databasePath } from "../src/storage/sqlite.ts";
+// What `inject` gives is declared where it is provided.
+import type {} from "./stores-setup.ts";
 
 /** The engine this project's tests run on. */
 export const ENGINE: "sqlite" | "postgres" = process.env["ASSAY_TEST_DATABASE"] === "postgres" ? "postgres" : "sqlite";

@@ -18,7 +18,7 @@ import { generateApiKey, hashSecret } from "../src/access/api-key.ts";
 import type { Role } from "../src/access/roles.ts";
 import { composeParts, MIGRATIONS } from "../src/composition.ts";
 import { type Actor, SYSTEM_ORG } from "../src/record/command.ts";
-import { clearProjections, compareProjections, replayEvent } from "../src/record/replay.ts";
+import { clearProjections, compareProjections, replayEvents } from "../src/record/replay.ts";
 import type { RecordTables } from "../src/record/schema.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { openWriter } from "../src/storage/open.ts";
@@ -193,7 +193,11 @@ export async function replayDifferences(instance: Instance): Promise<string[]> {
       .execute();
     await second.transaction(async (batch) => {
       await clearProjections(batch, parts);
-      for (const event of events) await replayEvent(batch, parts, { ...event, orgSequence: event.org_sequence });
+      await replayEvents(
+        batch,
+        parts,
+        events.map((event) => ({ ...event, orgSequence: event.org_sequence })),
+      );
     });
     const differences: string[] = [];
     for await (const finding of compareProjections(instance.reader, second.reader(), parts)) {

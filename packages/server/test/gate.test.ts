@@ -23,7 +23,6 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gatherCandidates } from "../src/gate/candidates.ts";
 import type { DecisionShape } from "../src/gate/decision-shape.ts";
 import { newestSequence } from "../src/record/newest.ts";
-import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
 import { trustVersion } from "../src/trust/queries.ts";
 import {
   artifact,
@@ -35,6 +34,7 @@ import {
   type Room,
   SIGNED,
 } from "./evidence-room.ts";
+import { openStore } from "./stored-blobs.ts";
 
 let room: Room;
 const key = makeKey();
@@ -137,10 +137,12 @@ describe("a decision", () => {
     const parsed = parsePolicy((policy as unknown as { yaml: string }).yaml);
     const trust = await trustVersion(room.instance.reader, "acme", { version: version.version }, []);
     if (!parsed.ok || trust === undefined || asOf === null) throw new Error("cannot be repeated");
+    const store = await openStore(room.instance.dataDirectory);
     const candidates = await gatherCandidates(
-      { reader: room.instance.reader, blobs: await DirectoryBlobs.open(room.instance.dataDirectory) },
+      { reader: room.instance.reader, blobs: store.blobs },
       { org: "acme", artifact: subject, repository: "acme/app", trust, asOf },
     );
+    await store.close();
     const again = evaluate({
       policy: parsed.policy,
       policyDigest: parsed.digest,

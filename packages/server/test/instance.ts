@@ -11,8 +11,11 @@ import { serve } from "../src/serve.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { lockPlace, openReader, openWriter } from "../src/storage/open.ts";
+import { nodeCrypto } from "@assay/evidence/node";
+import { beforeSigning } from "../src/witness-composition.ts";
 import { temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
+import { s3Of } from "./stored-blobs.ts";
 
 export const ADMIN_TOKEN = "test-admin-token-0123456789";
 
@@ -24,8 +27,8 @@ export interface Instance {
   /** Resolves when everything committed is published. */
   published(): Promise<void>;
   readonly reader: ReadDatabase;
-  /** Stops the server and starts it again on the same data directory and port. */
-  restart(): Promise<void>;
+  /** Stops the server and starts it again on the same data directory and port, with `changes` to its settings. */
+  restart(changes?: Partial<Config>): Promise<void>;
   /** Stops the server and leaves the data directory. */
   halt(): Promise<void>;
   /** Stops the server and removes the data directory. */
@@ -38,9 +41,10 @@ export interface Instance {
 export async function startInstance(options: Partial<Config> = {}): Promise<Instance> {
   const directory = await temporaryDirectory();
   const port = await freePort();
-  const config: Config = {
+  let config: Config = {
     listen: { host: "127.0.0.1", port },
     ...(await placeOf(directory.path)),
+    s3: s3Of(directory.path),
     publicUrl: undefined,
     masterKey: undefined,
     adminToken: ADMIN_TOKEN,
@@ -70,6 +74,7 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
         },
       ],
       host: undefined,
+      beforeSigning: beforeSigning(config.witnessPolicy, nodeCrypto, () => undefined),
     });
     const serving = await serve(config, ADMIN_TOKEN, writer, pino({ level: config.logLevel }));
     const reader = openReader(config);
@@ -101,8 +106,9 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
       return running.reader;
     },
     published: () => running.log.published(),
-    async restart() {
+    async restart(changes = {}) {
       await running.stop();
+      config = { ...config, ...changes };
       running = await boot();
     },
     halt: () => running.stop(),

@@ -4,7 +4,8 @@ import { parseVkey, type RecordReceipt, toHex, verifyReceipt } from "@assay/evid
 import { nodeCrypto } from "@assay/evidence/node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CheckpointFile } from "../src/log/checkpoint-file.ts";
-import { checkLog, readLogFiles } from "../src/log/check.ts";
+import { LogChecker, readLogNotes, readLogState } from "../src/log/check.ts";
+import { bornLog } from "../src/record/born-log.ts";
 import { newestCheckpointPath } from "../src/log/log.ts";
 import type { LogTables } from "../src/log/schema.ts";
 import { EventChecker, storedEvents } from "../src/record/check-events.ts";
@@ -55,22 +56,29 @@ async function receiptsOf(appended: ReturnType<Core["writer"]["append"]>): Promi
 
 /** Events, leaves, chains, state, tiles and checkpoints of one host's directory: everything must hold. */
 async function problems(of: Core): Promise<string[]> {
-  const found: string[] = [];
-  const files = await readLogFiles(recordLogDirectory(of.directory));
-  const checker = new EventChecker(nodeCrypto);
+  const directory = recordLogDirectory(of.directory);
+  const notes = await readLogNotes(directory);
   const reader = of.database.reader();
-  const entries: Uint8Array[] = [];
+  const state = async () => await readLogState(reader, RECORD_LOG);
+  const log = await LogChecker.open({
+    name: RECORD_LOG,
+    crypto: nodeCrypto,
+    directory,
+    notes,
+    state: await state(),
+    born: await bornLog(reader),
+    committed: async () => (await state())?.size ?? 0,
+  });
+  if (log === undefined) throw new Error("a log can be checked from its first entry");
+  const checker = new EventChecker({ crypto: nodeCrypto, reader });
+  const found: { where: string; problem: string }[] = [];
   for await (const event of storedEvents(reader)) {
-    found.push(...checker.check(event).findings.map((finding) => finding.problem));
-    if (event.commitment !== null) entries.push(event.commitment);
+    const checked = await checker.check(event);
+    found.push(...checked.findings);
+    for (const entry of checked.entries) if (entry !== undefined) log.append(entry);
   }
-  const given = async function* (): AsyncGenerator<Uint8Array> {
-    yield* entries;
-  };
-  const options = { name: RECORD_LOG, reader, files, crypto: nodeCrypto };
-  for await (const finding of checkLog({ ...options, entries: given() }))
-    found.push(`${finding.where}: ${finding.problem}`);
-  return found;
+  for await (const finding of log.finish()) found.push(finding);
+  return found.map(({ where, problem }) => `${where}: ${problem}`);
 }
 
 async function checkpointSize(path: string): Promise<number> {
@@ -183,22 +191,80 @@ describe("two hosts on one database", () => {
 });
 
 describe("a commit whose answer is lost", () => {
-  it("is reported as unconfirmed, and the next batch continues after it", async () => {
-    let lose = false;
-    const one = await host(directory.path, (database) => ({
+  /** A host of which some commits are not answered: they come about (`done`), or they do not. */
+  async function losing(): Promise<{ of: Core; lose: (fate: "done" | "undone", times: number) => void }> {
+    let fate: "done" | "undone" = "done";
+    let left = 0;
+    const of = await host(directory.path, (database) => ({
       ...database,
       async transaction(work, options) {
-        const result = await database.transaction(work, options);
-        if (lose) throw new ServerError("write-unconfirmed", "the answer was lost");
-        return result;
+        if (left === 0) return await database.transaction(work, options);
+        left -= 1;
+        const lost = new ServerError("write-unconfirmed", "the answer was lost");
+        if (fate === "done") await database.transaction(work, options);
+        else {
+          const undo = new Error("undo");
+          await database
+            .transaction(async (batch) => {
+              await work(batch);
+              throw undo;
+            }, options)
+            .catch((error: unknown) => {
+              if (error !== undo) throw error;
+            });
+        }
+        throw lost;
       },
     }));
-    lose = true;
-    await expect(one.writer.append(take("a"))).rejects.toMatchObject({ code: "write-unconfirmed" });
-    lose = false;
+    return {
+      of,
+      lose(which, times) {
+        fate = which;
+        left = times;
+      },
+    };
+  }
+
+  it("is found in the record and answered as what it is, receipts and all, though another host has gone on", async () => {
+    const { of: one, lose } = await losing();
+    const two = await host();
+    // The first answer, and that of the first attempt to find out.
+    lose("done", 2);
+    const [first, second] = await Promise.all([
+      receiptsOf(one.writer.append(take("a"))),
+      receiptsOf(one.writer.append(take("b"))),
+    ]);
+    await receiptsOf(two.writer.append(take("c")));
+    const third = await receiptsOf(one.writer.append(take("d")));
+    expect([first, second, third].map((receipts) => receipts.length)).toEqual([1, 1, 1]);
+    for (const receipt of [...first, ...second, ...third])
+      await verifyReceipt(nodeCrypto, receipt, [parseVkey(one.log.vkey)]);
     expect((await one.writer.append(take("a"))).ok).toBe(false);
-    const receipts = await receiptsOf(one.writer.append(take("b")));
-    for (const receipt of receipts) await verifyReceipt(nodeCrypto, receipt, [parseVkey(one.log.vkey)]);
+    await one.log.published();
+    expect(await problems(one)).toEqual([]);
+  });
+
+  it("that did not come about is said to have recorded nothing, and can be sent again", async () => {
+    const { of: one, lose } = await losing();
+    const { size } = one.log;
+    lose("undone", 1);
+    await expect(one.writer.append(take("a"))).rejects.toMatchObject({
+      code: "database-unavailable",
+      message: expect.stringContaining("nothing was recorded") as string,
+    });
+    const [receipt] = await receiptsOf(one.writer.append(take("a")));
+    expect(receipt?.sequence).toBe(size);
+    await one.log.published();
+    expect(await problems(one)).toEqual([]);
+  });
+
+  it("is reported as unconfirmed when it cannot be found out, and the next batch continues after it", async () => {
+    const { of: one, lose } = await losing();
+    lose("undone", Number.POSITIVE_INFINITY);
+    const asked = one.writer.operate("note.count", { name: "x" });
+    await expect(asked).rejects.toMatchObject({ code: "write-unconfirmed" });
+    lose("done", 0);
+    await receiptsOf(one.writer.append(take("a")));
     await one.log.published();
     expect(await problems(one)).toEqual([]);
   });

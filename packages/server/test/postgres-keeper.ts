@@ -2,7 +2,7 @@
  * Runs one PostgreSQL for as long as its standard input is open: when the tests end, however they do, the pipe closes, the database is
  * ended and its directory removed. Arguments: JSON with the program's path, its arguments, user and group, and the directory.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import process from "node:process";
 import { z } from "zod";
@@ -17,38 +17,48 @@ const job = z
   })
   .parse(JSON.parse(process.argv[2] ?? ""));
 
+/** Processes of a killed postmaster let go of its memory a moment after it; until they do, no other can start on its directory. */
+const RESTART_MS = 10_000;
+
+let postgres: ChildProcess | undefined;
 let ending = false;
-let restarting = false;
+let restartUntil = 0;
 
 function run(): void {
-  const postgres = spawn(job.program, job.args, {
+  if (ending) {
+    finish();
+    return;
+  }
+  postgres = spawn(job.program, job.args, {
     stdio: ["ignore", "inherit", "inherit"],
     cwd: job.directory,
     ...(job.uid === undefined || job.gid === undefined ? {} : { uid: job.uid, gid: job.gid }),
   });
-  const restart = (): void => {
-    restarting = true;
-    // SIGQUIT is PostgreSQL's immediate shutdown: as a crash, without a word to anyone.
-    postgres.kill("SIGQUIT");
-  };
-  const end = (): void => {
-    ending = true;
-    postgres.kill("SIGQUIT");
-  };
   postgres.on("exit", () => {
-    process.stdin.removeAllListeners();
-    if (restarting && !ending) {
-      restarting = false;
-      run();
-      return;
-    }
-    rmSync(job.directory, { recursive: true, force: true });
-    process.stdin.destroy();
-    process.exitCode = ending ? 0 : 1;
+    if (!ending && Date.now() < restartUntil) setTimeout(run, 50);
+    else finish();
   });
-  // Anything said means: restart. The end of it means: end.
-  process.stdin.on("data", restart).on("end", end).on("error", end);
 }
+
+function finish(): void {
+  rmSync(job.directory, { recursive: true, force: true });
+  process.stdin.destroy();
+  process.exitCode = ending ? 0 : 1;
+}
+
+const end = (): void => {
+  ending = true;
+  // SIGQUIT is PostgreSQL's immediate shutdown: as a crash, without a word to anyone.
+  postgres?.kill("SIGQUIT");
+};
+// "kill" means: kill the postmaster, and start again. Anything else said means: restart. The end of it means: end.
+process.stdin
+  .on("data", (said: Buffer) => {
+    restartUntil = Date.now() + RESTART_MS;
+    postgres?.kill(said.toString().includes("kill") ? "SIGKILL" : "SIGQUIT");
+  })
+  .on("end", end)
+  .on("error", end);
 
 // The terminal's Ctrl-C reaches the tests as well, whose end closes the pipe.
 process.on("SIGINT", () => undefined);

@@ -24,6 +24,8 @@ export interface PostgresServer {
   url(database: string): string;
   /** Ends it as a crash does, and starts it again on the same directory and port; transactions under way are lost. */
   restart(): Promise<void>;
+  /** {@link restart}, with a SIGKILL of the postmaster: its children find out by themselves. */
+  kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -60,10 +62,13 @@ function quickDirectory(): string {
   return bavail * bsize > 2 * 1024 ** 3 ? memory : tmpdir();
 }
 
-/** Starts one. `settings` are given to `postgres -c`. */
-export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
+/** Starts one. `settings` are given to `postgres -c`; its files lie under `base`, which every user must be able to pass through. */
+export async function startPostgres(
+  settings: readonly string[] = [],
+  base: string = quickDirectory(),
+): Promise<PostgresServer> {
   const { initdb, postgres } = programs();
-  const directory = await mkdtemp(join(quickDirectory(), "assay-postgres-"));
+  const directory = await mkdtemp(join(base, "assay-postgres-"));
   const asRoot = process.getuid?.() === 0;
   const user = asRoot ? { uid: UNPRIVILEGED, gid: UNPRIVILEGED } : {};
   if (asRoot) chownSync(directory, UNPRIVILEGED, UNPRIVILEGED);
@@ -109,16 +114,18 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     }
   };
   await ready();
+  const again = async (how: string): Promise<void> => {
+    const before = await pid();
+    keeper.stdin.write(how);
+    while ((await pid().catch(() => before)) === before) await new Promise((resolve) => setTimeout(resolve, 10));
+    await ready();
+  };
   return {
     port,
     pid,
     url,
-    async restart() {
-      const before = await pid();
-      keeper.stdin.write("restart");
-      while ((await pid().catch(() => before)) === before) await new Promise((resolve) => setTimeout(resolve, 10));
-      await ready();
-    },
+    restart: () => again("restart"),
+    kill: () => again("kill"),
     async stop() {
       keeper.stdin.end();
       await ended;

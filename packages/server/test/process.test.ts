@@ -1,9 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readdir, readFile, readlink, rm, stat } from "node:fs/promises";
+import { readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
-import { checkDirectory } from "../src/admin/check.ts";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { databasePath } from "../src/storage/sqlite.ts";
 import { temporaryDirectory } from "./core.ts";
 import { freePort } from "./free-port.ts";
 import { ADMIN_BASIC, pushBlob, pushImage, sha256 } from "./pushing.ts";
@@ -22,47 +24,6 @@ afterEach(async () => {
   running = undefined;
   await directory.dispose();
 });
-
-it("loses nothing acknowledged through twenty SIGKILLs during concurrent pushes, and check finds everything whole", async () => {
-  const port = await freePort();
-  const acknowledged: { tag: string; manifest: string; layer: string }[] = [];
-  for (let kill = 0; kill < 20; kill += 1) {
-    running = await startProcess(directory.path, port);
-    const { url } = running;
-    let killed = false;
-    const pushers = Array.from({ length: 6 }, async (_, pusher) => {
-      for (let count = 0; !killed; count += 1) {
-        const tag = `k${kill}-p${pusher}-${count}`;
-        try {
-          acknowledged.push({ tag, ...(await pushImage(url, "default/crash", tag, randomBytes(2000))) });
-        } catch (error) {
-          // A push cut off by the kill was not acknowledged; one refused by a living server is a fault.
-          if (!killed) throw error;
-        }
-      }
-    });
-    await new Promise((resolve) => setTimeout(resolve, 60 + Math.random() * 250));
-    killed = true;
-    running.signal("SIGKILL");
-    await running.ended;
-    await Promise.all(pushers);
-  }
-  expect(acknowledged.length).toBeGreaterThan(50);
-  running = await startProcess(directory.path, port);
-  for (const push of acknowledged) {
-    const answer = await fetch(`${running.url}/v2/default/crash/manifests/${push.tag}`, {
-      headers: { authorization: ADMIN_BASIC },
-    });
-    expect(answer.status, push.tag).toBe(200);
-    expect(answer.headers.get("docker-content-digest")).toBe(push.manifest);
-    const layer = await fetch(`${running.url}/v2/default/crash/blobs/${push.layer}`, {
-      headers: { authorization: ADMIN_BASIC },
-    });
-    expect(sha256(new Uint8Array(await layer.arrayBuffer()))).toBe(push.layer);
-  }
-  const report = await checkDirectory({ dataDirectory: directory.path, tell: () => undefined });
-  expect(report.findings).toEqual([]);
-}, 120_000);
 
 it("does not log clients that go away in the middle of a pull as failures, alone or with more requests behind", async () => {
   running = await startProcess(directory.path, await freePort());
@@ -145,11 +106,13 @@ it("refuses a second server on the same data directory", async () => {
 it("says plainly that its port is taken", async () => {
   const port = await freePort();
   running = await startProcess(directory.path, port);
-  const other = await temporaryDirectory();
-  await expect(startProcess(other.path, port)).rejects.toThrow(
-    /cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)[\s\S]*ASSAY_LISTEN/,
-  );
-  await other.dispose();
+  for (const workers of ["1", "2"]) {
+    const other = await temporaryDirectory();
+    await expect(startProcess(other.path, port, { ASSAY_WORKERS: workers })).rejects.toThrow(
+      /ended with 2:[\s\S]*cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\) \[config-invalid\][\s\S]*ASSAY_LISTEN/,
+    );
+    await other.dispose();
+  }
 });
 
 it("never makes a new master key where there are keys that need the old one", async () => {
@@ -168,6 +131,27 @@ it("names every wrong setting at start", async () => {
   ).rejects.toThrow(/ASSAY_LISTEN[\s\S]*ASSAY_WORKERS/);
 });
 
+it("runs a job again that was being run when the server was killed, at once after the next start", async () => {
+  const port = await freePort();
+  running = await startProcess(directory.path, port);
+  running.signal("SIGKILL");
+  await running.ended;
+  const database = new DatabaseSync(databasePath(directory.path));
+  const now = Date.now();
+  database
+    .prepare(
+      `insert into job (id, kind, key, held_key, body, state, attempt, max_attempts, due, owner, lease, created, started)
+       values (?, 'jobs.sweep', 'jobs.sweep', 'jobs.sweep', '{}', 'running', 1, 5, ?, 'killed', 'its lease', ?, ?)`,
+    )
+    .run(now, now + 3_600_000, now, now);
+  database.close();
+  running = await startProcess(directory.path, port);
+  await vi.waitFor(async () => {
+    const answer = await fetch(`${running?.url}/api/assay/v1/jobs/${now}`, { headers: { authorization: ADMIN_BASIC } });
+    expect(await answer.json()).toMatchObject({ state: "done", attempt: 2 });
+  });
+});
+
 it("serves with several HTTP processes over one writer", async () => {
   running = await startProcess(directory.path, await freePort(), { ASSAY_WORKERS: "2" });
   const { url } = running;
@@ -179,6 +163,36 @@ it("serves with several HTTP processes over one writer", async () => {
     name: "default/many",
     tags: ["t0", "t1", "t2", "t3", "t4", "t5", "t6", "t7"],
   });
+  running.signal("SIGTERM");
+  expect(await running.ended).toBe(0);
+});
+
+it("does not end as if all were well when the last entries could not be published", async () => {
+  running = await startProcess(directory.path, await freePort());
+  const tiles = join(directory.path, "logs", "record", "tile");
+  await rm(tiles, { recursive: true });
+  await writeFile(tiles, "");
+  const answer = await fetch(`${running.url}/api/assay/v1/orgs`, {
+    method: "POST",
+    headers: { authorization: ADMIN_BASIC, "content-type": "application/json" },
+    body: '{"name":"acme"}',
+  });
+  expect(answer.status).toBe(201);
+  running.signal("SIGTERM");
+  expect(await running.ended).toBe(1);
+  expect(running.output()).toContain("not published");
+});
+
+it("stops while another HTTP process starts in the place of one that died", async () => {
+  running = await startProcess(directory.path, await freePort(), { ASSAY_WORKERS: "2" });
+  const children = (): number[] =>
+    execFileSync("pgrep", ["-P", String(running?.pid)], { encoding: "utf8" })
+      .trim()
+      .split("\n")
+      .map(Number);
+  const [first = 0, second = 0] = children();
+  process.kill(first, "SIGKILL");
+  await vi.waitFor(() => expect(children().some((pid) => pid !== first && pid !== second)).toBe(true), 5_000);
   running.signal("SIGTERM");
   expect(await running.ended).toBe(0);
 });

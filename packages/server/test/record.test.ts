@@ -167,7 +167,7 @@ describe("when the transaction does not commit", () => {
 
   // SQLite alone ends a transaction by itself over such an error; PostgreSQL leaves it to be rolled back.
   it.runIf(ENGINE === "sqlite")(
-    "because the disk is full, nothing of the batch exists, not even of the requests after the one that filled it",
+    "because the disk is full, nothing of the batch exists, not even of the requests after the one that filled it (SQLite only: PostgreSQL leaves such a transaction to be rolled back)",
     async () => {
       const pages = (most: number) =>
         core.database.transaction((batch) =>
@@ -270,7 +270,7 @@ describe("opening", () => {
 
   // On PostgreSQL both go on: test/postgres-hosts.test.ts.
   it.runIf(ENGINE === "sqlite")(
-    "lets the newer holder sequence and makes the older one fail without a trace",
+    "lets the newer holder sequence and makes the older one fail without a trace (SQLite only: hosts on PostgreSQL take turns)",
     async () => {
       await core.writer.append(take("a"));
       await core.log.published();

@@ -25,14 +25,15 @@ import { type PushedManifest, registerRegistryRoutes } from "../src/registry/rou
 import type { RegistryTables } from "../src/registry/schema.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
-import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
+import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
 import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
+import { openStore } from "./stored-blobs.ts";
 
 export const ADMIN_TOKEN = "test-admin-token-0123456789";
 export const PUBLIC_URL = "https://registry.test:8443";
@@ -175,7 +176,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
 
   const boot = async (): Promise<Running> => {
     const database = openWriter(await placeOf(directory.path));
-    await migrate(database, [recordMigration, accessMigration, registryMigration]);
+    await migrate(database, [recordMigration, accessMigration, registryMigration, witnessMigration]);
     const { writer, keyring } = await openRecord({
       database,
       dataDirectory: directory.path,
@@ -186,7 +187,8 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
     });
     await releaseUploadClaims(writer);
     const reader = openReader(await placeOf(directory.path));
-    const blobs = await DirectoryBlobs.open(directory.path);
+    const store = await openStore(directory.path);
+    const { blobs } = store;
     const now = (): number => clock.now ?? Date.now();
     const authenticator = new Authenticator({
       reader,
@@ -232,6 +234,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
         await app.close();
         await authenticator.flush();
         await writer.stop();
+        await store.close();
         await reader.close();
         await database.close();
       },

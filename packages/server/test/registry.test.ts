@@ -1,7 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { appendFile, truncate } from "node:fs/promises";
 import { connect } from "node:net";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import {
   ADMIN_TOKEN,
@@ -15,6 +13,7 @@ import {
   rows,
   sha256,
 } from "./registry-room.ts";
+import { BLOB_STORE, withRawBlobs } from "./stored-blobs.ts";
 
 let room: RegistryRoom;
 
@@ -168,10 +167,10 @@ describe("blobs", () => {
     open.mockRestore();
   });
 
-  test("a file that grew is not sent past what was announced, and of one that shrank the connection is cut", async () => {
-    const pull = async (content: string, damage: (path: string) => Promise<void>) => {
+  test("a blob that grew is not sent past what was announced, and nothing of one that shrank is sent", async () => {
+    const pull = async (content: string, stored: string) => {
       const digest = await room.pushBlob("acme/blobs-room", content);
-      await damage(join(room.directory, "blobs", "sha256", digest.slice(7, 9), digest.slice(7)));
+      await withRawBlobs(room.directory, (raw) => raw.write(digest, Buffer.from(stored)));
       const head = `GET /v2/acme/blobs-room/blobs/${digest} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer ${ADMIN_TOKEN}\r\n`;
       const socket = connect(room.port, "127.0.0.1", () => {
         // The connection would stay open for the second, and does when the first was sent whole.
@@ -186,10 +185,12 @@ describe("blobs", () => {
       await new Promise((resolve) => socket.once("close", resolve));
       return text.split("\r\n\r\n").slice(1);
     };
-    const grown = await pull("the blob", (file) => appendFile(file, "HTTP/1.1 200 OK\r\n\r\n"));
+    const grown = await pull("the blob", "the blobHTTP/1.1 200 OK\r\n\r\n");
     expect(grown[0]).toMatch(/^the blobHTTP\/1\.1 206 /);
     expect(grown.slice(1)).toEqual(["t"]);
-    expect(await pull("another blob", (file) => truncate(file, 3))).toEqual([]);
+    const shrunk = await pull("another blob", "ano");
+    // A file is found short while it is sent, an object before: then there is an answer that says so.
+    expect(shrunk[0] ?? "").toMatch(BLOB_STORE === "directory" ? /^$/ : /^\{"errors":/);
   });
 
   test.each([

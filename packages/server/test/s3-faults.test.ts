@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { S3Blobs } from "../src/storage/s3-blobs.ts";
+import { S3Blobs } from "../src/storage/s3-blobs.ts";
 import { S3Client, sha256Hex } from "../src/storage/s3-client.ts";
 import { probe } from "../src/storage/s3-probe.ts";
 import { collect, digestOf, pieces, stageAll } from "./blob-suite.ts";
@@ -237,6 +237,31 @@ describe("no other content under a digest's name", () => {
     await zombie.discard();
   });
 
+  test("a damaged blob that comes to be there meanwhile is replaced, though its size is right", async () => {
+    const bytes = randomBytes(12 * MIB);
+    const digest = digestOf(bytes);
+    const client = new S3Client({ ...place.location, endpoint: proxy.endpoint }, QUICK);
+    const log = { warn: () => undefined };
+    const careful = new S3Blobs({ client, prefix: place.location.prefix, conditional: true, log });
+    const staged = await stageAll(careful, bytes);
+    let damaged: Promise<unknown> | undefined;
+    proxy.fault = ({ method, url, headers }) => {
+      if (method === "POST" && url.includes("uploads=")) {
+        const hex = digest.slice("sha256:".length);
+        const other = randomBytes(bytes.length);
+        const key = `${place.location.prefix}/blobs/sha256/${hex.slice(0, 2)}/${hex}`;
+        damaged = place.client.put(key, other, { sha256: sha256Hex(other) });
+        return { kind: "slow", ms: 500 };
+      }
+      // This server enforces no condition; one that does answers so.
+      return headers["if-none-match"] === "*" ? { kind: "answer", status: 412, code: "PreconditionFailed" } : undefined;
+    };
+    await careful.adopt(staged, digest);
+    expect(damaged).toBeDefined();
+    expect((await collect(await store.read(digest))).equals(bytes)).toBe(true);
+    await careful.close();
+  });
+
   test("a blob whose completion was answered by nobody is found to be there", async () => {
     const bytes = randomBytes(12 * MIB);
     onceEach({ kind: "lost-answer" }, ({ method, url }) => method === "POST" && url.includes("uploadId="));
@@ -249,6 +274,15 @@ describe("the probe", () => {
   test("finds that s3rver enforces neither conditions nor checksums, and leaves nothing", async () => {
     expect(await probe(place.client, place.location)).toEqual({ conditional: false, checksums: false });
     expect(await leftOf("probe-")).toEqual([]);
+  });
+
+  test("takes no single failure for an answer", async () => {
+    const failed = onceEach({ kind: "answer", status: 503, code: "SlowDown" });
+    const there = { ...place.location, endpoint: proxy.endpoint };
+    const client = new S3Client(there, QUICK);
+    expect(await probe(client, there)).toEqual({ conditional: false, checksums: false });
+    expect(failed()).toBeGreaterThan(4);
+    await client.close();
   });
 
   test("names a bucket that is not there, and a server that is not there", async () => {

@@ -1,13 +1,13 @@
 /** A whole server with its blobs in S3. */
 import { randomBytes } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { parseDigest } from "@assay/evidence";
 import { checkDirectory } from "../src/admin/check.ts";
 import { placeOf } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { ADMIN_BASIC, pushImage, sha256 } from "./pushing.ts";
 import { type S3Place, s3Place } from "./s3-place.ts";
-import { type FaultyProxy, startFaultyProxy, startS3rver } from "./s3-server.ts";
+import { type Fault, type FaultyProxy, startFaultyProxy, startS3rver } from "./s3-server.ts";
 
 const MIB = 1024 * 1024;
 
@@ -26,6 +26,10 @@ afterAll(async () => {
   await instance.stop();
   await proxy.stop();
   await place.dispose();
+});
+
+afterEach(() => {
+  proxy.fault = () => undefined;
 });
 
 async function call(method: string, url: string, body?: Uint8Array, headers: Record<string, string> = {}) {
@@ -89,6 +93,81 @@ describe("a server with its blobs in S3", () => {
     const pulled = await (await call("GET", `/v2/default/app/blobs/${digest}`)).arrayBuffer();
     expect(sha256(Buffer.from(pulled))).toBe(digest);
     expect(await place.leftovers()).toEqual([]);
+  }, 60_000);
+
+  test.each<[string, Fault]>([
+    ["answers 500", { kind: "answer", status: 500, code: "InternalError" }],
+    ["answers, and the answer is lost", { kind: "lost-answer" }],
+    ["breaks off in the middle of its answer", { kind: "truncate", after: 20 }],
+  ])("an S3 that %s, once for each request, is not noticed by who pushes and pulls", async (_what, fault) => {
+    const met = new Set<string>();
+    proxy.fault = ({ method, url }) => {
+      const name = `${method} ${url}`;
+      if (met.has(name)) return undefined;
+      met.add(name);
+      return fault;
+    };
+    const layer = randomBytes(9 * MIB);
+    const pushed = await pushImage(instance.url, "default/faulty", "v1", layer);
+    const pulled = await call("GET", `/v2/default/faulty/blobs/${pushed.layer}`);
+    expect(pulled.status).toBe(200);
+    expect(Buffer.from(await pulled.arrayBuffer()).equals(layer)).toBe(true);
+    expect(met.size).toBeGreaterThan(4);
+  });
+
+  test("an S3 that goes on failing is answered 503 with Retry-After, stores nothing, and everything goes on when it is well", async () => {
+    const layer = randomBytes(5 * MIB);
+    const { layer: there } = await pushImage(instance.url, "default/away", "v1", randomBytes(5 * MIB));
+    const evidence = { subject: there, predicateType: "https://example.com/report", predicate: { found: 0 } };
+    proxy.fault = () => ({ kind: "answer", status: 500, code: "InternalError" });
+    const upload = `/v2/default/away/blobs/uploads/?digest=${sha256(layer)}`;
+    const [push, pull, report] = await Promise.all([
+      call("POST", upload, layer),
+      call("GET", `/v2/default/away/blobs/${there}`),
+      instance.api("POST", "/api/assay/v1/orgs/default/reports", evidence),
+    ]);
+    for (const refused of [push, pull]) {
+      expect(refused.status).toBe(503);
+      expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
+      expect(await refused.json()).toMatchObject({ errors: [{ code: "TOOMANYREQUESTS" }] });
+    }
+    expect(report).toMatchObject({ status: 503, body: { error: { code: "blobs-unavailable" } } });
+    proxy.fault = () => undefined;
+    expect((await call("HEAD", `/v2/default/away/blobs/${sha256(layer)}`)).status).toBe(404);
+    expect((await call("GET", `/v2/default/away/blobs/${there}`)).status).toBe(200);
+    expect((await call("POST", upload, layer)).status).toBe(201);
+    expect(await instance.api("POST", "/api/assay/v1/orgs/default/reports", evidence)).toMatchObject({ status: 201 });
+    await instance.published();
+    expect((await check()).findings).toEqual([]);
+  }, 120_000);
+
+  test("a pull whose bytes S3 breaks off for good, or alters on the way, never ends as if it were whole", async () => {
+    const layer = randomBytes(3 * MIB);
+    const { layer: digest } = await pushImage(instance.url, "default/partial", "v1", layer);
+    const isBlob = ({ method, url }: { method: string; url: string }): boolean =>
+      method === "GET" && url.includes(digest.slice("sha256:".length));
+    const pull = async (): Promise<Buffer | "cut"> => {
+      const answer = await call("GET", `/v2/default/partial/blobs/${digest}`);
+      expect(answer.status).toBe(200);
+      return await answer.arrayBuffer().then(
+        (bytes) => Buffer.from(bytes),
+        () => "cut" as const,
+      );
+    };
+    // Each attempt brings a little: the pull goes on where it broke, as often as it takes.
+    proxy.fault = (request) => (isBlob(request) ? { kind: "truncate", after: 500_000 } : undefined);
+    expect(await pull()).toEqual(layer);
+    let answers = 0;
+    proxy.fault = (request) => {
+      if (!isBlob(request)) return undefined;
+      answers += 1;
+      return answers === 1 ? { kind: "truncate", after: 100_000 } : { kind: "truncate", after: 0 };
+    };
+    expect(await pull()).toBe("cut");
+    proxy.fault = (request) => (isBlob(request) ? { kind: "corrupt-answer" } : undefined);
+    expect(await pull()).toBe("cut");
+    proxy.fault = () => undefined;
+    expect(await pull()).toEqual(layer);
   }, 60_000);
 
   test("a wrong digest stores nothing, and cancelling leaves nothing", async () => {

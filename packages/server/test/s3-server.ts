@@ -1,16 +1,19 @@
 /** An S3 server in this process (s3rver), and a proxy in front of any S3 server that fails as told. */
+import { randomUUID } from "node:crypto";
 import { createRequire } from "node:module";
 import { createServer, type IncomingMessage, request as httpRequest, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { mkdtemp, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isMissing } from "../src/storage/durable.ts";
 import type { S3Location } from "../src/storage/s3-location.ts";
 
 interface Stored {
   readonly bucket: string;
   readonly key: string;
+  content: Buffer | AsyncIterable<Buffer>;
 }
 
 interface S3rver {
@@ -39,14 +42,32 @@ export async function startS3rver(): Promise<S3Server> {
     silent: true,
     vhostBuckets: false,
     directory,
-    configureBuckets: [{ name: "assay" }],
+    configureBuckets: [{ name: "assay" }, { name: "aside" }],
   });
-  // It answers a PUT before the last bytes are in its file; a real server's answer means that they are.
+  // It writes an object in place, keeps what came of one whose client died, and answers before the last bytes are in their file. A real
+  // server's objects are there at once, whole: so each is written elsewhere, and moved when it is done.
   const put = server.store.putObject.bind(server.store);
+  const pathOf = ({ bucket, key }: Stored, resource: string): string =>
+    server.store.getResourcePath(bucket, key, resource);
   server.store.putObject = async (object) => {
-    const result = await put(object);
-    const path = server.store.getResourcePath(object.bucket, object.key, "object");
-    for (let waited = 0; waited < 5000 && (await stat(path)).size < result.size; waited += 5) await sleep(5);
+    const content = Buffer.isBuffer(object.content) ? object.content : await collect(object.content);
+    const aside: Stored = Object.assign(Object.create(Object.getPrototypeOf(object) as object) as Stored, object, {
+      bucket: "aside",
+      key: randomUUID(),
+      content,
+    });
+    const result = await put(aside);
+    const written = (): Promise<number> =>
+      stat(pathOf(aside, "object")).then(
+        (found) => found.size,
+        // Not even opened yet.
+        () => -1,
+      );
+    for (let waited = 0; waited < 5000 && (await written()) < result.size; waited += 5) await sleep(5);
+    // Last what makes it an object.
+    for (const resource of ["object.md5", "metadata.json", "object"]) {
+      await move(pathOf(aside, resource), pathOf(object, resource));
+    }
     return result;
   };
   const { port } = await server.run();
@@ -65,6 +86,25 @@ export async function startS3rver(): Promise<S3Server> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function collect(source: AsyncIterable<Buffer>): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** Moves a file, whose new folder a deletion may take away at the same moment. */
+async function move(from: string, to: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    await mkdir(dirname(to), { recursive: true });
+    try {
+      await rename(from, to);
+      return;
+    } catch (error) {
+      if (attempt === 20 || !isMissing(error)) throw error;
+    }
+  }
 }
 
 /** What happens to a request instead of what should. */

@@ -14,13 +14,19 @@ export interface ServerProcess {
   readonly ended: Promise<number | NodeJS.Signals>;
 }
 
-/** Starts a server and resolves when it says it is ready. */
+/**
+ * Starts a server and resolves when it says it is ready.
+ *
+ * @param within a command that runs the command given after it: what puts the process somewhere else, such as into a namespace.
+ */
 export async function startProcess(
   dataDirectory: string,
   port: number,
   environment: Readonly<Record<string, string>> = {},
+  within: readonly string[] = [],
 ): Promise<ServerProcess> {
-  const child: ChildProcess = spawn(process.execPath, [MAIN], {
+  const [command, ...args] = [...within, process.execPath, MAIN];
+  const child: ChildProcess = spawn(command ?? process.execPath, args, {
     env: {
       PATH: process.env["PATH"] ?? "",
       ASSAY_DATA: dataDirectory,

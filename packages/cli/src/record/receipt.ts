@@ -1,4 +1,13 @@
-import { EvidenceError, LIMITS, parseJson, parseReceipt, type RecordReceipt } from "@assay/evidence";
+import {
+  canonicalJson,
+  EvidenceError,
+  isJsonObject,
+  LIMITS,
+  parseJson,
+  parseReceipt,
+  type RecordReceipt,
+  utf8Encode,
+} from "@assay/evidence";
 import { answerInvalid } from "../answer.ts";
 import { readInput } from "../input.ts";
 import type { JsonValue } from "../output.ts";
@@ -22,6 +31,17 @@ export async function readReceiptFile(path: string): Promise<RecordReceipt> {
     // Whatever is wrong with the JSON, the reader must know that it is no receipt.
     throw new EvidenceError("receipt-invalid", `It is not a receipt: ${error.message}`, { cause: error });
   }
+}
+
+/**
+ * The bytes of an event in a file that `record show --output json` wrote: its canonical JSON, which is what a redaction names. Throws the
+ * EvidenceError `receipt-invalid` when the file holds no event.
+ */
+export async function readShownFile(path: string): Promise<Uint8Array> {
+  const shown = parseJson(await readInput(path, RECEIPT_BYTES), RECEIPT_LIMITS);
+  const event = isJsonObject(shown) ? shown["event"] : undefined;
+  if (!isJsonObject(event)) throw new EvidenceError("receipt-invalid", `${path} holds no event.`);
+  return utf8Encode(canonicalJson(event));
 }
 
 /** What to do about a receipt that proves nothing, in the words of this command line. */

@@ -1,4 +1,12 @@
-import { EvidenceError, type NoteKey, parseVkey, toBase64, type VerifiedReceipt, verifyReceipt } from "@assay/evidence";
+import {
+  EvidenceError,
+  type NoteKey,
+  parseVkey,
+  toBase64,
+  type VerifiedReceipt,
+  verifyReceipt,
+  verifyRedaction,
+} from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { Command } from "commander";
 import { AnswerObject, answerInvalid } from "../answer.ts";
@@ -10,9 +18,16 @@ import { showMoment } from "../moment.ts";
 import { API, askObject, findOut } from "../organisation.ts";
 import type { JsonValue } from "../output.ts";
 import { readLastSeen } from "../record/last-seen.ts";
-import { answeredReceipt, readReceiptFile, receiptFile, receiptHint } from "../record/receipt.ts";
+import { answeredReceipt, readReceiptFile, readShownFile, receiptFile, receiptHint } from "../record/receipt.ts";
 import type { Session } from "../session.ts";
 import { facts } from "../table.ts";
+
+interface VerifyOptions {
+  readonly vkey?: string;
+  readonly trust?: string;
+  readonly redaction?: string;
+  readonly shown?: string;
+}
 
 export function define(command: Command, session: Session): void {
   command
@@ -36,9 +51,14 @@ export function define(command: Command, session: Session): void {
     .argument("[receipt]", "a receipt file, as written by `assay record prove`")
     .option("--vkey <key>", "the log's key (name+hash+key), from somebody you trust")
     .option("--trust <file>", "a trust file that names the log's key (with a receipt)")
-    .action((receipt: string | undefined, options: { vkey?: string; trust?: string }) =>
-      receipt === undefined ? verifyServer(session, options) : verifyFile(session, receipt, options),
-    );
+    .option("--redaction <file>", "of a redacted event: the receipt of the event that redacted it")
+    .option("--shown <file>", "of a redacted event: what it says now, as `record show --output json` wrote it")
+    .action((receipt: string | undefined, options: VerifyOptions) => {
+      if ((options.redaction === undefined) !== (options.shown === undefined) || (options.shown && !receipt)) {
+        throw usageError("usage", "a redacted event takes its receipt, --redaction and --shown together");
+      }
+      return receipt === undefined ? verifyServer(session, options) : verifyFile(session, receipt, options);
+    });
 }
 
 function sequence(words: string): number {
@@ -55,6 +75,7 @@ async function show(session: Session, at: number): Promise<void> {
   const answer = await askObject(client, { method: "GET", path: `${API}/record/${at}` });
   if (answer.whole("sequence") !== at) throw answerInvalid("it is another event");
   const event = answer.object("event");
+  const redacted = answer.raw("redacted") === undefined ? undefined : answer.object("redacted");
   session.output.result(
     answer.json,
     `${facts([
@@ -64,6 +85,7 @@ async function show(session: Session, at: number): Promise<void> {
       ["organisation", `${event.text("org")} (its event ${event.whole("orgSeq")})`],
       ["when", showMoment(event.whole("time"))],
       ["commitment", answer.text("commitment")],
+      ...(redacted === undefined ? [] : [["redacted", `by record ${redacted.whole("by")}`] as const]),
     ])}\n\n${JSON.stringify(event.raw("body") ?? null, null, 2)}`,
   );
 }
@@ -86,17 +108,26 @@ async function prove(session: Session, at: number, file: string | undefined): Pr
   );
 }
 
-async function verifyFile(session: Session, path: string, options: { vkey?: string; trust?: string }): Promise<void> {
-  const keys = await receiptKeys(session, options);
-  let verified: VerifiedReceipt;
+/** Runs a verification of receipts, and says in this command line's words what it failed by. */
+async function proving<T>(path: string, verification: () => Promise<T>): Promise<T> {
   try {
-    verified = await verifyReceipt(nodeCrypto, await readReceiptFile(path), keys);
+    return await verification();
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
     // What is no receipt at all says nothing about the record: only a receipt can fail.
     const exit = error.code === "receipt-invalid" ? Exit.usage : Exit.no;
     throw new CliError(error.code, `${path}: ${error.message}`, { exit, hint: receiptHint(error), cause: error });
   }
+}
+
+async function verifyFile(session: Session, path: string, options: VerifyOptions): Promise<void> {
+  const keys = await receiptKeys(session, options);
+  if (options.redaction !== undefined && options.shown !== undefined) {
+    return await verifyRedacted(session, keys, { receipt: path, redaction: options.redaction, shown: options.shown });
+  }
+  const verified: VerifiedReceipt = await proving(path, async () =>
+    verifyReceipt(nodeCrypto, await readReceiptFile(path), keys),
+  );
   const { event, checkpoint } = verified;
   const log = { origin: checkpoint.origin, size: checkpoint.size, root: toBase64(checkpoint.root) };
   // An event is JSON without values that JSON.stringify would lose.
@@ -109,6 +140,40 @@ async function verifyFile(session: Session, path: string, options: { vkey?: stri
       ["organisation", `${event.org} (its event ${event.orgSeq})`],
       ["when", `${showMoment(event.time)}, by the record's clock`],
       ["log", `${checkpoint.size} entries, root ${log.root}`],
+      ["signed by", verified.verifiedBy.map(({ name }) => name).join(" ")],
+    ])}\n\n${JSON.stringify(event.body, null, 2)}`,
+  );
+}
+
+/** A redacted event, as it is shown now: that the log holds what it was, and says itself that this stands for it. */
+async function verifyRedacted(
+  session: Session,
+  keys: NoteKey[],
+  files: { readonly receipt: string; readonly redaction: string; readonly shown: string },
+): Promise<void> {
+  const claim = {
+    receipt: await proving(files.receipt, () => readReceiptFile(files.receipt)),
+    redaction: await proving(files.redaction, () => readReceiptFile(files.redaction)),
+    shown: await proving(files.shown, () => readShownFile(files.shown)),
+  };
+  const verified = await proving(files.receipt, () => verifyRedaction(nodeCrypto, claim, keys));
+  const { event, redaction, fields, reason, checkpoint } = verified;
+  session.output.result(
+    {
+      result: "redacted",
+      sequence: verified.sequence,
+      redactedBy: redaction.sequence,
+      redactedAt: redaction.time,
+      fields: [...fields],
+      reason,
+      event: event as unknown as JsonValue,
+      log: { origin: checkpoint.origin, size: checkpoint.size, root: toBase64(checkpoint.root) },
+    },
+    `REDACTED  record ${verified.sequence} of ${checkpoint.origin}\n\n${facts([
+      ["what", event.type],
+      ["redacted", `${showMoment(redaction.time)}, by record ${redaction.sequence}`],
+      ["reason", reason],
+      ["replaced", fields.join(" ")],
       ["signed by", verified.verifiedBy.map(({ name }) => name).join(" ")],
     ])}\n\n${JSON.stringify(event.body, null, 2)}`,
   );

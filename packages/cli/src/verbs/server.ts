@@ -16,6 +16,14 @@ const DATA = ["--data <directory>", "where everything is kept (ASSAY_DATA; defau
 
 const AGAINST = ["--against <file>", "hold the record against a checkpoint you kept, too"] as const;
 
+/** What opens an encrypted archive. */
+const OPENS: readonly (readonly [flag: string, meaning: string])[] = [
+  ["--identity-file <file>", "the age identity an archive was encrypted for"],
+  ["--passphrase-file <file>", "the passphrase an archive was encrypted under, in this file's first line"],
+];
+
+const VKEY = ["--vkey <vkey>", "the log's verifier key that must have signed"] as const;
+
 /** The service's own flags, but for --org, which every verb has. Its secrets have variables only: flags show in process lists. */
 const START: readonly (readonly [flag: string, meaning: string])[] = [
   ["--listen <host:port>", "where to listen (ASSAY_LISTEN; default: 127.0.0.1:8400)"],
@@ -29,6 +37,15 @@ const START: readonly (readonly [flag: string, meaning: string])[] = [
   ["--metrics-listen <host:port>", "serve /metrics there (ASSAY_METRICS_LISTEN)"],
   ["--log-level <level>", "fatal, error, warn, info, debug, trace or silent (ASSAY_LOG_LEVEL; default: info)"],
   ["--workers <number>", "processes that answer HTTP (ASSAY_WORKERS; default: 1)"],
+  ["--disk-floor <bytes>", "free space below which writes are refused (ASSAY_DISK_FLOOR; default: 256M)"],
+  ["--max-buffered <bytes>", "memory for the bodies of requests under way (ASSAY_MAX_BUFFERED)"],
+  ["--max-memory <bytes>", "memory above which bodies are refused (ASSAY_MAX_MEMORY)"],
+  ["--max-connections <number>", "connections at once (ASSAY_MAX_CONNECTIONS; default: 4096)"],
+  ["--scrub-rate <bytes>", "bytes per second of the background scrub, 0 is off (ASSAY_SCRUB_RATE; default: 8M)"],
+  ["--witness-policy <file>", "who must cosign this service's checkpoints: a tlog-policy (ASSAY_WITNESS_POLICY)"],
+  ["--witness-late <time>", "how long a quorum of them may take: 90s, 5m, 1h (ASSAY_WITNESS_LATE; default: 5m)"],
+  ["--witness-logs <file>", "the logs of others to witness, a verifier key a line (ASSAY_WITNESS_LOGS)"],
+  ["--drain-grace <seconds>", "how long a stopping service still takes connections (ASSAY_DRAIN_GRACE; default: 0)"],
 ];
 
 interface AdministrationVerb {
@@ -44,12 +61,66 @@ const ADMINISTRATION: readonly AdministrationVerb[] = [
   {
     name: "check",
     description: "re-verify everything a data directory holds; exit 1 when anything is wrong",
-    flags: [DATA, AGAINST],
+    flags: [DATA, AGAINST, ["--incremental", "only what came after the last check, if that found everything whole"]],
   },
   {
     name: "rebuild",
     description: "refill the tables from the events, with the service stopped",
     flags: [DATA],
+  },
+  {
+    name: "redact",
+    description: "replace strings of recorded events, by an event, for good, with the service stopped",
+    flags: [
+      DATA,
+      ["--reason <text>", "why; it stands in the record"],
+      ["--preview", "show what would change, and where else the text stands, and change nothing"],
+    ],
+    operands: "<sequence:pointer[=replacement]...>",
+  },
+  {
+    name: "upgrade",
+    description: "show what an upgrade has left to do",
+    flags: [DATA, ["--finish", "do it; from then on older versions are refused"]],
+  },
+  {
+    name: "rotate-master-key",
+    description:
+      "encrypt the private keys under another master key: ASSAY_NEW_MASTER_KEY, else a fresh one in master.key",
+    flags: [DATA],
+  },
+  {
+    name: "backup",
+    description: "write everything under the newest checkpoint into one archive, beside a running service or not",
+    flags: [
+      DATA,
+      ["--to <file>", "where the archive goes; - for standard output"],
+      ["--since <archive>", "only what came since this archive (or its index)"],
+      ["--recipient <age1...>", "encrypt it for these age recipients"],
+      ["--passphrase-file <file>", "encrypt it under the passphrase in this file's first line"],
+      ["--identity-file <file>", "what opens the archive named with --since, where its index is not beside it"],
+    ],
+  },
+  {
+    name: "verify-backup",
+    description: "re-verify archives, the full one first, without restoring them; exit 1 when anything is wrong",
+    flags: [...OPENS, AGAINST, VKEY],
+    operands: "<archive...>",
+  },
+  {
+    name: "restore",
+    description: "restore archives, the full one first, into the configured, empty place, with the service stopped",
+    flags: [DATA, ...OPENS, VKEY],
+    operands: "<archive...>",
+  },
+  {
+    name: "succeed",
+    description: "close a log whose newest entries are lost and open its successor, with the service stopped",
+    flags: [
+      DATA,
+      ["--reason <text>", "why; it stands in the record"],
+      ["--against <file>", "a newer checkpoint of the log than this data directory has"],
+    ],
   },
 ];
 
@@ -89,6 +160,7 @@ function written(sub: Command): string[] {
   return sub.options.flatMap((option) => {
     const value: unknown = sub.getOptionValue(option.attributeName());
     if (value === true) return [option.long ?? ""];
+    if (Array.isArray(value)) return value.map((item) => `${option.long ?? ""}=${String(item)}`);
     return typeof value === "string" ? [`${option.long ?? ""}=${value}`] : [];
   });
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { defineEvent, type EventDefinition } from "../record/command.ts";
+import { defineEvent, type EventDefinition, type SameShape } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
-import { BOOTSTRAP_ADMIN, parsePrincipal, personId, serviceAccountId } from "./names.ts";
+import { BOOTSTRAP_ADMIN, nameSchema, parsePrincipal, personId, serviceAccountId } from "./names.ts";
 import { ROLES } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
 
@@ -9,6 +9,14 @@ import type { AccessTables } from "./schema.ts";
 const nameBody = z.strictObject({ name: z.string() });
 const principalBody = z.strictObject({ principal: z.string() });
 const emptyBody = z.strictObject({});
+
+/** What may stand in the place of a name that is redacted: another name of the grammar, and a principal of the same kind and place. */
+const sameName: SameShape = (replacement) => nameSchema.safeParse(replacement).success;
+const samePrincipal: SameShape = (replacement, former) => {
+  const [to, from] = [parsePrincipal(replacement), parsePrincipal(former)];
+  if (to === undefined || from === undefined) return false;
+  return to.kind === "service" ? from.kind === "service" && to.org === from.org : from.kind === "person";
+};
 
 /**
  * Voids the registry tokens a principal holds: the credential they rest on may be gone. A change of role does not: whoever acts is
@@ -123,18 +131,21 @@ export const accessEvents: readonly EventDefinition[] = [
     type: "access.person-created",
     version: 1,
     body: nameBody,
+    redactable: { "/name": sameName },
     project: (transactor, event) => insertPrincipal(transactor, personId(event.body.name), event),
   }),
   defineEvent({
     type: "access.service-account-created",
     version: 1,
     body: nameBody,
+    redactable: { "/name": sameName },
     project: (transactor, event) => insertPrincipal(transactor, serviceAccountId(event.org, event.body.name), event),
   }),
   defineEvent({
     type: "access.principal-removed",
     version: 1,
     body: principalBody,
+    redactable: { "/principal": samePrincipal },
     project: async (transactor, event) => {
       const tables = transactor.tables<AccessTables>();
       await tables
@@ -155,6 +166,7 @@ export const accessEvents: readonly EventDefinition[] = [
     type: "access.role-granted",
     version: 1,
     body: z.strictObject({ principal: z.string(), role: z.enum(ROLES) }),
+    redactable: { "/principal": samePrincipal },
     project: async (transactor, event) => {
       const { principal, role } = event.body;
       await endRole(transactor, event.org, principal, event.sequence);
@@ -169,6 +181,7 @@ export const accessEvents: readonly EventDefinition[] = [
     type: "access.role-revoked",
     version: 1,
     body: principalBody,
+    redactable: { "/principal": samePrincipal },
     project: async (transactor, event) => {
       await endRole(transactor, event.org, event.body.principal, event.sequence);
     },
@@ -183,6 +196,7 @@ export const accessEvents: readonly EventDefinition[] = [
       secretHash: z.string(),
       expires: z.int().nullable(),
     }),
+    redactable: { "/principal": samePrincipal, "/label": () => true },
     project: async (transactor, event) => {
       await transactor
         .tables<AccessTables>()
@@ -206,6 +220,7 @@ export const accessEvents: readonly EventDefinition[] = [
     type: "access.api-key-revoked",
     version: 1,
     body: z.strictObject({ id: z.string(), principal: z.string() }),
+    redactable: { "/principal": samePrincipal },
     project: async (transactor, event) => {
       await transactor
         .tables<AccessTables>()

@@ -112,3 +112,9 @@ export function canonicalRepository(name: string, defaultOrg: string): Canonical
   }
   return { org: first, repository: name };
 }
+
+/** Whether both are names of repositories of one organisation: what may stand in the place of a repository's name that is redacted. */
+export function isSiblingRepository(name: string, other: string): boolean {
+  const [left, right] = [canonicalRepository(name, ""), canonicalRepository(other, "")];
+  return left !== undefined && left.org !== "" && left.org === right?.org;
+}

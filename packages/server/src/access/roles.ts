@@ -1,10 +1,11 @@
 /**
- * What may be asked for. Actions of a repository or of an organisation's data carry that organisation; `org.create` and
- * `people.administer` are the server's own and belong to no organisation.
+ * What may be asked for. Actions of a repository or of an organisation's data carry that organisation; `org.create`,
+ * `people.administer` and `jobs.administer` are the server's own and belong to no organisation.
  */
 export const ACTIONS = [
   "org.create",
   "people.administer",
+  "jobs.administer",
   "org.read",
   "org.administer",
   "registry.list",
@@ -43,8 +44,8 @@ const MEMBER: readonly Action[] = [...READER, "registry.push", "evidence.write",
 const ADMIN: readonly Action[] = [...MEMBER, "registry.delete", "trust.write", "policy.write", "org.administer"];
 
 /**
- * THE table: role → what it may, inside its own organisation. What stands in no row (`org.create`, `people.administer`) is the
- * bootstrap admin's alone, who may everything in every organisation.
+ * THE table: role → what it may, inside its own organisation. What stands in no row (`org.create`, `people.administer`,
+ * `jobs.administer`) is the bootstrap admin's alone, who may everything in every organisation.
  */
 export const ROLE_ACTIONS: Readonly<Record<Role, ReadonlySet<Action>>> = {
   reader: new Set(READER),

@@ -1,5 +1,7 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
+import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
+import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor, TokenAccess } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { Authenticator } from "./authenticate.ts";
@@ -109,6 +111,11 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
     );
     door.setErrorHandler((error, request, reply) => {
       if (error instanceof Problem) return answerProblem(reply, error);
+      const seconds = retryAfter(error);
+      if (seconds !== undefined && error instanceof ServerError) {
+        const headers = { "retry-after": String(seconds) };
+        return answerProblem(reply, new Problem(503, error.code, error.message, { headers }));
+      }
       const status = error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
       if (status >= 400 && status < 500 && error instanceof Error) {
         return answerProblem(reply, new Problem(status, "request-invalid", error.message));

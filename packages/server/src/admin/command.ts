@@ -9,6 +9,8 @@ export interface AdminCall {
   readonly positionals: readonly string[];
   /** A flag's value; undefined when it was not given. */
   readonly flag: (name: string) => string | undefined;
+  /** Every value of a flag that may be given several times. */
+  readonly flags: (name: string) => readonly string[];
   /** Whether a switch was given. */
   readonly isSet: (name: string) => boolean;
   /** Says how far the work is: on standard error, and not at all with `--output json`. */

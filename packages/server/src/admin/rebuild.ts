@@ -3,22 +3,24 @@ import { join } from "node:path";
 import { parseVkey } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { AdminCommand } from "./command.ts";
-import { composeParts, MIGRATIONS } from "../composition.ts";
+import { composeParts, MIGRATIONS, refillTables } from "../composition.ts";
 import { ServerError } from "../errors.ts";
 import { MasterKey } from "../keys/master.ts";
 import { holdLog, newestCheckpointPath, openCheckpoint } from "../log/log.ts";
 import type { LogTables } from "../log/schema.ts";
-import { EventChecker, storedEvents } from "../record/check-events.ts";
 import { openRecord, RECORD_LOG, recordLogDirectory } from "../record/open.ts";
-import { clearProjections, replayEvent } from "../record/replay.ts";
-import type { Batch, WriteDatabase } from "../storage/database.ts";
+import { refill } from "../record/refill.ts";
+import type { WriteDatabase } from "../storage/database.ts";
 import { readIfThere } from "../storage/durable.ts";
 import { migrate } from "../storage/migrate.ts";
+import { beforeSigning } from "../witness-composition.ts";
 import { type DatabasePlace, lockPlace, openWriter } from "../storage/open.ts";
 
 /** What is rebuilt. */
 export interface RebuildOptions extends DatabasePlace {
   readonly masterKey?: string | undefined;
+  /** Those who may know that this is an older copy of the record. */
+  readonly witnessPolicy?: string | undefined;
   readonly tell: (line: string) => void;
 }
 
@@ -47,26 +49,19 @@ export async function rebuildDirectory(options: RebuildOptions): Promise<{ event
   const lock = lockPlace(place);
   const database = openWriter(place);
   try {
-    await migrate(database, MIGRATIONS);
+    await migrate(database, MIGRATIONS, { refill: refillTables });
     const parts = composeParts();
-    let count = 0;
-    const replay = async (batch: Batch): Promise<void> => {
-      if (database.shared) await holdLog(batch, RECORD_LOG);
-      const checker = new EventChecker(nodeCrypto);
-      await clearProjections(batch, parts);
-      for await (const event of storedEvents(batch)) {
-        const { findings } = checker.check(event);
-        const first = findings[0];
-        if (first !== undefined) {
-          throw new ServerError("check-failed", `${first.where}: ${first.problem}`, { hint: first.action });
-        }
-        await replayEvent(batch, parts, event);
-        count += 1;
-        if (count % 1000 === 0) tell(`events: ${count}`);
-      }
-    };
-    await database.transaction(replay, { long: true });
+    const count = await database.transaction(
+      async (batch) => {
+        if (database.shared) await holdLog(batch, RECORD_LOG);
+        return await refill(batch, parts, nodeCrypto, tell);
+      },
+      { long: true },
+    );
     tell(`events: ${count}`);
+    // COMMIT POINT of a rebuild was the transaction above. Before: the tables are as they were. After: they are what the events say. What
+    // follows can be begun again at any point, by this or by a server's start.
+    //
     // Tiles are a function of committed leaves. With the published checkpoint gone the log opens from the leaves alone, holds them
     // against the committed root, and publishes everything again.
     const directory = recordLogDirectory(dataDirectory);
@@ -74,7 +69,9 @@ export async function rebuildDirectory(options: RebuildOptions): Promise<{ event
     await rm(join(directory, "checkpoint"), { force: true });
     await rm(join(directory, "tile"), { recursive: true, force: true });
     const master = MasterKey.choose(masterKey, dataDirectory, false);
-    const { writer } = await openRecord({ database, dataDirectory, master, parts, founding: [], host: undefined });
+    const asking = beforeSigning(options.witnessPolicy, nodeCrypto, (notice) => tell(`not asked: ${notice}`));
+    const opening = { database, dataDirectory, master, parts, founding: [], host: undefined, beforeSigning: asking };
+    const { writer } = await openRecord(opening);
     await writer.stop();
     tell("tiles published");
     return { events: count };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent, type EventDefinition, type RecordedEvent } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import { digestSchema, EVIDENCE_FORMS, type Given, givenSchema, sourceSchema } from "./piece.ts";
@@ -32,6 +33,9 @@ const primaryBody = z.strictObject({
   /** The version of trust under which the key was primary. */
   trustVersion: z.int().positive(),
 });
+
+/** What may stand in the place of words that are redacted. Types, digests and keys are never: verdicts rest on them. */
+const isWords = (replacement: string): boolean => replacement.length <= 255;
 
 type SubjectRow = AttestationTables["evidence_subject"];
 
@@ -70,8 +74,18 @@ async function insertRepository(
 export const attestationEvents: readonly EventDefinition[] = [
   defineEvent({
     type: "attestations.evidence-added",
-    version: 1,
+    version: 2,
     body: addedBody,
+    // The first events of version 1 say nothing of the signature and of earlier pieces with it: such a piece counts as new when it came.
+    upcast: { 1: (body) => ({ signature: null, earlier: null, step: null, ...body }) },
+    redactable: {
+      "/repository": isSiblingRepository,
+      "/hint": isWords,
+      "/unreadable": isWords,
+      "/step/flow": isWords,
+      "/step/trail": isWords,
+      "/step/name": isWords,
+    },
     project: async (transactor, event) => {
       const { org, sequence, body } = event;
       const tables = transactor.tables<AttestationTables>();
@@ -128,6 +142,7 @@ export const attestationEvents: readonly EventDefinition[] = [
     type: "attestations.evidence-linked",
     version: 1,
     body: linkedBody,
+    redactable: { "/repository": isSiblingRepository },
     project: async (transactor, event) => {
       const { org, sequence, body } = event;
       if (body.subject !== null) {
@@ -142,6 +157,7 @@ export const attestationEvents: readonly EventDefinition[] = [
     type: "attestations.primary-set",
     version: 1,
     body: primaryBody,
+    redactable: { "/repository": isSiblingRepository },
     project: async (transactor, event) => {
       const { org, sequence, body } = event;
       const rows = body.subjects.map((subject) => ({

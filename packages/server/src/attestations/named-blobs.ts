@@ -5,12 +5,20 @@ import type { AttestationTables } from "./schema.ts";
 /** Rows read at a time. */
 const PAGE = 500;
 
-/** Every blob that is a piece of evidence, with its organisation: what must never be missing. */
-export async function* evidenceBlobs(reader: Reader): AsyncGenerator<NamedBlob> {
+/**
+ * Every blob that is a piece of evidence, with its organisation: what must never be missing.
+ *
+ * @param asOf after that many events; today when it is not given.
+ */
+export async function* evidenceBlobs(reader: Reader, asOf = Number.MAX_SAFE_INTEGER): AsyncGenerator<NamedBlob> {
   let last: { org: string; sequence: number } | undefined;
   for (;;) {
     const after = last;
-    let query = reader.tables<AttestationTables>().selectFrom("evidence").select(["org", "sequence", "digest"]);
+    let query = reader
+      .tables<AttestationTables>()
+      .selectFrom("evidence")
+      .select(["org", "sequence", "digest"])
+      .where("sequence", "<", asOf);
     if (after !== undefined) {
       query = query.where((where) =>
         where.or([

@@ -9,6 +9,7 @@ import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
 import { MAX_EVENT_BYTES } from "../record/event.ts";
 import type { RecordProver } from "../record/prover.ts";
+import { redactionOf } from "../record/redaction.ts";
 import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
 
@@ -22,6 +23,11 @@ const eventSchema = z.object({
   sequence: z.int(),
   commitment: z.string(),
   event: z.record(z.string(), z.unknown()),
+  /**
+   * Strings of the event were replaced later, by the event `by`, which names this one's canonical JSON by its SHA-256; the commitment is
+   * still that of the event as it was recorded.
+   */
+  redacted: z.object({ by: z.int(), fields: z.array(z.string()).readonly() }).optional(),
 });
 
 const PAGE = 100;
@@ -77,7 +83,7 @@ export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutes
         const rows = await eventsAfter(reader, request.params.org, after, step);
         for (const row of rows) {
           if (events.length === limit || bytes >= PAGE_BYTES) return { events, next: String(after) };
-          events.push({ sequence: row.sequence, commitment: toHex(row.commitment), event: eventJson(row.bytes) });
+          events.push(await shown(reader, row.sequence, row));
           bytes += row.bytes.length;
           after = row.org_sequence;
         }
@@ -93,7 +99,7 @@ export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutes
       .tables<RecordTables>()
       .selectFrom("event")
       .innerJoin("leaf", "leaf.sequence", "event.sequence")
-      .select(["event.org", "event.bytes", "leaf.commitment"])
+      .select(["event.org", "event.bytes", "leaf.salt", "leaf.commitment"])
       .where("event.sequence", "=", sequence)
       .executeTakeFirst();
     const refusal =
@@ -117,7 +123,7 @@ export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutes
     async (request) => {
       const { sequence } = request.params;
       const row = await readable(request, sequence);
-      return { sequence, commitment: toHex(row.commitment), event: eventJson(row.bytes) };
+      return await shown(reader, sequence, row);
     },
   );
 
@@ -146,13 +152,28 @@ export function registerRecordRoutes(app: FastifyInstance, context: RecordRoutes
   );
 }
 
+/** An event as it is shown; one that stands redacted says so. */
+async function shown(
+  reader: Reader,
+  sequence: number,
+  row: { readonly bytes: Uint8Array; readonly salt: Uint8Array; readonly commitment: Uint8Array },
+): Promise<z.output<typeof eventSchema>> {
+  const redacted = row.salt.length === 0 ? await redactionOf(reader, sequence) : undefined;
+  return {
+    sequence,
+    commitment: toHex(row.commitment),
+    event: eventJson(row.bytes),
+    ...(redacted === undefined ? {} : { redacted }),
+  };
+}
+
 /** An organisation's events after one of its own sequences, in order. */
 async function eventsAfter(reader: Reader, org: string, after: number, limit: number) {
   return reader
     .tables<RecordTables>()
     .selectFrom("event")
     .innerJoin("leaf", "leaf.sequence", "event.sequence")
-    .select(["event.sequence", "event.bytes", "event.org_sequence", "leaf.commitment"])
+    .select(["event.sequence", "event.bytes", "event.org_sequence", "leaf.salt", "leaf.commitment"])
     .where("event.org", "=", org)
     .where("event.org_sequence", ">", after)
     .orderBy("event.org_sequence")

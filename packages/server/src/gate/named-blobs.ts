@@ -5,15 +5,20 @@ import type { GateTables } from "./schema.ts";
 /** Rows read at a time. */
 const PAGE = 500;
 
-/** Every blob that a decision names: its signed summary, and the text of a policy that came with the request. */
-export async function* decisionBlobs(reader: Reader): AsyncGenerator<NamedBlob> {
+/**
+ * Every blob that a decision names: its signed summary, and the text of a policy that came with the request.
+ *
+ * @param asOf after that many events; today when it is not given.
+ */
+export async function* decisionBlobs(reader: Reader, asOf = Number.MAX_SAFE_INTEGER): AsyncGenerator<NamedBlob> {
   let last: { org: string; from_seq: number } | undefined;
   for (;;) {
     const after = last;
     let query = reader
       .tables<GateTables>()
       .selectFrom("gate_decision")
-      .select(["org", "from_seq", "vsa", "policy_digest", "policy_name"]);
+      .select(["org", "from_seq", "vsa", "policy_digest", "policy_name"])
+      .where("from_seq", "<", asOf);
     if (after !== undefined) {
       query = query.where((where) =>
         where.or([

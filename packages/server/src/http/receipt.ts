@@ -10,5 +10,7 @@ export const receiptSchema = z
     size: z.int().nonnegative(),
     proof: z.array(z.string()).readonly(),
     checkpoint: z.string(),
+    /** The sequence of the event that redacted this one. */
+    redacted: z.int().nonnegative().optional(),
   })
   .describe("Proof that the event stands in the record: inclusion proof and signed checkpoint.");

@@ -7,7 +7,7 @@ import { makeDurableDirectory, writeDurable } from "../storage/durable.ts";
 import type { MasterKey } from "./master.ts";
 
 /** What a key is for. One key, one purpose. */
-export type KeyPurpose = "log-record" | "registry-token" | "vsa";
+export type KeyPurpose = "log-record" | "registry-token" | "vsa" | "witness";
 
 /** Ed25519 for notes and tokens; P-256 where outside verifiers (cosign) expect ECDSA. */
 export type ServiceKeyAlgorithm = "ed25519" | "ecdsa-p256-sha256";
@@ -17,11 +17,12 @@ export const KEY_ALGORITHMS: Readonly<Record<KeyPurpose, ServiceKeyAlgorithm>> =
   "log-record": "ed25519",
   "registry-token": "ed25519",
   vsa: "ecdsa-p256-sha256",
+  witness: "ed25519",
 };
 
 const keyFileSchema = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{64}$/),
-  purpose: z.enum(["log-record", "registry-token", "vsa"]),
+  purpose: z.enum(["log-record", "registry-token", "vsa", "witness"]),
   algorithm: z.enum(["ed25519", "ecdsa-p256-sha256"]),
   publicKey: z.string(),
   sealed: z.strictObject({ salt: z.string(), nonce: z.string(), tag: z.string(), ciphertext: z.string() }),
@@ -56,23 +57,36 @@ export class Keyring {
   /** Opens every key file of `directory`. @throws ServerError `key-unreadable`. */
   static open(directory: string, master: MasterKey): Keyring {
     const keys = new Map<KeyPurpose, { key: ServiceKey; privateKey: KeyObject }>();
-    for (const name of readdirSync(directory).toSorted()) {
-      if (!name.endsWith(".key.json")) continue;
-      const parsed = keyFileSchema.safeParse(JSON.parse(readFileSync(join(directory, name), "utf8")));
-      if (!parsed.success) {
-        throw new ServerError("key-unreadable", `${name} is not a key file: ${z.prettifyError(parsed.error)}`);
-      }
-      const file = parsed.data;
-      const privateKey = createPrivateKey({
-        key: master.open(`${file.purpose}/${file.id}`, file.sealed),
-        format: "der",
-        type: "pkcs8",
-      });
-      const key = describe(file.purpose, file.algorithm, createPublicKey(privateKey));
-      if (key.id !== file.id) throw new ServerError("key-unreadable", `${name} holds the private key of another id`);
-      keys.set(file.purpose, { key, privateKey });
+    for (const name of Keyring.fileNames(directory)) {
+      const { key, privateKey } = openKeyFile(directory, name, master);
+      keys.set(key.purpose, { key, privateKey });
     }
     return new Keyring(keys);
+  }
+
+  /** The names of the key files in `directory`. */
+  static fileNames(directory: string): string[] {
+    return readdirSync(directory)
+      .filter((name) => name.endsWith(".key.json"))
+      .toSorted();
+  }
+
+  /**
+   * Opens one key file, more strictly than {@link Keyring.open}: every byte of it must be as {@link Keyring.create} writes it.
+   *
+   * @throws ServerError `key-unreadable`.
+   */
+  static inspect(directory: string, name: string, master: MasterKey): ServiceKey {
+    const { key, file, text } = openKeyFile(directory, name, master);
+    const canonical = Object.values(file.sealed).every(
+      (part) => Buffer.from(part, "base64").toString("base64") === part,
+    );
+    if (file.publicKey !== key.publicKeyPem || file.algorithm !== key.algorithm || !canonical) {
+      throw new ServerError("key-unreadable", `${name} says something else than its private key does`);
+    }
+    if (text !== formatKeyFile(file))
+      throw new ServerError("key-unreadable", `${name} is not written as a key file is`);
+    return key;
   }
 
   /** Makes a new key and writes its file; durable when it resolves. */
@@ -91,8 +105,27 @@ export class Keyring {
       sealed: master.seal(`${purpose}/${key.id}`, secret),
     };
     secret.fill(0);
-    await writeDurable(join(directory, `${purpose}.key.json`), `${JSON.stringify(file, null, 2)}\n`);
+    // COMMIT POINT of a private key. Before: there is none of this purpose, and nothing names it. After: it is on disk; only then does an
+    // event say so (record/open.ts). A crash in between leaves a key that the next start finds and records.
+    await writeDurable(join(directory, `${purpose}.key.json`), formatKeyFile(file));
     return key;
+  }
+
+  /**
+   * Seals one key file under another master key; durable when it resolves. Nothing else of the file changes.
+   *
+   * @returns false when it is under that key already.
+   * @throws ServerError `key-unreadable` when it opens under neither; then it is left as it is.
+   */
+  static async reseal(directory: string, name: string, from: MasterKey, to: MasterKey): Promise<boolean> {
+    if (opensUnder(directory, name, to)) return false;
+    const { file, privateKey } = openKeyFile(directory, name, from);
+    const secret = privateKey.export({ format: "der", type: "pkcs8" });
+    const resealed = { ...file, sealed: to.seal(`${file.purpose}/${file.id}`, secret) };
+    secret.fill(0);
+    // COMMIT POINT of one key's new seal. Before: the file is under the old master key; after: under the new one. Both open the same key.
+    await writeDurable(join(directory, name), formatKeyFile(resealed));
+    return true;
   }
 
   /** The key of an id, whatever its purpose. */
@@ -125,6 +158,47 @@ export class Keyring {
     }
     return entry;
   }
+}
+
+function formatKeyFile(file: z.input<typeof keyFileSchema>): string {
+  return `${JSON.stringify(file, null, 2)}\n`;
+}
+
+function opensUnder(directory: string, name: string, master: MasterKey): boolean {
+  try {
+    openKeyFile(directory, name, master);
+    return true;
+  } catch (error) {
+    if (error instanceof ServerError && error.code === "key-unreadable") return false;
+    throw error;
+  }
+}
+
+function openKeyFile(
+  directory: string,
+  name: string,
+  master: MasterKey,
+): { key: ServiceKey; privateKey: KeyObject; file: z.output<typeof keyFileSchema>; text: string } {
+  const text = readFileSync(join(directory, name), "utf8");
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ServerError("key-unreadable", `${name} is not a key file: it is not JSON`, { cause });
+  }
+  const parsed = keyFileSchema.safeParse(value);
+  if (!parsed.success) {
+    throw new ServerError("key-unreadable", `${name} is not a key file: ${z.prettifyError(parsed.error)}`);
+  }
+  const file = parsed.data;
+  const privateKey = createPrivateKey({
+    key: master.open(`${file.purpose}/${file.id}`, file.sealed),
+    format: "der",
+    type: "pkcs8",
+  });
+  const key = describe(file.purpose, file.algorithm, createPublicKey(privateKey));
+  if (key.id !== file.id) throw new ServerError("key-unreadable", `${name} holds the private key of another id`);
+  return { key, privateKey, file, text };
 }
 
 function describe(purpose: KeyPurpose, algorithm: ServiceKeyAlgorithm, publicKey: KeyObject): ServiceKey {

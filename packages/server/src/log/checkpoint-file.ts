@@ -33,10 +33,11 @@ export class CheckpointFile {
   /**
    * Puts `note` at `path` unless a newer one is there, durably: synced before the rename, the name after it.
    *
+   * @param same what happens to another note of the same size: it stays, unless other signatures may make the new one better.
    * @returns whether it was put there.
    */
-  advance(path: string, note: string, mode = 0o600): boolean {
-    if (!this.#isOlder(path, note)) return false;
+  advance(path: string, note: string, mode = 0o600, same: "newer-only" | "same-size-too" = "newer-only"): boolean {
+    if (!this.#isOlder(path, note, same)) return false;
     const temporary = `${path}.${this.#own}.tmp`;
     const descriptor = openSync(temporary, "w", mode);
     try {
@@ -47,10 +48,12 @@ export class CheckpointFile {
     }
     const locked = this.#take();
     try {
-      if (!this.#isOlder(path, note)) {
+      if (!this.#isOlder(path, note, same)) {
         rmSync(temporary);
         return false;
       }
+      // COMMIT POINT of a checkpoint in a shared directory. Before: the former one is there. After, once its directory is synced: this
+      // one, for every host; it is newer than the former one, which was compared under the lock.
       renameSync(temporary, path);
     } finally {
       if (locked) this.#lock.exec("rollback");
@@ -74,9 +77,14 @@ export class CheckpointFile {
     }
   }
 
-  #isOlder(path: string, note: string): boolean {
+  #isOlder(path: string, note: string, same: "newer-only" | "same-size-too"): boolean {
     try {
-      return sizeOfNote(readFileSync(path, "utf8")) < sizeOfNote(note);
+      const there = readFileSync(path, "utf8");
+      if (there === note) return false;
+      const [old, given] = [sizeOfNote(there), sizeOfNote(note)];
+      // Of another log: this one was closed, and its successor's files are here. A host that was stopped all the while does not know.
+      if (old >= 0 && there.split("\n", 1)[0] !== note.split("\n", 1)[0]) return false;
+      return old < given || (old === given && same === "same-size-too");
     } catch (error) {
       if (isMissing(error)) return true;
       throw error;

@@ -2,7 +2,6 @@ import { join } from "node:path";
 import {
   type Checkpoint,
   type Crypto,
-  encodeEntries,
   equalBytes,
   formatCheckpoint,
   leafHash,
@@ -17,15 +16,18 @@ import { ServerError } from "../errors.ts";
 import type { Batch, Reader, WriteDatabase } from "../storage/database.ts";
 import { readIfThere, replaceSynced } from "../storage/durable.ts";
 import { CheckpointFile } from "./checkpoint-file.ts";
+import { LATE_PAGE, writeLateTiles } from "./late-tiles.ts";
+import { LogPublisher, type PublicationTrouble } from "./publisher.ts";
 import type { LogTables } from "./schema.ts";
 import { TileFiles } from "./tile-files.ts";
 import { TileTree } from "./tree.ts";
 
-/** How long publication waits to gather more batches, ms: partial tiles are rewritten once per publication. */
-const PUBLISH_DELAY = 40;
-
 /** Entries read at a time when other hosts have sequenced some. */
 const CATCH_UP_PAGE = 4096;
+
+/** What to do about a database that is behind what was signed. */
+export const BEHIND =
+  "this is an older copy of the database, and nothing is signed over it. Put the newest one back; or empty it and `assay server restore` with the newer archives added; or, when what is missing is lost, close this log with `assay server succeed`";
 
 /** Reads log entries [from, to) from the database, which is where they were committed. */
 export type EntrySource = (reader: Reader, from: number, to: number) => Promise<Uint8Array[]>;
@@ -57,7 +59,7 @@ export async function openCheckpoint(crypto: Crypto, note: string, key: NoteKey,
 
 /**
  * A tiled Merkle log: sequence (an entry gets its index in the transaction that commits it), integrate (the tree grows from
- * committed entries, a pure function of them), publish (tiles, then a checkpoint).
+ * committed entries, a pure function of them), publish (tiles, then a checkpoint: log/publisher.ts).
  */
 export class SequencedLog {
   readonly name: string;
@@ -77,21 +79,17 @@ export class SequencedLog {
   readonly #tree: TileTree;
   /** What the database has committed. The tree may be ahead of it, inside a transaction; nothing is signed over that. */
   #committed: { readonly size: number; readonly root: Uint8Array };
-  /** Size of the tree under the newest published checkpoint. */
-  #published: number;
-  /** Entries from the start of the entry bundle that holds index `#published`. */
-  #tail: Uint8Array[];
-  #tailStart: number;
+  readonly #publisher: LogPublisher;
+  /** The key the log's row names: another than {@link vkey} until a successor's first batch is committed. */
+  #rowVkey: string;
   #newest: { size: number; note: string } | undefined;
-  /** The newest checkpoint this process has published or found published, all tiles under it in place. */
-  #seen: { readonly size: number; readonly note: string } | undefined;
-  #publishing: Promise<void> | undefined;
-  #failure: Error | undefined;
+  #refusal: ServerError | undefined;
 
   private constructor(parts: {
     name: string;
     origin: string;
     vkey: string;
+    rowVkey: string;
     crypto: Crypto;
     directory: string;
     files: TileFiles;
@@ -102,11 +100,11 @@ export class SequencedLog {
     tree: TileTree;
     published: number;
     tail: Uint8Array[];
-    tailStart: number;
   }) {
     this.name = parts.name;
     this.origin = parts.origin;
     this.vkey = parts.vkey;
+    this.#rowVkey = parts.rowVkey;
     this.files = parts.files;
     this.#crypto = parts.crypto;
     this.#directory = parts.directory;
@@ -117,9 +115,19 @@ export class SequencedLog {
     this.#found = parts.epoch;
     this.#tree = parts.tree;
     this.#committed = { size: parts.tree.size, root: parts.tree.root() };
-    this.#published = parts.published;
-    this.#tail = parts.tail;
-    this.#tailStart = parts.tailStart;
+    const key = parseVkey(parts.vkey);
+    this.#publisher = new LogPublisher(
+      {
+        files: parts.files,
+        shared: parts.shared,
+        tree: parts.tree,
+        committed: () => this.#committed.size,
+        sign: () => this.signCheckpoint(),
+        sizeOf: async (note) => (await openCheckpoint(parts.crypto, note, key, parts.origin)).size,
+      },
+      parts.published,
+      parts.tail,
+    );
   }
 
   /** Writes down a new, empty log. Its origin and key are fixed from here on. */
@@ -127,6 +135,8 @@ export class SequencedLog {
     batch: Batch,
     log: { name: string; origin: string; vkey: string; emptyRoot: Uint8Array },
   ): Promise<void> {
+    // COMMIT POINT of a log's birth, with the batch. Before: there is no log; a key of one that lies there is set aside. After: its origin and
+    // key stand; until its first entries are committed a start goes on founding it.
     await batch
       .tables<LogTables>()
       .insertInto("log_state")
@@ -138,6 +148,8 @@ export class SequencedLog {
    * Takes the right to sequence (a new epoch) and brings the tree to the committed size: published tiles, then the committed
    * leaves after them.
    *
+   * @param options `successor`: opens the log to close it. What is opened is its successor, with this origin, key and `directory` of its
+   *   own and all of its entries; it takes the row over with its first batch (record/succeed.ts).
    * @throws ServerError `log-behind-checkpoint` when the database is older than the newest checkpoint signed here: going on would
    *   sign a second history. `log-inconsistent` when tiles, leaves and state do not agree.
    */
@@ -149,6 +161,7 @@ export class SequencedLog {
     vkey: string;
     entries: EntrySource;
     sign: CheckpointSigner;
+    successor?: { readonly origin: string; readonly vkey: string };
   }): Promise<SequencedLog> {
     const { name, crypto } = options;
     const files = new TileFiles(options.directory);
@@ -172,7 +185,7 @@ export class SequencedLog {
         "log-origin-changed",
         `the log ${name} was born with the key ${state.vkey}, not ${options.vkey}`,
         {
-          hint: "restore the key directory and the master key that belong to this data directory",
+          hint: "restore the key directory and the master key that belong to this data directory. After `assay server succeed` every host needs the new keys/log-record.key.json",
         },
       );
     }
@@ -182,7 +195,7 @@ export class SequencedLog {
       throw new ServerError(
         "log-behind-checkpoint",
         `the database holds ${state.size} entries of ${state.origin}, but a checkpoint over ${newestCheckpoint.size} was signed`,
-        { hint: "this is an older copy of the database: put the newest one back. Nothing will be signed until then" },
+        { hint: BEHIND },
       );
     }
 
@@ -192,9 +205,7 @@ export class SequencedLog {
       throw new ServerError(
         "log-behind-checkpoint",
         `tiles over ${publishedSize} entries are published, the database has ${state.size}`,
-        {
-          hint: "this is an older copy of the database: put the newest one back. Nothing will be signed until then",
-        },
+        { hint: BEHIND },
       );
     }
     const tree = TileTree.open(crypto, (level, index, width) => files.readTile(level, index, width), publishedSize);
@@ -207,14 +218,19 @@ export class SequencedLog {
         },
       );
     }
-    const tailStart = Math.floor(publishedSize / TILE_WIDTH) * TILE_WIDTH;
-    const tail = await options.entries(options.database.reader(), tailStart, state.size);
+    const entries = (from: number, to: number): Promise<Uint8Array[]> =>
+      options.entries(options.database.reader(), from, to);
+    const { origin, size, root } = state;
+    const late = size - publishedSize > LATE_PAGE;
+    const written = late ? await writeLateTiles({ crypto, origin, files, tree, size, root, entries }) : publishedSize;
+    const tailStart = Math.floor(written / TILE_WIDTH) * TILE_WIDTH;
+    const tail = await entries(tailStart, size);
     if (tail.length !== state.size - tailStart) {
       throw new ServerError("log-inconsistent", `the database lacks leaves of ${state.origin} below ${state.size}`, {
         hint: "run `assay server check`",
       });
     }
-    for (const entry of tail.slice(publishedSize - tailStart)) tree.append(leafHash(crypto, entry));
+    for (const entry of tail.slice(written - tailStart)) tree.append(leafHash(crypto, entry));
     if (!equalBytes(tree.root(), state.root)) {
       throw new ServerError("log-inconsistent", `the leaves of ${state.origin} do not have the committed root`, {
         hint: "run `assay server check` to find the altered leaf",
@@ -232,8 +248,9 @@ export class SequencedLog {
     }
     return new SequencedLog({
       name,
-      origin: state.origin,
-      vkey: state.vkey,
+      origin: options.successor?.origin ?? state.origin,
+      vkey: options.successor?.vkey ?? state.vkey,
+      rowVkey: state.vkey,
       crypto,
       directory: options.directory,
       files,
@@ -242,9 +259,8 @@ export class SequencedLog {
       shared: options.database.shared ? new CheckpointFile(options.directory) : undefined,
       epoch: state.epoch,
       tree,
-      published: publishedSize,
+      published: written,
       tail,
-      tailStart,
     });
   }
 
@@ -274,7 +290,7 @@ export class SequencedLog {
     const row = await batch
       .tables<LogTables>()
       .selectFrom("log_state")
-      .select(["epoch", "size", "root"])
+      .select(["epoch", "size", "root", "vkey"])
       .where("name", "=", this.name)
       .forUpdate()
       .executeTakeFirstOrThrow();
@@ -292,14 +308,26 @@ export class SequencedLog {
     const row = await reader
       .tables<LogTables>()
       .selectFrom("log_state")
-      .select(["size", "root"])
+      .select(["size", "root", "vkey"])
       .where("name", "=", this.name)
       .executeTakeFirstOrThrow();
     return await this.#takeIn(reader, row);
   }
 
-  async #takeIn(reader: Reader, row: { readonly size: number; readonly root: Uint8Array }): Promise<boolean> {
+  async #takeIn(
+    reader: Reader,
+    row: { readonly size: number; readonly root: Uint8Array; readonly vkey: string },
+  ): Promise<boolean> {
     const old = this.#committed;
+    if (row.vkey !== this.#rowVkey) {
+      throw new ServerError(
+        "log-origin-changed",
+        `the log ${this.origin} was closed, and another goes on in its place`,
+        {
+          hint: "start this server again, with the new keys/log-record.key.json: it holds the key of a closed log",
+        },
+      );
+    }
     if (row.size < old.size) {
       throw new ServerError(
         "log-behind-checkpoint",
@@ -345,12 +373,12 @@ export class SequencedLog {
 
   #grow(entry: Uint8Array): void {
     this.#tree.append(leafHash(this.#crypto, entry));
-    this.#tail.push(entry);
+    this.#publisher.grow(entry);
   }
 
   #shrink(size: number): void {
     this.#tree.truncate(size);
-    this.#tail.length = size - this.#tailStart;
+    this.#publisher.shrink(size);
   }
 
   /**
@@ -369,8 +397,9 @@ export class SequencedLog {
       const swapped = await batch
         .tables<LogTables>()
         .updateTable("log_state")
-        .set({ ...next, epoch })
+        .set({ ...next, epoch, origin: this.origin, vkey: this.vkey })
         .where("name", "=", this.name)
+        .where("vkey", "=", this.#rowVkey)
         .where("epoch", "=", this.#found)
         .where("size", "=", old.size)
         .where("root", "=", old.root)
@@ -384,12 +413,23 @@ export class SequencedLog {
         this.#committed = next;
         this.#epoch = epoch;
         this.#found = epoch;
+        this.#rowVkey = this.vkey;
       };
       return { committed, undone };
     } catch (error) {
       undone();
       throw error;
     }
+  }
+
+  /** The root over the first `size` committed entries. */
+  rootAt(size: number): Uint8Array {
+    return this.#tree.root(size);
+  }
+
+  /** From now on no checkpoint is signed that was not signed before: `reason` is what every attempt throws. */
+  refuse(reason: ServerError): void {
+    this.#refusal = reason;
   }
 
   /**
@@ -399,8 +439,11 @@ export class SequencedLog {
   signCheckpoint(): string {
     const { size, root } = this.#committed;
     if (this.#newest?.size === size) return this.#newest.note;
+    if (this.#refusal !== undefined) throw this.#refusal;
     const note = this.#sign(formatCheckpoint({ origin: this.origin, size, root, extensions: [] }));
     const path = newestCheckpointPath(this.#directory);
+    // COMMIT POINT of a signature. Before: nobody has seen it; what it is over is committed. After: it is on disk, outside the database,
+    // and may be shown. When this fails nobody is given a receipt: the events stand, and the next signature is over them too.
     if (this.#shared === undefined) replaceSynced(path, note);
     else this.#shared.advance(path, note);
     this.#newest = { size, note };
@@ -421,86 +464,32 @@ export class SequencedLog {
     return proof;
   }
 
-  /** Publishes soon; publications run one at a time and gather what was committed meanwhile. */
+  /** Publishes soon what is committed. */
   schedulePublish(): void {
-    this.#publishing ??= this.#publishLoop();
+    this.#publisher.schedule();
   }
 
   /** Resolves when everything committed so far is published. @throws what made the last publication fail. */
-  async published(): Promise<void> {
-    while (this.#published < this.#committed.size) {
-      this.schedulePublish();
-      await this.#publishing;
-      if (this.#failure !== undefined) throw this.#failure;
-    }
+  published(): Promise<void> {
+    return this.#publisher.published();
   }
 
-  async #publishLoop(): Promise<void> {
-    await new Promise((resolve) => setTimeout(resolve, PUBLISH_DELAY));
-    try {
-      while (this.#published < this.#committed.size) await this.#publishOnce();
-      this.#failure = undefined;
-    } catch (error) {
-      // The record stands; only its publication is late. It is tried again with the next batch, and `published` reports it.
-      this.#failure = error instanceof Error ? error : new Error(String(error));
-    }
-    // In the same step as the loop's last look at the size: what is committed later starts a new publication.
-    this.#publishing = undefined;
+  /** What keeps the newest entries from being published; undefined while nothing does. */
+  get trouble(): PublicationTrouble | undefined {
+    return this.#publisher.trouble;
   }
 
-  async #publishOnce(): Promise<void> {
-    const size = this.#committed.size;
-    const note = this.signCheckpoint();
-    const there = this.#shared === undefined ? undefined : await this.#publishedNote();
-    if (there !== undefined && there.size >= size) {
-      // A host that shares the directory was here first: the tiles are there, and the same bytes.
-      this.#keep(size, there);
-      return;
-    }
-    const tiles = [...this.#tree.tilesBetween(this.#published, size)];
-    const bundles: { index: number; width: number; bytes: Uint8Array }[] = [];
-    for (let start = this.#tailStart; start < size; start += TILE_WIDTH) {
-      const entries = this.#tail.slice(start - this.#tailStart, Math.min(size, start + TILE_WIDTH) - this.#tailStart);
-      bundles.push({ index: start / TILE_WIDTH, width: entries.length, bytes: encodeEntries(entries) });
-    }
-    await this.files.publish(tiles, bundles, note, this.#shared);
-    this.#keep(size, { size, note });
-  }
-
-  /** The checkpoint that lies in the directory. */
-  async #publishedNote(): Promise<{ size: number; note: string } | undefined> {
-    const note = await this.files.checkpoint();
-    if (note === undefined) return undefined;
-    return { size: (await openCheckpoint(this.#crypto, note, parseVkey(this.vkey), this.origin)).size, note };
-  }
-
-  /**
-   * Goes on with a publication that failed, and puts the published checkpoint right when it fell behind: a host that shares the
-   * directory was stopped at the worst moment and replaced a newer one when it went on (log/checkpoint-file.ts).
-   */
+  /** Goes on with a publication that is late, and puts checkpoint files right that a host of a shared directory put back. */
   mendPublication(): void {
-    if (this.#shared === undefined) return;
-    if (this.#published < this.#committed.size) this.schedulePublish();
-    try {
-      if (this.#newest !== undefined) this.#shared.advance(newestCheckpointPath(this.#directory), this.#newest.note);
-      if (this.#seen !== undefined) this.#shared.advance(this.files.checkpointPath, this.#seen.note, 0o644);
-    } catch (error) {
-      this.#failure = error instanceof Error ? error : new Error(String(error));
-    }
+    this.#publisher.mend(() => {
+      if (this.#newest !== undefined) this.#shared?.advance(newestCheckpointPath(this.#directory), this.#newest.note);
+    });
   }
 
-  /** Lets go of what holds files open. */
+  /** Lets go of what holds files open, and publishes nothing more. */
   close(): void {
+    this.#publisher.close();
     this.#shared?.close();
-  }
-
-  #keep(size: number, seen: { readonly size: number; readonly note: string }): void {
-    this.#published = size;
-    if (this.#seen === undefined || seen.size > this.#seen.size) this.#seen = seen;
-    this.#tree.markPublished(size);
-    const keep = Math.floor(size / TILE_WIDTH) * TILE_WIDTH;
-    this.#tail.splice(0, keep - this.#tailStart);
-    this.#tailStart = keep;
   }
 }
 

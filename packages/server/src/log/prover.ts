@@ -24,6 +24,19 @@ export interface PublishedProof {
   readonly checkpoint: string;
 }
 
+/** A published checkpoint and the tree under it. Its proofs stay good while the log goes on. */
+export interface PublishedTree {
+  readonly size: number;
+  /** The checkpoint as a signed note. */
+  readonly note: string;
+  /**
+   * The consistency proof from the first `old` entries, checked before it is handed out; `old` is at most `size`.
+   *
+   * @throws ServerError `proof-self-check-failed`.
+   */
+  consistency(old: number): Uint8Array[];
+}
+
 /**
  * Proves entries from a log's published tiles alone: what any reader of the tiles could do, done in a process that holds no
  * write connection.
@@ -54,6 +67,11 @@ export class LogProver {
       .where("name", "=", name)
       .executeTakeFirstOrThrow();
     return new LogProver(name, row.origin, row.vkey, new TileFiles(directory), crypto);
+  }
+
+  /** The prover of a log that is not sequenced here any more: a closed one. */
+  static ofFiles(log: { name: string; origin: string; vkey: string; directory: string; crypto: Crypto }): LogProver {
+    return new LogProver(log.name, log.origin, log.vkey, new TileFiles(log.directory), log.crypto);
   }
 
   /**
@@ -95,17 +113,28 @@ export class LogProver {
    * @throws ServerError `proof-self-check-failed` when the proof does not verify.
    */
   async consistency(old: number): Promise<PublishedProof | undefined> {
+    const newest = await this.newest();
+    if (newest === undefined || old > newest.size) return undefined;
+    return { size: newest.size, proof: newest.consistency(old), checkpoint: newest.note };
+  }
+
+  /** The newest published checkpoint; undefined before the first. */
+  async newest(): Promise<PublishedTree | undefined> {
     const newest = await this.#newest();
-    if (newest === undefined || old > newest.tree.size) return undefined;
+    if (newest === undefined) return undefined;
     const { tree, root, note } = newest;
-    const proof = consistencyProof(this.#crypto, old, tree.size, tree.nodeAt);
-    const claim = { oldSize: old, newSize: tree.size, oldRoot: tree.root(old), newRoot: root, proof };
-    if (!verifyConsistency(this.#crypto, claim)) {
-      throw new ServerError("proof-self-check-failed", `the consistency proof from ${old} entries does not verify`, {
-        hint: "run `assay server check`: a tile has been altered",
-      });
-    }
-    return { size: tree.size, proof, checkpoint: note };
+    const { size } = tree;
+    const consistency = (old: number): Uint8Array[] => {
+      const proof = consistencyProof(this.#crypto, old, size, tree.nodeAt);
+      const claim = { oldSize: old, newSize: size, oldRoot: tree.root(old), newRoot: root, proof };
+      if (!verifyConsistency(this.#crypto, claim)) {
+        throw new ServerError("proof-self-check-failed", `the consistency proof from ${old} entries does not verify`, {
+          hint: "run `assay server check`: a tile has been altered",
+        });
+      }
+      return proof;
+    };
+    return { size, note, consistency };
   }
 
   /** The tree under the newest published checkpoint, opened once per checkpoint. */

@@ -6,6 +6,14 @@ import { entriesPath, TILE_WIDTH, tilePath } from "@assay/evidence";
 import { isMissing, makeDurableDirectory, readIfThere, syncDirectory, writeDurable } from "../storage/durable.ts";
 import type { CheckpointFile } from "./checkpoint-file.ts";
 
+/** A tile, or an entry bundle, as it is written: `width` hashes or entries. */
+export interface TileFile {
+  readonly level: number;
+  readonly index: number;
+  readonly width: number;
+  readonly bytes: Uint8Array;
+}
+
 /**
  * A log's public files: `checkpoint` and `tile/…` as C2SP tlog-tiles names them, in one directory that any web server or CDN
  * could serve. Full tiles are immutable; a partial tile goes once its full one is there.
@@ -14,6 +22,8 @@ export class TileFiles {
   readonly directory: string;
   /** Another host that shares the directory never writes the same temporary file. */
   readonly #own = randomBytes(6).toString("hex");
+  /** Temporary files that did not become tiles. */
+  readonly #unfinished = new Set<string>();
 
   constructor(directory: string) {
     this.directory = directory;
@@ -59,11 +69,30 @@ export class TileFiles {
    * @param shared set when other hosts publish here too: a checkpoint of theirs that is newer stays.
    */
   async publish(
-    tiles: Iterable<{ level: number; index: number; width: number; bytes: Uint8Array }>,
-    entryBundles: Iterable<{ index: number; width: number; bytes: Uint8Array }>,
+    tiles: Iterable<TileFile>,
+    entryBundles: Iterable<Omit<TileFile, "level">>,
     checkpoint: string,
     shared: CheckpointFile | undefined,
   ): Promise<void> {
+    const full = await this.writeTiles(tiles, entryBundles);
+    // COMMIT POINT of a publication. Before: the former checkpoint and its tiles stand; newer tiles lie there unnamed, and are written
+    // again. After: the new checkpoint stands, and every tile under it is on disk, name included. No write waits for it.
+    if (shared === undefined) await writeDurable(this.checkpointPath, checkpoint, 0o644);
+    else shared.advance(this.checkpointPath, checkpoint, 0o644);
+    await this.dropPartials(full);
+  }
+
+  /** Removes what full tiles on disk have taken the place of: who wants fewer of their hashes takes the first of them. */
+  async dropPartials(full: readonly string[]): Promise<void> {
+    for (const path of full) await rm(join(this.directory, `${path}.p`), { recursive: true, force: true });
+  }
+
+  /**
+   * Writes tiles and entry bundles, on disk with their names when it resolves. Until a checkpoint covers them nobody looks for them.
+   *
+   * @returns the paths of the full ones.
+   */
+  async writeTiles(tiles: Iterable<TileFile>, entryBundles: Iterable<Omit<TileFile, "level">>): Promise<string[]> {
     const files: { path: string; bytes: Uint8Array; full: boolean }[] = [];
     for (const tile of tiles) {
       files.push({
@@ -79,12 +108,16 @@ export class TileFiles {
         full: bundle.width === TILE_WIDTH,
       });
     }
+    // What a full or read-only disk did not take before.
+    for (const path of this.#unfinished) await rm(path, { force: true });
+    this.#unfinished.clear();
     const directories = new Set<string>();
     for (const file of files) {
       const path = join(this.directory, file.path);
       const directory = dirname(path);
-      await makeDurableDirectory(directory);
+      await makeDurableDirectory(directory, this.directory);
       const temporary = `${path}.${this.#own}.tmp`;
+      this.#unfinished.add(temporary);
       const handle = await open(temporary, "w", 0o644);
       try {
         await handle.writeFile(file.bytes);
@@ -93,19 +126,16 @@ export class TileFiles {
         await handle.close();
       }
       await rename(temporary, path);
+      this.#unfinished.delete(temporary);
       directories.add(directory);
     }
     for (const directory of directories) await syncDirectory(directory);
-    // Publication point: before it the former checkpoint and its tiles stand; after it the new ones do.
-    if (shared === undefined) await writeDurable(this.checkpointPath, checkpoint, 0o644);
-    else shared.advance(this.checkpointPath, checkpoint, 0o644);
-    for (const file of files) {
-      if (file.full) await rm(join(this.directory, `${file.path}.p`), { recursive: true, force: true });
-    }
+    return files.filter((file) => file.full).map((file) => file.path);
   }
 
-  /** Makes the directory. */
+  /** Makes the directory, durably: `<data>/logs/<name>`, beside what is published also the newest checkpoint's place. */
   async create(): Promise<void> {
     await mkdir(this.directory, { recursive: true, mode: 0o755 });
+    await makeDurableDirectory(this.directory, dirname(dirname(this.directory)));
   }
 }

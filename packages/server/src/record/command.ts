@@ -1,5 +1,6 @@
 import type { JsonValue } from "@assay/evidence";
 import type { z } from "zod";
+import type { ServerError } from "../errors.ts";
 import type { Reader, Transactor } from "../storage/database.ts";
 
 /** A JSON object: what bodies of commands and events are made of. */
@@ -124,6 +125,9 @@ export interface RecordedEvent<B = JsonObject> {
   readonly body: B;
 }
 
+/** Whether `replacement` may stand in the place of `former`: of the same shape, so that all that reads it still can. */
+export type SameShape = (replacement: string, former: string) => boolean;
+
 /** A kind of fact: the shape of its body at its newest version, how older versions are lifted, and what it does to the tables. */
 export interface EventDefinition {
   readonly type: string;
@@ -131,6 +135,12 @@ export interface EventDefinition {
   readonly body: z.ZodType;
   /** upcast[n] lifts a body of version n to n + 1; pure. Present for each version below the newest. */
   readonly upcast: Readonly<Record<number, (body: JsonObject) => JsonObject>>;
+  /**
+   * The strings of the body that may be redacted, as JSON pointers (`*` for any one member or element), each with what may take its
+   * place. Nothing else ever may, and nothing at all where this is absent: what verification and access rest on (digests, keys, roles,
+   * trust, decisions, the record's own facts) stands as it was recorded.
+   */
+  readonly redactable?: Readonly<Record<string, SameShape>>;
   project(transactor: Transactor, event: RecordedEvent<never>): Promise<void>;
 }
 
@@ -140,6 +150,7 @@ export function defineEvent<S extends z.ZodType>(definition: {
   version: number;
   body: S;
   upcast?: Readonly<Record<number, (body: JsonObject) => JsonObject>>;
+  redactable?: Readonly<Record<string, SameShape>>;
   project: (transactor: Transactor, event: RecordedEvent<z.output<S>>) => Promise<void>;
 }): EventDefinition {
   return { upcast: {}, ...definition };
@@ -149,14 +160,24 @@ export function defineEvent<S extends z.ZodType>(definition: {
 export interface OperationDefinition {
   readonly type: string;
   readonly body: z.ZodType;
-  run(transactor: Transactor, body: never, context: { readonly time: number }): Promise<JsonValue>;
+  run(transactor: Transactor, body: never, context: OperationContext): Promise<JsonValue>;
+}
+
+/** What an operation may know and do besides the tables. */
+export interface OperationContext {
+  /** The writer's time, ms. */
+  readonly time: number;
+  /** What keeps the log's newest entries from being published; undefined while nothing does. */
+  readonly trouble: { readonly since: number; readonly problem: string } | undefined;
+  /** Ends all writing and signing of this process: whoever asks for either gets `reason`, until it is started again. */
+  readonly halt: (reason: ServerError) => void;
 }
 
 /** Defines an operation; it shares the writer's transaction and its durability, and records nothing. */
 export function defineOperation<S extends z.ZodType>(definition: {
   type: string;
   body: S;
-  run: (transactor: Transactor, body: z.output<S>, context: { readonly time: number }) => Promise<JsonValue>;
+  run: (transactor: Transactor, body: z.output<S>, context: OperationContext) => Promise<JsonValue>;
 }): OperationDefinition {
   return definition;
 }
@@ -168,8 +189,12 @@ export interface RecordPart {
   readonly operations: readonly OperationDefinition[];
   /** The projected tables this room owns: what `rebuild` empties and refills. */
   readonly projections: readonly string[];
-  /** The blobs this room's tables name, for `check`: each must be in the store. */
-  readonly blobs?: (reader: Reader) => AsyncIterable<NamedBlob>;
+  /**
+   * The blobs this room's tables name, for `check` and backups: each must be in the store.
+   *
+   * @param asOf those the first `asOf` events name; all when it is not given.
+   */
+  readonly blobs?: (reader: Reader, asOf?: number) => AsyncIterable<NamedBlob>;
 }
 
 /** A blob and what names it, in words. */

@@ -1,11 +1,15 @@
 import { toHex } from "@assay/evidence";
 import { z } from "zod";
+import { ServerError } from "../errors.ts";
 import type { RecordPart } from "./command.ts";
 import { accept, defineCommand, defineEvent, defineOperation, type NewEvent, refuse, SYSTEM_ORG } from "./command.ts";
 import type { RecordTables } from "./schema.ts";
 
 /** Organisations whose heads one command writes down at most; the next call takes the rest. */
 const HEADS_PER_COMMAND = 256;
+
+/** The event that writes an organisation's head down. */
+export const HEAD_WRITTEN = "record.head-written";
 
 const headBody = z.strictObject({
   org: z.string(),
@@ -55,7 +59,7 @@ export const recordPart: RecordPart = {
           .limit(HEADS_PER_COMMAND)
           .execute();
         const events: NewEvent[] = heads.map((head) => ({
-          type: "record.head-written",
+          type: HEAD_WRITTEN,
           org: SYSTEM_ORG,
           body: {
             org: head.org,
@@ -78,7 +82,7 @@ export const recordPart: RecordPart = {
       },
     }),
     defineEvent({
-      type: "record.head-written",
+      type: HEAD_WRITTEN,
       version: 1,
       body: headBody,
       project: async (transactor, event) => {
@@ -92,7 +96,21 @@ export const recordPart: RecordPart = {
     }),
   ],
   operations: [
-    // Answers when a whole turn of the writer, its commit included, has been made: what readiness means.
-    defineOperation({ type: "record.ping", body: z.strictObject({}), run: async () => true }),
+    // Answers when a whole turn of the writer, its commit included, has been made, and says what keeps the log from being published: what
+    // readiness means.
+    defineOperation({
+      type: "record.ping",
+      body: z.strictObject({}),
+      run: async (_transactor, _body, { trouble }) => ({ publication: trouble === undefined ? null : { ...trouble } }),
+    }),
+    // This record turned out to be older than what was signed: what is taken now would be a second history.
+    defineOperation({
+      type: "record.halt",
+      body: z.strictObject({ message: z.string(), hint: z.string() }),
+      run: async (_transactor, { message, hint }, { halt }) => {
+        halt(new ServerError("log-behind-checkpoint", message, { hint }));
+        return null;
+      },
+    }),
   ],
 };

@@ -1,3 +1,4 @@
+import { rename } from "node:fs/promises";
 import { join } from "node:path";
 import {
   emptyRoot,
@@ -10,19 +11,24 @@ import {
 } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
-import { KEY_ALGORITHMS, type KeyPurpose, Keyring, rawEd25519 } from "../keys/keyring.ts";
+import { Keyring, rawEd25519 } from "../keys/keyring.ts";
 import type { MasterKey } from "../keys/master.ts";
 import { SequencedLog } from "../log/log.ts";
 import type { LogTables } from "../log/schema.ts";
 import type { Reader, WriteDatabase } from "../storage/database.ts";
-import { makeDurableDirectory } from "../storage/durable.ts";
+import { makeDurableDirectory, syncDirectory } from "../storage/durable.ts";
 import { type Command, type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "./command.ts";
+import { foundingKeyCommands, makeFoundingKeys, recordMissingKeys } from "./missing-keys.ts";
 import type { RecordParts } from "./parts.ts";
 import type { RecordTables } from "./schema.ts";
+import { settleSuccession, successions } from "./succession.ts";
 import { RecordWriter } from "./writer.ts";
 
 /** The record's log among the server's logs. */
 export const RECORD_LOG = "record";
+
+/** The row that stands in the place of the record's log while a record is being restored (backup/restore.ts). */
+export const RESTORING_LOG = "record.restoring";
 
 /** Where the record's tiles and checkpoints lie. */
 export function recordLogDirectory(dataDirectory: string): string {
@@ -54,7 +60,17 @@ interface OpenOptions {
   parts: RecordParts;
   founding: readonly Command[];
   host: string | undefined;
+  beforeSigning?: BeforeSigning | undefined;
+  /** Asked inside each batch where other hosts may change the schema meanwhile (storage/migrate.ts). */
+  fence?: ((reader: Reader) => Promise<void>) | undefined;
 }
+
+/**
+ * Asked once the log is open and before the first checkpoint of this process is signed; what it throws keeps the record shut.
+ *
+ * @param sign signs a checkpoint's text as the log does. What it signs is on no disk: nothing but the empty tree may be signed with it.
+ */
+export type BeforeSigning = (log: SequencedLog, sign: (text: string) => string, reader: Reader) => Promise<void>;
 
 /** An open record. */
 export interface OpenedRecord {
@@ -69,6 +85,7 @@ export interface OpenedRecord {
  *
  * @param founding commands for the first batch, after the record's own (the default organisation).
  * @param host the public host name, which becomes part of the log's origin when it is a real one.
+ * @param beforeSigning see {@link BeforeSigning}.
  */
 export async function openRecord(options: OpenOptions): Promise<OpenedRecord> {
   return await options.database.alone(() => openAlone(options));
@@ -77,6 +94,12 @@ export async function openRecord(options: OpenOptions): Promise<OpenedRecord> {
 async function openAlone(options: OpenOptions): Promise<OpenedRecord> {
   const keys = keyDirectory(options.dataDirectory);
   await makeDurableDirectory(keys);
+  await settleSuccession({
+    dataDirectory: options.dataDirectory,
+    logDirectory: recordLogDirectory(options.dataDirectory),
+    keyDirectory: keys,
+    decided: await successions(options.database.reader()),
+  });
   let keyring = Keyring.open(keys, options.master);
   const born = await options.database
     .reader()
@@ -86,11 +109,12 @@ async function openAlone(options: OpenOptions): Promise<OpenedRecord> {
     .where("name", "=", RECORD_LOG)
     .executeTakeFirst();
 
+  if (born === undefined) {
+    await refuseUnfounded(options.database.reader());
+    if (keyring.has("log-record")) await setAsideLogKey(keys, keyring.key("log-record").id);
+  }
   if (born === undefined || born.size === 0) {
-    for (const purpose of Object.keys(KEY_ALGORITHMS) as KeyPurpose[]) {
-      if (!keyring.has(purpose)) await Keyring.create(keys, options.master, purpose);
-    }
-    keyring = Keyring.open(keys, options.master);
+    keyring = await makeFoundingKeys(keys, options.master, options.database.reader());
   }
   const logKey = keyring.key("log-record");
   // An origin is unique and never changes: the host when the operator named one, else the log key itself.
@@ -103,6 +127,8 @@ async function openAlone(options: OpenOptions): Promise<OpenedRecord> {
   }
   const noteKey = parseVkey(vkey);
   const signer = keyring;
+  const sign = (text: string): string =>
+    formatNote(text, [noteSignatureLine(noteKey, signer.sign("log-record", noteSignedBytes(text)))]);
   const log = await SequencedLog.open({
     name: RECORD_LOG,
     database: options.database,
@@ -110,27 +136,69 @@ async function openAlone(options: OpenOptions): Promise<OpenedRecord> {
     crypto: nodeCrypto,
     vkey,
     entries: readCommitments,
-    sign: (text) => formatNote(text, [noteSignatureLine(noteKey, signer.sign("log-record", noteSignedBytes(text)))]),
+    sign,
   });
-  const writer = await RecordWriter.open(options.database, log, options.parts, nodeCrypto);
+  await options.beforeSigning?.(log, sign, options.database.reader());
+  const writer = await RecordWriter.open(options.database, log, options.parts, nodeCrypto, options.fence);
   if (log.size === 0) {
     const system = (type: string, body: JsonObject): Command => ({ type, org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body });
+    // COMMIT POINT of the founding: one batch. Before: the log is empty, and the next start founds the record, with the keys that lie
+    // there. After: the record begins with its log, its keys and the default organisation.
     const founded = await writer.append([
       system("record.create-log", { name: RECORD_LOG, origin, vkey }),
-      ...(Object.keys(KEY_ALGORITHMS) as KeyPurpose[]).map((purpose) => {
-        const key = keyring.key(purpose);
-        return system("keys.create", {
-          id: key.id,
-          purpose,
-          algorithm: key.algorithm,
-          publicKey: key.publicKeyPem,
-        });
-      }),
+      ...(await foundingKeyCommands(writer, keyring)),
       ...options.founding,
     ]);
     if (!founded.ok) throw new ServerError("internal", `the record could not be founded: ${founded.refusal.message}`);
+  } else {
+    keyring = await recordMissingKeys({
+      reader: options.database.reader(),
+      record: writer,
+      directory: keys,
+      master: options.master,
+      keyring,
+      shared: options.database.shared,
+    });
   }
   // Whoever is told that the record is open can read everything in it from the tiles.
   await log.published();
   return { writer, log, keyring };
+}
+
+/**
+ * No log is founded under a key that was there before it: the key may have signed for the log of another database (a host whose
+ * database's name was mistyped, a data directory that lost its database and its logs), and a second history under it would be a fork.
+ * One that a start left that crashed before it wrote the log down has signed nothing, and is not missed.
+ */
+async function setAsideLogKey(keys: string, id: string): Promise<void> {
+  const retired = join(keys, "retired");
+  await makeDurableDirectory(retired);
+  await rename(join(keys, "log-record.key.json"), join(retired, `log-record-${id.slice(0, 16)}.json`));
+  await syncDirectory(retired);
+  await syncDirectory(keys);
+}
+
+/**
+ * A database without a log is founded only when nothing is in it.
+ *
+ * @throws ServerError `restore-unfinished`, `log-inconsistent`.
+ */
+async function refuseUnfounded(reader: Reader): Promise<void> {
+  const restoring = await reader
+    .tables<LogTables>()
+    .selectFrom("log_state")
+    .select("name")
+    .where("name", "=", RESTORING_LOG)
+    .executeTakeFirst();
+  if (restoring !== undefined) {
+    throw new ServerError("restore-unfinished", "a restore into this database did not come to its end", {
+      hint: "run `assay server restore` again: it starts over",
+    });
+  }
+  const event = await reader.tables<RecordTables>().selectFrom("event").select("sequence").limit(1).executeTakeFirst();
+  if (event !== undefined) {
+    throw new ServerError("log-inconsistent", "the database holds events, but the state of their log is gone", {
+      hint: "restore it from a backup, into another database",
+    });
+  }
 }

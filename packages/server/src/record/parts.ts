@@ -21,9 +21,9 @@ export class RecordParts {
     }
   }
 
-  /** Every blob that some room's tables name. */
-  async *blobs(reader: Reader): AsyncIterable<NamedBlob> {
-    for (const blobs of this.#blobs) yield* blobs(reader);
+  /** Every blob that some room's tables name, as of the first `asOf` events when it is given. */
+  async *blobs(reader: Reader, asOf?: number): AsyncIterable<NamedBlob> {
+    for (const blobs of this.#blobs) yield* blobs(reader, asOf);
   }
 
   static #add<D extends { type: string }>(map: Map<string, D>, definition: D): void {

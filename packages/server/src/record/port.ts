@@ -3,6 +3,12 @@ import { ServerError, type ServerErrorCode } from "../errors.ts";
 import type { Appended, RecordClient } from "./client.ts";
 import type { Command, JsonObject } from "./command.ts";
 
+/**
+ * Requests of one process that may be on their way at once. The writer refuses what is too much for its queue, but it has to see a
+ * request to refuse it: a writer that does not get round to that must not let them pile up in the channel.
+ */
+const WAITING_LIMIT = 8192;
+
 /** What crosses to the writer: plain data, structured-clone and JSON safe. */
 export type WriterRequest =
   | { readonly id: number; readonly kind: "append"; readonly commands: readonly Command[] }
@@ -83,6 +89,13 @@ export class ChannelClient implements RecordClient {
 
   #ask(form: (id: number) => WriterRequest): Promise<WriterAnswer> {
     if (this.#closed !== undefined) return Promise.reject(this.#closed);
+    if (this.#waiting.size >= WAITING_LIMIT) {
+      return Promise.reject(
+        new ServerError("writer-overloaded", `${WAITING_LIMIT} writes of this process are waiting`, {
+          hint: "try again in a moment",
+        }),
+      );
+    }
     const id = this.#next;
     this.#next += 1;
     return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 import type { RecordReceipt } from "@assay/evidence";
 import type { LogProver } from "../log/prover.ts";
 import type { Reader } from "../storage/database.ts";
+import { redactionOf } from "./redaction.ts";
 import { formReceipt } from "./receipt.ts";
 import type { RecordTables } from "./schema.ts";
 
@@ -36,9 +37,10 @@ export class RecordProver {
       .where("event.sequence", "=", sequence)
       .executeTakeFirst();
     if (row === undefined) return undefined;
+    const redaction = row.salt.length === 0 ? await redactionOf(this.#reader, sequence) : undefined;
     for (let step = 0; step < PUBLICATION_WAIT.steps; step += 1) {
       const proof = await this.#log.prove(sequence, row.commitment);
-      if (proof !== undefined) return formReceipt({ sequence, ...row }, proof);
+      if (proof !== undefined) return formReceipt({ sequence, ...row, redacted: redaction?.by }, proof);
       await new Promise((resolve) => setTimeout(resolve, PUBLICATION_WAIT.delay));
     }
     return undefined;

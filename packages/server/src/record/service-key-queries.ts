@@ -13,6 +13,17 @@ export interface ServicePublicKey {
   readonly retired: boolean;
 }
 
+/** The id of the key of a purpose that this database's own state belongs to; undefined when it belongs to none. */
+export async function boundKey(reader: Reader, purpose: KeyPurpose): Promise<string | undefined> {
+  const row = await reader
+    .tables<KeyTables>()
+    .selectFrom("bound_key")
+    .select("id")
+    .where("purpose", "=", purpose)
+    .executeTakeFirst();
+  return row?.id;
+}
+
 /** The service's public keys, oldest first, retired ones included: what they signed stays signed. */
 export async function serviceKeys(reader: Reader, purpose?: KeyPurpose): Promise<ServicePublicKey[]> {
   let query = reader.tables<KeyTables>().selectFrom("key").selectAll();

@@ -1,5 +1,13 @@
 import { z } from "zod";
-import { accept, defineCommand, defineEvent, type EventDefinition, type RecordPart, refuse } from "./command.ts";
+import {
+  accept,
+  defineCommand,
+  defineEvent,
+  defineOperation,
+  type EventDefinition,
+  type RecordPart,
+  refuse,
+} from "./command.ts";
 import type { KeyTables } from "./service-key-schema.ts";
 
 const createdBody = z.strictObject({
@@ -49,6 +57,22 @@ export const keysPart: RecordPart = {
         ]);
       },
     }),
+    defineCommand({
+      type: "keys.retire",
+      body: idBody,
+      decide: async (reader, body, context) => {
+        if (context.actor.id !== "system")
+          return refuse("denied", "only the service retires its keys", { status: 403 });
+        const known = await reader
+          .tables<KeyTables>()
+          .selectFrom("key")
+          .select("retired_sequence")
+          .where("id", "=", body.id)
+          .executeTakeFirst();
+        if (known === undefined) return refuse("key-unknown", `there is no key ${body.id}`, { status: 404 });
+        return accept(known.retired_sequence === null ? [{ type: "keys.key-retired", body }] : []);
+      },
+    }),
   ],
   events: [
     defineEvent({
@@ -74,5 +98,19 @@ export const keysPart: RecordPart = {
     keyMark("keys.key-activated", "active_from_sequence"),
     keyMark("keys.key-retired", "retired_sequence"),
   ],
-  operations: [],
+  operations: [
+    defineOperation({
+      type: "keys.bind",
+      body: z.strictObject({ purpose: z.string(), id: idBody.shape.id }),
+      run: async (transactor, { purpose, id }) => {
+        await transactor
+          .tables<KeyTables>()
+          .insertInto("bound_key")
+          .values({ purpose, id })
+          .onConflict((conflict) => conflict.column("purpose").doUpdateSet({ id }))
+          .execute();
+        return null;
+      },
+    }),
+  ],
 };

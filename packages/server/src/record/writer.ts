@@ -4,9 +4,11 @@ import { z } from "zod";
 import { ServerError } from "../errors.ts";
 import type { SequencedLog } from "../log/log.ts";
 import type { Batch, Reader, WriteDatabase } from "../storage/database.ts";
+import { translateDiskError } from "../storage/disk-errors.ts";
 import type { Appended, RecordClient } from "./client.ts";
 import type { Command, DecideContext, JsonObject, NewEvent, Refusal } from "./command.ts";
 import { encodeEvent, type EventEnvelope, liftEvent } from "./event.ts";
+import { isRecorded, notRecorded } from "./lost-commit.ts";
 import type { RecordParts } from "./parts.ts";
 import { formReceipt } from "./receipt.ts";
 import type { RecordTables } from "./schema.ts";
@@ -77,12 +79,15 @@ export class RecordWriter implements RecordClient {
   readonly #log: SequencedLog;
   readonly #parts: RecordParts;
   readonly #crypto: Crypto;
+  readonly #fence: ((reader: Reader) => Promise<void>) | undefined;
   readonly #queue: Waiting[] = [];
   #lastTime: number;
   /** The log's size when `#lastTime` was that of its newest event. */
   #timedSize: number;
   #running: Promise<void> | undefined;
   #stopped = false;
+  /** Set for good when it turned out that this record is not the newest: nothing is written or signed any more. */
+  #halted: ServerError | undefined;
   #following: NodeJS.Timeout | undefined;
   #looked = performance.now();
 
@@ -92,7 +97,9 @@ export class RecordWriter implements RecordClient {
     parts: RecordParts,
     crypto: Crypto,
     lastTime: number,
+    fence: ((reader: Reader) => Promise<void>) | undefined,
   ) {
+    this.#fence = fence;
     this.#database = database;
     this.#log = log;
     this.#parts = parts;
@@ -106,8 +113,9 @@ export class RecordWriter implements RecordClient {
     log: SequencedLog,
     parts: RecordParts,
     crypto: Crypto,
+    fence?: (reader: Reader) => Promise<void>,
   ): Promise<RecordWriter> {
-    const writer = new RecordWriter(database, log, parts, crypto, await newestTime(database.reader()));
+    const writer = new RecordWriter(database, log, parts, crypto, await newestTime(database.reader()), fence);
     if (database.shared) writer.#scheduleFollow();
     return writer;
   }
@@ -166,6 +174,7 @@ export class RecordWriter implements RecordClient {
 
   #enqueue(request: Waiting["request"]): Promise<{ appended: Appended } | { operated: JsonValue }> {
     if (this.#stopped) return Promise.reject(new ServerError("writer-stopped", "the server is stopping"));
+    if (this.#halted !== undefined) return Promise.reject(this.#halted);
     if (this.#queue.length >= QUEUE_LIMIT) {
       return Promise.reject(
         new ServerError("writer-overloaded", `${QUEUE_LIMIT} writes are waiting`, { hint: "try again in a moment" }),
@@ -193,6 +202,8 @@ export class RecordWriter implements RecordClient {
     let others = false;
     const idle = waiting.every(({ request }) => request.kind === "follow");
     const pending: Pending = { heads: new Map(), written: [], lastTime: this.#lastTime };
+    let ran: Outcome[] | undefined;
+    let recovered = false;
     try {
       const asleep = this.#database.shared && performance.now() - this.#looked > ASLEEP_MS;
       if (asleep || waiting.some(({ request }) => request.kind === "follow")) {
@@ -202,6 +213,7 @@ export class RecordWriter implements RecordClient {
       const run = async (batch: Batch): Promise<Outcome[]> => {
         // From here to the commit no other host can sequence, and every row read below is as the last of them left it.
         if (await this.#log.enter(batch)) others = true;
+        if (this.#database.shared) await this.#fence?.(batch);
         if (this.#timedSize !== this.#log.size) {
           this.#lastTime = Math.max(this.#lastTime, await newestTime(batch));
           this.#timedSize = this.#log.size;
@@ -216,26 +228,36 @@ export class RecordWriter implements RecordClient {
             pending.written.map((event) => event.commitment),
           );
         }
+        ran = results;
         return results;
       };
       outcomes = idle ? waiting.map(() => ({ kind: "operated", result: null })) : await this.#database.transaction(run);
     } catch (error) {
-      // The transaction rolled back: nothing of the batch exists, in tables or in the tree.
+      // The transaction rolled back: nothing of the batch exists, in tables or in the tree. Or its answer was lost.
       ending?.undone();
-      if (others) this.#log.schedulePublish();
-      for (const item of waiting) item.reject(error);
-      return;
+      const [first] = pending.written;
+      const lost = error instanceof ServerError && error.code === "write-unconfirmed" && first !== undefined;
+      const found = lost ? await isRecorded(this.#database, this.#log, first, () => this.#stopped) : undefined;
+      if (ran === undefined || found !== true) {
+        if (others) this.#log.schedulePublish();
+        for (const item of waiting) item.reject(found === false ? notRecorded(error) : translateDiskError(error));
+        return;
+      }
+      // It was committed, and the tree has it now, as it has what others committed.
+      outcomes = ran;
+      ending = undefined;
+      recovered = true;
     }
-    // COMMIT POINT. Before this line nothing of the batch exists; from here on all of it does, whatever happens to this process.
-    // Nothing is answered and no checkpoint is signed before it. On PostgreSQL other hosts may have taken the log's row by now, and
-    // even committed: what is signed below is over what this batch committed, a prefix of theirs.
+    // COMMIT POINT of a batch. Before: nothing of it exists. After: all of it does, whatever happens to this process. Nothing is answered
+    // and no checkpoint is signed before it. On PostgreSQL other hosts may have taken the log's row by now, and even committed: what is
+    // signed below is over what this batch committed, a prefix of theirs.
     ending?.committed();
-    if (!idle) {
+    if (!idle && !recovered) {
       this.#lastTime = pending.lastTime;
       this.#timedSize = this.#log.size;
     }
     this.#answer(waiting, outcomes);
-    if (ending !== undefined || others) this.#log.schedulePublish();
+    if (ending !== undefined || others || recovered) this.#log.schedulePublish();
   }
 
   async #runOne(batch: Batch, item: Waiting, pending: Pending): Promise<Outcome> {
@@ -257,7 +279,7 @@ export class RecordWriter implements RecordClient {
       pending.heads.clear();
       for (const [org, head] of headsBefore) pending.heads.set(org, head);
       if (error instanceof RefusedSignal) return { kind: "refused", refusal: error.refusal };
-      return { kind: "failed", error };
+      return { kind: "failed", error: translateDiskError(error) };
     }
   }
 
@@ -338,7 +360,14 @@ export class RecordWriter implements RecordClient {
     if (definition === undefined) throw new ServerError("operation-unknown", `no operation ${type}`);
     const parsed = definition.body.safeParse(body);
     if (!parsed.success) throw new ServerError("command-invalid", `${type}: ${z.prettifyError(parsed.error)}`);
-    return { kind: "operated", result: await definition.run(batch, parsed.data as never, { time }) };
+    const halt = (reason: ServerError): void => {
+      this.#halted = reason;
+      this.#log.refuse(reason);
+    };
+    return {
+      kind: "operated",
+      result: await definition.run(batch, parsed.data as never, { time, halt, trouble: this.#log.trouble }),
+    };
   }
 
   #answer(waiting: Waiting[], outcomes: Outcome[]): void {
@@ -369,7 +398,7 @@ export class RecordWriter implements RecordClient {
         }
       } catch (error) {
         // The events are recorded, but what proves it could not be made: the caller must not take that for a receipt.
-        item.reject(error);
+        item.reject(outcome?.kind === "appended" ? withoutReceipt(outcome.events, error) : error);
       }
     }
   }
@@ -378,6 +407,18 @@ export class RecordWriter implements RecordClient {
     const proof = this.#log.prove(event.sequence, event.commitment);
     return formReceipt(event, { size: this.#log.size, proof, checkpoint });
   }
+}
+
+/** What is told when events are recorded and cannot be proven yet. */
+function withoutReceipt(events: readonly Written[], error: unknown): unknown {
+  const cause = translateDiskError(error);
+  const [first] = events;
+  if (!(cause instanceof ServerError) || cause.code !== "storage-failed" || first === undefined) return error;
+  return new ServerError(
+    "receipt-unavailable",
+    `it is recorded as event ${first.sequence}, but no receipt can be signed: ${cause.message}`,
+    { cause, hint: `do not send it again; get the receipt at /api/assay/v1/record/${first.sequence}/receipt later` },
+  );
 }
 
 /** The time of the newest event, ms; 0 before the first. */

@@ -2,7 +2,9 @@ import { EvidenceError, type JsonValue } from "@assay/evidence";
 import type { FastifyReply } from "fastify";
 import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
+import { retryAfter } from "../pressure/refusals.ts";
 import type { Refusal } from "../record/command.ts";
+import { translateDiskError } from "../storage/disk-errors.ts";
 
 /** The codes of the OCI distribution specification 1.1, "Error Codes", and `UNKNOWN` for failures of the server itself. */
 export type OciCode =
@@ -114,17 +116,28 @@ export function ofRefusal(refusal: Refusal): OciError {
 }
 
 function ofServerError(error: ServerError): OciError {
+  const seconds = retryAfter(error);
+  if (seconds !== undefined) {
+    return new OciError(503, "TOOMANYREQUESTS", sentence(error.message, error.hint), {
+      headers: { "retry-after": String(seconds) },
+      cause: error,
+    });
+  }
   switch (error.code) {
     case "writer-overloaded":
     case "writer-stopped":
     case "database-unavailable":
     case "database-busy":
     case "write-unconfirmed":
+    case "receipt-unavailable":
     case "blobs-unavailable":
+    case "storage-failed":
       return new OciError(503, "TOOMANYREQUESTS", sentence(error.message, error.hint ?? "try again in a moment"), {
         headers: { "retry-after": "1" },
         cause: error,
       });
+    case "log-behind-checkpoint":
+      return new OciError(503, "DENIED", sentence(error.message, error.hint), { cause: error });
     case "blob-too-large":
       return new OciError(413, "SIZE_INVALID", error.message, { cause: error });
     case "blob-digest-mismatch":
@@ -141,7 +154,8 @@ function internal(cause: unknown): OciError {
 }
 
 /** Any error as one of this door; errors nobody foresaw reveal nothing. */
-export function toOciError(error: unknown): OciError {
+export function toOciError(thrown: unknown): OciError {
+  const error = translateDiskError(thrown);
   if (error instanceof OciError) return error;
   if (error instanceof Problem) {
     return new OciError(

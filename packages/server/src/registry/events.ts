@@ -1,8 +1,10 @@
 import type { JsonObject } from "@assay/evidence";
 import { z } from "zod";
+import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent } from "../record/command.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import type { RegistryTables } from "./schema.ts";
+import { isTag } from "./tag-rules.ts";
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const size = z.int().nonnegative();
@@ -66,6 +68,7 @@ export const registryEvents = [
     type: "registry.manifest-pushed",
     version: 1,
     body: manifestPushedBody,
+    redactable: { "/repository": isSiblingRepository, "/annotations/*": () => true },
     project: async (transactor, event) => {
       const { body, org, sequence } = event;
       const tables = transactor.tables<RegistryTables>();
@@ -114,6 +117,7 @@ export const registryEvents = [
     type: "registry.tag-set",
     version: 1,
     body: tagSetBody,
+    redactable: { "/repository": isSiblingRepository, "/tag": isTag },
     project: async (transactor, event) => {
       const { repository, tag, digest: named } = event.body;
       const tables = transactor.tables<RegistryTables>();
@@ -134,6 +138,7 @@ export const registryEvents = [
     type: "registry.tag-deleted",
     version: 1,
     body: tagDeletedBody,
+    redactable: { "/repository": isSiblingRepository, "/tag": isTag },
     project: async (transactor, event) => {
       await transactor
         .tables<RegistryTables>()
@@ -149,6 +154,7 @@ export const registryEvents = [
     type: "registry.manifest-deleted",
     version: 1,
     body: manifestDeletedBody,
+    redactable: { "/repository": isSiblingRepository, "/tags/*": isTag },
     project: async (transactor, event) => {
       const { repository, digest: gone } = event.body;
       const tables = transactor.tables<RegistryTables>();

@@ -13,19 +13,29 @@ export class BodyInterrupted extends Error {
  * The request is not destroyed when reading stops early, so that it can still be answered. A client that sends nothing for
  * {@link IDLE_MS} is cut off: a half-open connection must not hold an upload session for ever.
  *
+ * @param mayGoOn asked before each piece is handed on; what it throws ends the body.
  * @throws OciError 413 `SIZE_INVALID` beyond `limit`; {@link BodyInterrupted} when the connection breaks.
  */
-export async function* incoming(request: IncomingMessage, limit: number): AsyncGenerator<Uint8Array, void, undefined> {
-  const timer = setTimeout(() => {
-    request.destroy(new BodyInterrupted(`nothing came for ${IDLE_MS / 1000} s`));
-  }, IDLE_MS);
+export async function* incoming(
+  request: IncomingMessage,
+  limit: number,
+  mayGoOn: () => void = () => undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  // Only while it is the client who is waited for: where what came goes may take longer, and that is not the client's fault.
+  const wait = (): NodeJS.Timeout =>
+    setTimeout(() => {
+      request.destroy(new BodyInterrupted(`nothing came for ${IDLE_MS / 1000} s`));
+    }, IDLE_MS);
+  let timer = wait();
   let received = 0;
   try {
     for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      clearTimeout(timer);
+      mayGoOn();
       received += chunk.length;
       if (received > limit) throw new OciError(413, "SIZE_INVALID", `the body is longer than ${limit} bytes`);
       yield chunk;
-      timer.refresh();
+      timer = wait();
     }
     if (!request.complete) throw new BodyInterrupted("the connection closed before the end of the body");
   } catch (error) {

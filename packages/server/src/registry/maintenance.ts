@@ -1,25 +1,29 @@
 import { randomUUID } from "node:crypto";
+import type { JsonValue } from "@assay/evidence";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore } from "../storage/blobs.ts";
+import { UPLOAD_MS } from "./limits.ts";
 
 /** Sessions swept in one step. */
 const SWEEP_STEP = 100;
 
 /**
- * Takes away what ran out: upload sessions with their bytes, and leases. Safe to run at any time and in any process; an
- * interrupted run is finished by the next.
+ * Takes away what ran out: upload sessions with their bytes, leases, and bytes of uploads that no session names (a crash left them, or a
+ * host that wrote on after its claim was taken over). Safe to run at any time and in any process; an interrupted run is finished by
+ * the next.
  *
+ * @param now ms since the epoch.
  * @returns how many of each.
  */
 export async function sweepRegistry(
   record: RecordClient,
   blobs: BlobStore,
-): Promise<{ readonly uploads: number; readonly leases: number }> {
+  now: number = Date.now(),
+): Promise<{ readonly uploads: number; readonly leases: number; readonly leftovers: number }> {
   let uploads = 0;
   for (;;) {
     const claim = randomUUID();
-    const expired = await record.operate("registry.claim-expired", { claim, limit: SWEEP_STEP });
-    const ids = Array.isArray(expired) ? expired.filter((id) => typeof id === "string") : [];
+    const ids = texts(await record.operate("registry.claim-expired", { claim, limit: SWEEP_STEP }));
     for (const id of ids) {
       await (await blobs.stage(id)).discard();
       await record.operate("registry.drop-upload", { id, claim });
@@ -27,7 +31,35 @@ export async function sweepRegistry(
     }
     if (ids.length < SWEEP_STEP) break;
   }
-  return { uploads, leases: Number(await record.operate("registry.sweep-leases", {})) };
+  const leftovers = await sweepLeftovers(record, blobs, now - UPLOAD_MS);
+  return { uploads, leases: Number(await record.operate("registry.sweep-leases", {})), leftovers };
+}
+
+/**
+ * Removes staged bytes last written before `before` that belong to no session. A session's row is there before its first byte, so what
+ * is old and has no row will never have one.
+ */
+async function sweepLeftovers(record: RecordClient, blobs: BlobStore, before: number): Promise<number> {
+  let removed = 0;
+  let names: string[] = [];
+  const sweep = async (): Promise<void> => {
+    const unknown = names.length === 0 ? [] : texts(await record.operate("registry.unknown-uploads", { names }));
+    names = [];
+    for (const name of unknown) {
+      await blobs.removeStaged(name);
+      removed += 1;
+    }
+  };
+  for await (const name of blobs.listStaged(before)) {
+    names.push(name);
+    if (names.length === SWEEP_STEP) await sweep();
+  }
+  await sweep();
+  return removed;
+}
+
+function texts(value: JsonValue): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 }
 
 /**

@@ -151,6 +151,20 @@ const uploadOperations = [
     },
   }),
   defineOperation({
+    type: "registry.unknown-uploads",
+    body: z.strictObject({ names: z.array(z.string()).max(1000) }),
+    run: async (transactor, body) => {
+      const rows = await transactor
+        .tables<RegistryTables>()
+        .selectFrom("upload")
+        .select("id")
+        .where("id", "in", body.names)
+        .execute();
+      const known = new Set(rows.map((row) => row.id));
+      return body.names.filter((name) => !known.has(name));
+    },
+  }),
+  defineOperation({
     type: "registry.claim-expired",
     body: z.strictObject({ claim: z.string(), limit: z.int().positive() }),
     run: async (transactor, body, { time }) => {

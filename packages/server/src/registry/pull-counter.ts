@@ -5,6 +5,9 @@ import { PULLS_PER_OPERATION } from "./operations.ts";
 /** Distinct (repository, digest, identity, day) held in memory before they are written at once. */
 const BUFFER = 10_000;
 
+/** And at most, while they cannot be written: pulls of others are then not counted, and the memory stays bounded. */
+const MOST = 4 * BUFFER;
+
 /** A pull of a manifest. */
 export interface Pull {
   readonly org: string;
@@ -30,8 +33,8 @@ export class PullCounter {
     // No part can hold a space.
     const key = `${pull.repository} ${pull.digest} ${pull.actor} ${day}`;
     const known = this.#waiting.get(key);
-    if (known === undefined) this.#waiting.set(key, { pull, day, count: 1 });
-    else known.count += 1;
+    if (known !== undefined) known.count += 1;
+    else if (this.#waiting.size < MOST) this.#waiting.set(key, { pull, day, count: 1 });
     return this.#waiting.size >= BUFFER;
   }
 
@@ -61,8 +64,8 @@ export class PullCounter {
   #putBack(entries: ReadonlyArray<[string, { readonly pull: Pull; readonly day: string; count: number }]>): void {
     for (const [key, entry] of entries) {
       const known = this.#waiting.get(key);
-      if (known === undefined) this.#waiting.set(key, entry);
-      else known.count += entry.count;
+      if (known === undefined && this.#waiting.size < MOST) this.#waiting.set(key, entry);
+      else if (known !== undefined) known.count += entry.count;
     }
   }
 }

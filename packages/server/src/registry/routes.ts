@@ -3,6 +3,7 @@ import { authorize } from "../access/authorize.ts";
 import { challenge } from "../access/challenge.ts";
 import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
+import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor } from "../record/command.ts";
 import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
 import type { RegistryContext } from "./context.ts";
@@ -158,7 +159,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
       return reply.code(400).send();
     }
     const problem = toOciError(error);
-    if (problem.status >= 500) request.log.error({ err: error }, "request failed");
+    if (problem.status >= 500 && retryAfter(error) === undefined) request.log.error({ err: error }, "request failed");
     lingerOver(request.raw);
     if (problem.status !== 401) return sendOciError(reply, problem);
     const insufficient = error instanceof Problem && error.code === "token-insufficient";

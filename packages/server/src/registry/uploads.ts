@@ -59,9 +59,16 @@ export class Uploads {
   readonly #record: RecordClient;
   readonly #reader: Reader;
   readonly #blobs: BlobStore;
+  readonly #mayGrow: () => void;
   readonly #hashes = new RunningHashes();
 
-  constructor(parts: { readonly record: RecordClient; readonly reader: Reader; readonly blobs: BlobStore }) {
+  constructor(parts: {
+    readonly record: RecordClient;
+    readonly reader: Reader;
+    readonly blobs: BlobStore;
+    readonly mayGrow?: (() => void) | undefined;
+  }) {
+    this.#mayGrow = parts.mayGrow ?? (() => undefined);
     this.#record = parts.record;
     this.#reader = parts.reader;
     this.#blobs = parts.blobs;
@@ -141,6 +148,9 @@ export class Uploads {
       } finally {
         if (!session.ended) {
           if (session.hash !== undefined) this.#hashes.keep(session.id, session.offset, session.hash);
+          // COMMIT POINT of a chunk, with the operation's batch. Before: its bytes lie beyond the offset, and the next holder cuts them
+          // off. After: the offset counts them. They are not synced: a power loss may take them, and the session then stands where they
+          // end.
           await this.#operate("registry.release-upload", {
             id: session.id,
             claim: session.claim,
@@ -201,7 +211,7 @@ export class Uploads {
    * Appends a request's body to a session. When the connection breaks, what came stays; when the body is refused, none of it does.
    *
    * @param expected the exact length the request's Content-Range gives; undefined when it gives none.
-   * @throws OciError 400 `SIZE_INVALID`, 413 `SIZE_INVALID`; BodyInterrupted.
+   * @throws OciError 400 `SIZE_INVALID`, 413 `SIZE_INVALID`; BodyInterrupted; ServerError `disk-low`, with what came before kept.
    */
   async receive(session: HeldSession, request: IncomingMessage, expected: number | undefined): Promise<void> {
     const start = session.offset;
@@ -215,7 +225,7 @@ export class Uploads {
       session.hash = before;
     };
     try {
-      await session.staged.append(start, incoming(request, limit), (chunk) => {
+      await session.staged.append(start, incoming(request, limit, this.#mayGrow), (chunk) => {
         count += chunk.length;
         running?.update(chunk);
       });
@@ -259,7 +269,8 @@ export class Uploads {
     if (!(await this.#holds(session))) throw this.#lost(session);
     if ((await session.staged.size()) !== session.offset) throw this.#lost(session);
     await this.#blobs.adopt(session.staged, digest);
-    // The bytes are durable under their name before the row that makes them visible.
+    // COMMIT POINT of an upload's end, with the operation's batch. Before: the bytes are a blob under their name, which nobody can see;
+    // the session is there, and closing it again ends the same way. After: the session is gone, and the repository has the blob.
     const finished = await this.#operate("registry.finish-upload", {
       id: session.id,
       claim: session.claim,

@@ -22,12 +22,19 @@ export interface BlobStore {
   readSmall(digest: Digest, maxBytes: number): Promise<Uint8Array>;
   /** Stores bytes at hand; durable, name included, when it resolves. */
   putSmall(bytes: Uint8Array): Promise<Digest>;
-  /** Every digest in the store, in order: for `check`. */
-  list(): AsyncIterable<Digest>;
+  /** Every digest in the store (after `after`), in order: for `check`. What lies there under no digest's name is passed over. */
+  list(after?: Digest): AsyncIterable<Digest>;
   /** Takes a staged upload's file as the blob `digest`, which its bytes have been shown to have. Durable when it resolves. */
   adopt(staged: StagedBytes, digest: Digest): Promise<void>;
   /** Opens the staged bytes of an upload session, making them on first use. */
   stage(id: string): Promise<StagedBytes>;
+  /**
+   * Names of what lies among uploads and was last written before `before` (ms since the epoch): those of upload sessions, and whatever a
+   * crash or a host that was given up left there.
+   */
+  listStaged(before: number): AsyncIterable<string>;
+  /** Removes what {@link listStaged} named; fine when it is not there. */
+  removeStaged(name: string): Promise<void>;
 }
 
 /** A blob that is open for sending, once. Whoever opened it closes it. */

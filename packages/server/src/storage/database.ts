@@ -39,6 +39,14 @@ export interface Batch extends Transactor {
   savepoint<T>(work: () => Promise<T>): Promise<T>;
 }
 
+/** A server's session at the database. */
+export interface ServerSession {
+  /** The name of the newest schema step its program knows. */
+  readonly program: string;
+  /** Where it comes from; null when the database does not say. */
+  readonly address: string | null;
+}
+
 /** The database opened for writing: by the one writer thread of SQLite mode, or by the writer of each host on PostgreSQL. */
 export interface WriteDatabase {
   /** Whether other hosts may write too. False: what this process knows of the record cannot have changed behind its back. */
@@ -52,6 +60,13 @@ export interface WriteDatabase {
   transaction<T>(work: (batch: Batch) => Promise<T>, options?: { readonly long?: boolean }): Promise<T>;
   /** Runs `work` while no other server on this database runs work of this kind: migrations, the founding of a record. */
   alone<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Rewrites the database's files, so that nothing deleted or replaced before is left in them: not in free pages, and in SQLite not in the
+   * write-ahead log. No server may be running. It takes as long, and as much room, as a copy of the database.
+   */
+  scrub(): Promise<void>;
+  /** The servers at work on this database, as their sessions give themselves out; none where only one process can have it open. */
+  servers(): Promise<readonly ServerSession[]>;
   /** The database's clock, ms since the epoch. */
   now(): Promise<number>;
   /** A reader beside the transactions; in SQLite mode on the write connection itself, for use between transactions only. */

@@ -13,7 +13,7 @@ import {
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
-import { type Digest, digestHex, digestOf, equalBytes, parseDigest } from "@assay/evidence";
+import { type Digest, digestHex, digestOf, equalBytes, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
 import type { BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
@@ -103,6 +103,7 @@ class StagedFile implements StagedBytes {
     try {
       await copyFile(this.path, copy, constants.COPYFILE_FICLONE);
       await truncate(copy, Math.min(size, (await stat(copy)).size));
+      // COMMIT POINT of a takeover. Before: the former holder and the next write to one file. After: the next has its own.
       await rename(copy, this.path);
     } catch (error) {
       await rm(copy, { force: true });
@@ -155,6 +156,16 @@ async function sendFile(
   await sent;
 }
 
+/** The names in a directory; none when it is not there, as before the first blob. */
+async function namesIn(path: string): Promise<string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
 /**
  * Blobs in a directory: `blobs/sha256/<2 hex>/<64 hex>`, uploads in `uploads/`. A blob comes into being by the rename of a synced
  * file; after a crash it is there whole or not at all.
@@ -162,6 +173,8 @@ async function sendFile(
 export class DirectoryBlobs implements BlobStore {
   readonly #blobs: string;
   readonly #uploads: string;
+  /** Syncs of a directory that failed, by its path. */
+  readonly #failures = new Map<string, number>();
 
   private constructor(dataDirectory: string) {
     this.#blobs = join(dataDirectory, "blobs", "sha256");
@@ -170,9 +183,14 @@ export class DirectoryBlobs implements BlobStore {
 
   static async open(dataDirectory: string): Promise<DirectoryBlobs> {
     const store = new DirectoryBlobs(dataDirectory);
-    await makeDurableDirectory(store.#blobs);
+    await makeDurableDirectory(store.#blobs, dataDirectory);
     await makeDurableDirectory(store.#uploads);
     return store;
+  }
+
+  /** Opens it to read: nothing is made, also where nothing can be. */
+  static openToRead(dataDirectory: string): DirectoryBlobs {
+    return new DirectoryBlobs(dataDirectory);
   }
 
   #path(digest: Digest): string {
@@ -221,14 +239,19 @@ export class DirectoryBlobs implements BlobStore {
     const digest = digestOf(nodeCrypto, bytes);
     if (await this.#holds(digest, bytes)) return digest;
     const staged = new StagedFile("small", join(this.#uploads, `${digestHex(digest)}.${crypto.randomUUID()}`));
-    await staged.append(
-      0,
-      (async function* () {
-        yield bytes;
-      })(),
-      () => undefined,
-    );
-    await this.adopt(staged, digest);
+    try {
+      await staged.append(
+        0,
+        (async function* () {
+          yield bytes;
+        })(),
+        () => undefined,
+      );
+      await this.adopt(staged, digest);
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
     return digest;
   }
 
@@ -238,10 +261,25 @@ export class DirectoryBlobs implements BlobStore {
    */
   async #holds(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const path = this.#path(digest);
+    const directory = dirname(path);
+    // A name whose sync failed may be gone from what the kernel still means to write: only a new rename puts it there again.
+    if (this.#failures.has(directory)) return false;
     if ((await fileSize(path)) !== bytes.length) return false;
     if (!equalBytes(new Uint8Array(await readFile(path)), bytes)) return false;
-    await syncDirectory(dirname(path));
+    await makeDurableDirectory(directory);
+    await this.#syncNames(directory);
     return true;
+  }
+
+  /** Makes a directory's names durable. A failure is remembered: that a later sync succeeds says nothing of what this one was to write. */
+  async #syncNames(directory: string): Promise<void> {
+    const before = this.#failures.get(directory);
+    try {
+      await syncDirectory(directory);
+    } catch (error) {
+      this.#failures.set(directory, (before ?? 0) + 1);
+      throw error;
+    }
   }
 
   async adopt(staged: StagedBytes, digest: Digest): Promise<void> {
@@ -249,16 +287,27 @@ export class DirectoryBlobs implements BlobStore {
     const handle = await open(staged.path, "a+");
     try {
       await handle.sync();
+    } catch (error) {
+      // What could not be written may be forgotten by the kernel, and the next sync of the file would succeed without it. So the file
+      // goes: whoever tries again sends the bytes again.
+      await staged.discard();
+      throw error;
     } finally {
       await handle.close();
     }
     const path = this.#path(digest);
     const directory = dirname(path);
     await makeDurableDirectory(directory);
-    // COMMIT POINT of a blob. Before the rename the upload is as it was; after it and the directory's sync the blob is there whole,
-    // under the name of its content. A blob already there has the same content, so replacing it changes nothing.
+    const failures = this.#failures.get(directory);
+    // COMMIT POINT of a blob. Before the rename: the upload is as it was. After it and the directory's sync: the blob is there whole, under
+    // the name of its content. A blob already there has the same content, so replacing it changes nothing.
     await rename(staged.path, path);
-    await syncDirectory(directory);
+    await this.#syncNames(directory);
+    if (this.#failures.get(directory) !== failures) {
+      throw new ServerError("storage-failed", `a sync of ${directory} failed while ${digest} was put there`, {
+        hint: "try again; look at the disk of ASSAY_DATA",
+      });
+    }
   }
 
   async stage(id: string): Promise<StagedBytes> {
@@ -266,9 +315,32 @@ export class DirectoryBlobs implements BlobStore {
     return new StagedFile(id, join(this.#uploads, id));
   }
 
-  async *list(): AsyncIterable<Digest> {
-    for (const prefix of (await readdir(this.#blobs)).toSorted()) {
-      for (const name of (await readdir(join(this.#blobs, prefix))).toSorted()) yield parseDigest(`sha256:${name}`);
+  async *listStaged(before: number): AsyncIterable<string> {
+    for (const name of await readdir(this.#uploads)) {
+      const modified = await stat(join(this.#uploads, name)).then(
+        (found) => found.mtimeMs,
+        (error: unknown) => {
+          // Its upload ended meanwhile.
+          if (isMissing(error)) return Number.POSITIVE_INFINITY;
+          throw error;
+        },
+      );
+      if (modified < before) yield name;
+    }
+  }
+
+  async removeStaged(name: string): Promise<void> {
+    await rm(join(this.#uploads, name), { force: true });
+  }
+
+  async *list(after?: Digest): AsyncIterable<Digest> {
+    const from = after === undefined ? "" : digestHex(after);
+    for (const prefix of (await namesIn(this.#blobs)).toSorted()) {
+      if (prefix < from.slice(0, 2) || !/^[0-9a-f]{2}$/.test(prefix)) continue;
+      for (const name of (await readdir(join(this.#blobs, prefix))).toSorted()) {
+        const digest = `sha256:${name}`;
+        if (name > from && name.startsWith(prefix) && isDigest(digest)) yield digest;
+      }
     }
   }
 }

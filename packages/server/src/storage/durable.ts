@@ -40,16 +40,24 @@ export function syncDirectorySync(path: string): void {
   }
 }
 
-/** Creates a directory and every missing parent, and makes each new name durable. */
-export async function makeDurableDirectory(path: string): Promise<void> {
+/** Directories whose names this process has made durable. */
+const durableDirectories = new Set<string>();
+
+/**
+ * Creates a directory and every missing parent, and makes each name durable.
+ *
+ * INVARIANT: that a directory is there does not say that its name is on disk. Another request may have made it a moment ago, or a process
+ * that was killed before it could sync; so the first use in each process syncs, whoever made it.
+ *
+ * @param within an ancestor whose own name needs no syncing; else the parent.
+ */
+export async function makeDurableDirectory(path: string, within = dirname(path)): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (first === undefined) return;
-  let current = path;
-  while (current !== dirname(first)) {
-    await syncDirectory(current);
-    current = dirname(current);
-  }
-  await syncDirectory(current);
+  if (first === undefined && durableDirectories.has(path)) return;
+  const top = first !== undefined && dirname(first).length < within.length ? dirname(first) : within;
+  for (let current = path; current !== top; current = dirname(current)) await syncDirectory(current);
+  await syncDirectory(top);
+  durableDirectories.add(path);
 }
 
 /**
@@ -65,6 +73,8 @@ export async function writeDurable(path: string, bytes: Uint8Array | string, mod
   } finally {
     await handle.close();
   }
+  // COMMIT POINT of a small file. Before: the former content, or none, under this name. After the rename: the new content for every
+  // reader and through a kill; after the directory's sync, through a power loss too.
   await rename(temporary, path);
   await syncDirectory(dirname(path));
 }
@@ -72,6 +82,10 @@ export async function writeDurable(path: string, bytes: Uint8Array | string, mod
 /**
  * {@link writeDurable} for the writer's hot path, without leaving the thread and without the directory sync: after a power loss
  * the name may still lead to the former content, which is whole.
+ *
+ * That is enough for the newest checkpoint. What it must not do is to run ahead of the database, and it is written after the commit. That
+ * it may fall behind by the last moments before a power loss takes nothing from the database that survived the same loss; and each
+ * publication, {@link writeDurable} in the same directory, ends it.
  */
 export function replaceSynced(path: string, bytes: string): void {
   const temporary = `${path}.tmp`;
@@ -82,5 +96,7 @@ export function replaceSynced(path: string, bytes: string): void {
   } finally {
     closeSync(descriptor);
   }
+  // COMMIT POINT of the newest checkpoint. Before: the former one is under this name. After: this one, through a kill; through a power
+  // loss one of both, each of them whole and over what the database has committed.
   renameSync(temporary, path);
 }

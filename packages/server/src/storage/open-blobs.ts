@@ -47,7 +47,9 @@ export async function openBlobsToRead(
   config: { readonly dataDirectory: string; readonly s3?: S3Location | undefined },
   log: BlobsLog,
 ): Promise<OpenBlobs> {
-  if (config.s3 === undefined) return await openBlobs(config, log);
+  if (config.s3 === undefined) {
+    return { blobs: DirectoryBlobs.openToRead(config.dataDirectory), close: () => Promise.resolve() };
+  }
   return s3(config.s3, new S3Client(config.s3), true, log);
 }
 

@@ -1,6 +1,6 @@
 import type { ReadDatabase, WriteDatabase } from "./database.ts";
 import { openPostgresReader, openPostgresWriter } from "./postgres.ts";
-import { databasePath, lockDataDirectory, openSqliteReader, openSqliteWriter } from "./sqlite.ts";
+import { databasePath, lockDataDirectory, openSqliteReader, openSqliteWriter, shareDataDirectory } from "./sqlite.ts";
 
 /** Where the database is: in the data directory (SQLite), or at a URL (PostgreSQL). */
 export interface DatabasePlace {
@@ -16,19 +16,35 @@ export function openReader(place: DatabasePlace): ReadDatabase {
     : openPostgresReader(place.databaseUrl);
 }
 
-/** Opens the database for writing. */
-export function openWriter(place: DatabasePlace): WriteDatabase {
+/**
+ * Opens the database to look for damage: {@link openReader}, but that an integer which no number can hold comes as a bigint, instead of
+ * failing the query that meets it.
+ */
+export function openToCheck(place: DatabasePlace): ReadDatabase {
   return place.databaseUrl === undefined
-    ? openSqliteWriter(databasePath(place.dataDirectory))
-    : openPostgresWriter(place.databaseUrl);
+    ? openSqliteReader(databasePath(place.dataDirectory), true)
+    : openPostgresReader(place.databaseUrl, true);
 }
 
 /**
- * Takes the data directory for this process where SQLite needs that: one writer. With PostgreSQL hosts may share a directory, and
- * nothing is locked.
+ * Opens the database for writing.
+ *
+ * @param server in a running server: its program, by the newest schema step it knows (storage/migrate.ts).
+ */
+export function openWriter(place: DatabasePlace, server?: string): WriteDatabase {
+  return place.databaseUrl === undefined
+    ? openSqliteWriter(databasePath(place.dataDirectory))
+    : openPostgresWriter(place.databaseUrl, undefined, server);
+}
+
+/**
+ * Takes the data directory for this process where SQLite needs that: one writer. With PostgreSQL hosts may share a directory, with each
+ * other and with no server on SQLite.
  *
  * @throws ServerError `data-directory-busy`.
  */
 export function lockPlace(place: DatabasePlace): { release(): void } {
-  return place.databaseUrl === undefined ? lockDataDirectory(place.dataDirectory) : { release: () => undefined };
+  return place.databaseUrl === undefined
+    ? lockDataDirectory(place.dataDirectory)
+    : shareDataDirectory(place.dataDirectory);
 }

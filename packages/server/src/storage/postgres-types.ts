@@ -66,17 +66,35 @@ function plainBytes(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text.slice("\\x".length), "hex"));
 }
 
+/** An integer as a number, or as a bigint when no number can hold it. */
+function anyInteger(text: string): number | bigint {
+  const value = Number(text);
+  return Number.isSafeInteger(value) ? value : BigInt(text);
+}
+
+/** How columns of each type are read. */
+export interface ValueTypes {
+  getTypeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown;
+}
+
+function valueTypes(integer: (text: string) => unknown): ValueTypes {
+  return {
+    getTypeParser(oid, format) {
+      if (format === "binary") return types.getTypeParser(oid, "binary") as (value: string) => unknown;
+      switch (oid) {
+        case types.builtins.INT8:
+          return integer;
+        case types.builtins.BYTEA:
+          return plainBytes;
+        default:
+          return types.getTypeParser(oid, "text") as (value: string) => unknown;
+      }
+    },
+  };
+}
+
 /** How values come back from `pg`: the same JavaScript values as from node:sqlite. */
-export const VALUE_TYPES = {
-  getTypeParser(oid: number, format?: "text" | "binary"): (value: string) => unknown {
-    if (format === "binary") return types.getTypeParser(oid, "binary") as (value: string) => unknown;
-    switch (oid) {
-      case types.builtins.INT8:
-        return checkedInteger;
-      case types.builtins.BYTEA:
-        return plainBytes;
-      default:
-        return types.getTypeParser(oid, "text") as (value: string) => unknown;
-    }
-  },
-};
+export const VALUE_TYPES = valueTypes(checkedInteger);
+
+/** The same for reading what may be damaged: an integer that no number can hold fails no query. */
+export const DAMAGED_VALUE_TYPES = valueTypes(anyInteger);

@@ -11,7 +11,7 @@ import Cursor from "pg-cursor";
 import { ServerError } from "../errors.ts";
 import type { Batch, ReadDatabase, Reader, WriteDatabase } from "./database.ts";
 import { lostConnection, translateError } from "./postgres-errors.ts";
-import { PortableColumnsPlugin, VALUE_TYPES } from "./postgres-types.ts";
+import { DAMAGED_VALUE_TYPES, PortableColumnsPlugin, VALUE_TYPES, type ValueTypes } from "./postgres-types.ts";
 
 /** Connections one process opens at most: HTTP processes read on many, the writer needs its transaction and a few reads beside it. */
 const READERS = 8;
@@ -39,6 +39,9 @@ const LONG_MS = 6 * 3_600_000;
 
 /** The oldest major version with everything that is used here. */
 const OLDEST_VERSION = 140_000;
+
+/** What the sessions of running servers are called at the database, before the name of their program. */
+const SERVER_SESSION = "assay-server/";
 
 /** The advisory lock under which one server at a time migrates and founds: "assay" in ASCII. */
 const ALONE_LOCK = 0x61_73_73_61_79;
@@ -90,12 +93,18 @@ class PoolShim implements PostgresPool {
   readonly #prepared = new WeakSet<PoolClient>();
   #ending: Promise<void> | undefined;
 
-  constructor(url: string, size: number, answerMs: number | undefined, prepare: (client: PoolClient) => Promise<void>) {
+  constructor(
+    url: string,
+    size: number,
+    answerMs: number | undefined,
+    prepare: (client: PoolClient) => Promise<void>,
+    types: ValueTypes = VALUE_TYPES,
+  ) {
     this.#prepare = prepare;
     this.#pool = new Pool({
       connectionString: url,
       max: size,
-      types: VALUE_TYPES,
+      types,
       connectionTimeoutMillis: CONNECT_MS,
       idleTimeoutMillis: 30_000,
       keepAlive: true,
@@ -195,9 +204,13 @@ function kyselyOver(pool: PoolShim): Kysely<unknown> {
   });
 }
 
-/** Opens the database for reading: a pool of sessions. */
-export function openPostgresReader(url: string): ReadDatabase {
-  const pool = new PoolShim(url, READERS, undefined, prepareReader);
+/**
+ * Opens the database for reading: a pool of sessions.
+ *
+ * @param anyInteger integers that no number holds come as bigints, instead of failing the query: for reading what may be damaged.
+ */
+export function openPostgresReader(url: string, anyInteger = false): ReadDatabase {
+  const pool = new PoolShim(url, READERS, undefined, prepareReader, anyInteger ? DAMAGED_VALUE_TYPES : VALUE_TYPES);
   const kysely = kyselyOver(pool);
   return {
     tables<T>() {
@@ -293,12 +306,18 @@ async function takeAloneLock(session: PoolClient): Promise<void> {
  * Opens the database for writing. Every server host has one of these; the log's row orders them (log/log.ts).
  *
  * @param answerMs after this a connection that does not answer is taken for dead, save in `long` transactions.
+ * @param server set in a running server: the program it is, which its sessions give themselves out as.
  */
-export function openPostgresWriter(url: string, answerMs = ANSWER_MS): WriteDatabase {
-  const pool = new PoolShim(url, WRITERS, answerMs, prepareWriter);
+export function openPostgresWriter(url: string, answerMs = ANSWER_MS, server?: string): WriteDatabase {
+  const prepare = async (client: PoolClient): Promise<void> => {
+    await prepareWriter(client);
+    if (server === undefined) return;
+    await client.query("select set_config('application_name', $1, false)", [`${SERVER_SESSION}${server}`]);
+  };
+  const pool = new PoolShim(url, WRITERS, answerMs, prepare);
   const kysely = kyselyOver(pool);
   // One statement of a migration or a rebuild may take minutes: no silence makes its connection dead. It opens at its first use.
-  const patientPool = new PoolShim(url, 1, undefined, prepareWriter);
+  const patientPool = new PoolShim(url, 1, undefined, prepare);
   const patient = kyselyOver(patientPool);
   const reader: Reader = {
     tables<T>() {
@@ -317,6 +336,9 @@ export function openPostgresWriter(url: string, answerMs = ANSWER_MS): WriteData
             .execute(transaction);
         }
         const result = await work(new PostgresBatch(transaction));
+        // COMMIT POINT of a transaction in PostgreSQL. Before: nothing of it exists for anybody, and a host that is gone takes it along.
+        // After: PostgreSQL has synced it (a server whose database does not sync refuses to start). Between the two, without an answer,
+        // only the database knows which.
         try {
           await transaction.commit().execute();
         } catch (cause) {
@@ -344,6 +366,30 @@ export function openPostgresWriter(url: string, answerMs = ANSWER_MS): WriteData
       const [row] = rows;
       if (row === undefined) throw new ServerError("internal", "the database tells no time");
       return row.now;
+    },
+    async servers() {
+      // A server looks after the record twice a second, so it always has a session; the database ends those of a host that is gone.
+      const { rows } = await sql<{ program: string; address: string | null }>`
+        select distinct substr(application_name, ${SERVER_SESSION.length + 1}::int) as program, host(client_addr) as address
+        from pg_stat_activity
+        where datname = current_database() and starts_with(application_name, ${SERVER_SESSION})
+        order by 1, 2`.execute(kysely);
+      return rows;
+    },
+    async scrub() {
+      const session = await patientPool.session();
+      try {
+        await session.query(`set statement_timeout = ${LONG_MS}; set lock_timeout = ${ALONE_WAIT_MS}`);
+        const { rows } = await session.query<{ name: string }>(
+          "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname = current_schema()",
+        );
+        // Each table's live rows go into a new file, and the old one away; ANALYZE replaces what the planner kept of its values.
+        for (const { name } of rows) await session.query(`vacuum (full, analyze) ${name}`);
+      } catch (cause) {
+        throw translateError(cause);
+      } finally {
+        session.release(true);
+      }
     },
     async alone(work) {
       // The lock belongs to the session and ends with it, also when this process dies.

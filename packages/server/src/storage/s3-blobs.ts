@@ -14,6 +14,12 @@ import { HashedChains, S3Staged } from "./s3-staged.ts";
 /** Server-side copies under way at once for one blob. */
 const COPIES = 4;
 
+/**
+ * Parts that pass through memory at once, over all blobs: with at most 16 MiB each (storage/s3-segments.ts), what finishing uploads takes of memory
+ * does not grow with how many there are. What uploads take while they come in, two segments each, is bounded by their admission.
+ */
+const GATHERINGS = 2;
+
 const UPLOAD_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** What hears of trouble that does not fail the request it happened in. */
@@ -35,6 +41,7 @@ export class S3Blobs implements BlobStore {
   readonly #conditional: boolean;
   readonly #log: BlobsLog;
   readonly #hashes = new HashedChains();
+  readonly #gathering = new Turns(GATHERINGS);
   /** Whether the server copies parts and says their SHA-256; learnt at the first blob large enough. */
   #copies = true;
 
@@ -87,9 +94,10 @@ export class S3Blobs implements BlobStore {
     }
     const first = await this.#begin(digest, range);
     const chunks = this.#stream(digest, range, first);
+    const whole = range === undefined || (range.start === 0 && range.end === first.size);
     return {
       async send(write) {
-        for await (const chunk of chunks) await write(chunk);
+        for await (const chunk of whole ? proven(chunks, digest, first.size) : chunks) await write(chunk);
       },
       async close() {
         await chunks.return();
@@ -102,6 +110,11 @@ export class S3Blobs implements BlobStore {
     try {
       const found = await this.#client.read(this.#key(digest), range);
       if (found === undefined) throw unknown(digest);
+      if (range !== undefined && range.end > found.size) {
+        // Known before a byte of it is sent.
+        found.body.destroy();
+        throw new ServerError("internal", `a blob ends at byte ${found.size}, not at ${range.end}`);
+      }
       return found;
     } catch (error) {
       if (error instanceof S3Error && error.status === 416) {
@@ -160,7 +173,8 @@ export class S3Blobs implements BlobStore {
 
   async putSmall(bytes: Uint8Array): Promise<Digest> {
     const digest = digestOf(nodeCrypto, bytes);
-    if ((await this.size(digest)) !== bytes.length) await this.#create(digest, bytes);
+    // Asked first: most small blobs that are put again are there. One of this size may still be damaged: then it is mended.
+    if (!(await this.#isWhole(digest, bytes.length))) await this.#create(digest, bytes);
     return digest;
   }
 
@@ -168,8 +182,9 @@ export class S3Blobs implements BlobStore {
     if (!(staged instanceof S3Staged)) throw new ServerError("internal", "staged bytes of another store");
     // Proven here, whoever calls: no other content may ever stand under this name. Segments' names pin their bytes.
     const chain = await staged.proven(digest);
-    if (chainSize(chain) <= SEGMENT_BYTES) await this.#create(digest, await gather(staged, chain));
-    else await this.#compose(staged, chain, digest);
+    if (chainSize(chain) <= SEGMENT_BYTES) {
+      await this.#gathering.run(async () => await this.#create(digest, await gather(staged, chain)));
+    } else await this.#compose(staged, chain, digest);
     try {
       await staged.discard();
     } catch (error) {
@@ -183,7 +198,7 @@ export class S3Blobs implements BlobStore {
     const key = this.#key(digest);
     const sha256 = digestHex(digest);
     if (!this.#conditional && (await this.#isWhole(digest, bytes.length))) return;
-    // COMMIT POINT of a small blob. Before it nothing is under its name; after it, it is there whole. The server compares the bytes
+    // COMMIT POINT of a small blob. Before: nothing is under its name. After: it is there whole. The server compares the bytes
     // that came with the very digest in the name.
     const stored = await this.#client.put(key, bytes, { sha256, createOnly: this.#conditional });
     if (stored === "stored" || (await this.#isWhole(digest, bytes.length))) return;
@@ -214,13 +229,16 @@ export class S3Blobs implements BlobStore {
       // A crash from here on leaves a multipart upload that nobody sees; the note lets whoever discards the upload abort it.
       await staged.markMultipart(key, uploadId);
       const parts = await this.#parts(staged, planParts(chain, this.#copies), { key, uploadId });
-      // COMMIT POINT of a large blob. Before it the parts belong to nothing; after it, the blob is there whole: each part is bytes that
+      // COMMIT POINT of a large blob. Before: the parts belong to nothing. After: the blob is there whole: each part is bytes that
       // this server or S3 has hashed to what the proven chain says.
       const done = await this.#complete(key, uploadId, parts, this.#conditional && !there);
       if (done !== "stored" && !(await this.#isWhole(digest, size))) {
         if (done === "gone")
           throw noAnswer(`POST ${key}`, new Error("the multipart upload is gone, and the blob is not there"));
-        await this.#client.completeMultipart(key, uploadId, parts, false);
+        // What stands there is damaged: it is replaced. Without an answer that says so, only its bytes show that it was.
+        const replaced = await this.#client.completeMultipart(key, uploadId, parts, false);
+        if (replaced !== "stored" && !(await this.#isWhole(digest, size)))
+          throw noAnswer(`POST ${key}`, new Error("the damaged blob could not be replaced"));
       } else if (done === "exists") {
         await this.#client.abortMultipart(key, uploadId);
       }
@@ -262,10 +280,12 @@ export class S3Blobs implements BlobStore {
   ): Promise<S3Part[]> {
     const parts: S3Part[] = [];
     const send = async (number: number, segments: readonly Segment[]): Promise<void> => {
-      const bytes = await gather(staged, segments);
-      const only = segments.length === 1 ? segments[0]?.sha256 : undefined;
-      const body = { bytes, sha256: only ?? sha256Hex(bytes) };
-      parts[number - 1] = await this.#client.uploadPart(target.key, target.uploadId, number, body);
+      parts[number - 1] = await this.#gathering.run(async () => {
+        const bytes = await gather(staged, segments);
+        const only = segments.length === 1 ? segments[0]?.sha256 : undefined;
+        const body = { bytes, sha256: only ?? sha256Hex(bytes) };
+        return await this.#client.uploadPart(target.key, target.uploadId, number, body);
+      });
     };
     const uncopied: number[] = [];
     const copy = async (number: number, segment: Segment): Promise<void> => {
@@ -304,13 +324,61 @@ export class S3Blobs implements BlobStore {
     return new S3Staged({ id, client: this.#client, prefix: `${this.#uploads}${id}/`, hashes: this.#hashes });
   }
 
-  async *list(): AsyncIterable<Digest> {
-    for await (const { key } of this.#client.list(this.#blobs)) {
+  async *listStaged(before: number): AsyncIterable<string> {
+    // An upload's objects follow one another: it is as old as the newest of them.
+    let name: string | undefined;
+    let old = true;
+    for await (const object of this.#client.list(this.#uploads)) {
+      const next = object.key.slice(this.#uploads.length).split("/", 1)[0] ?? "";
+      if (next !== name) {
+        if (name !== undefined && old) yield name;
+        name = next;
+        old = true;
+      }
+      old &&= object.modified < before;
+    }
+    if (name !== undefined && old) yield name;
+  }
+
+  async removeStaged(name: string): Promise<void> {
+    // What somebody else has put here under other names stays.
+    if (!UPLOAD_ID.test(name)) return;
+    await (await this.stage(name)).discard();
+    // What a probe left is an object of that very name (storage/s3-probe.ts).
+    await this.#client.delete(this.#uploads + name);
+  }
+
+  async *list(after?: Digest): AsyncIterable<Digest> {
+    const from = after === undefined ? undefined : this.#key(after);
+    for await (const { key } of this.#client.list(this.#blobs, { after: from })) {
       const [directory, hex] = key.slice(this.#blobs.length).split("/");
       const digest = `sha256:${hex}`;
       // What somebody else has put here is no blob; a misplaced one would be read from another key.
       if (isDigest(digest) && this.#key(digest) === key && directory !== undefined) yield digest;
     }
+  }
+}
+
+/**
+ * A whole blob's bytes, whose last are handed on only when all of them have the digest: over a network more can happen to them than on a
+ * disk, and who pulls a blob must not get other bytes as if they were it.
+ */
+async function* proven(
+  chunks: AsyncIterable<Uint8Array>,
+  digest: Digest,
+  size: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const hash = createHash("sha256");
+  let at = 0;
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    at += chunk.length;
+    if (at === size && hash.digest("hex") !== digestHex(digest)) {
+      throw new ServerError("blobs-answer-invalid", `S3 gave other bytes than ${digest}`, {
+        hint: "run `assay server check`: it says whether the blob was altered, or only what came of it",
+      });
+    }
+    yield chunk;
   }
 }
 
@@ -329,4 +397,27 @@ async function gather(staged: S3Staged, segments: readonly Segment[]): Promise<U
     at += segment.length;
   }
   return whole;
+}
+
+/** Lets a few pieces of work run at once; the others wait, in order. */
+class Turns {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(atOnce: number) {
+    this.#free = atOnce;
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      // The turn passes to whoever waited longest.
+      if (next === undefined) this.#free += 1;
+      else next();
+    }
+  }
 }

@@ -34,6 +34,8 @@ export interface S3ClientOptions {
 export interface S3Object {
   readonly key: string;
   readonly size: number;
+  /** When it was stored, by the server's clock, ms since the epoch; NaN when the server does not say. */
+  readonly modified: number;
 }
 
 /** A part of a multipart upload, as `complete` names it. */
@@ -97,6 +99,7 @@ export class S3Client {
   readonly #bodyMs: number;
   /** Signing keys by day. */
   readonly #signingKeys = new Map<string, ArrayBuffer>();
+  #closing: Promise<void> | undefined;
 
   constructor(location: S3Location, options: S3ClientOptions = {}) {
     this.#location = location;
@@ -112,9 +115,10 @@ export class S3Client {
     });
   }
 
-  /** Ends idle connections at once, and those in use when they are done. */
-  async close(): Promise<void> {
-    await this.#agent.close();
+  /** Ends idle connections at once, and those in use when they are done. Harmless when called again. */
+  close(): Promise<void> {
+    this.#closing ??= this.#agent.close();
+    return this.#closing;
   }
 
   /** The size of an object; undefined when it is not there. */
@@ -161,10 +165,11 @@ export class S3Client {
     return await this.#unless404(() =>
       this.#send({ method: "GET", key }, async (answer) => {
         const expected = length(`GET ${key}`, header(answer, "content-length"));
-        const bytes = await this.#collect(`GET ${key}`, answer, maxBytes);
-        if (bytes.length !== expected)
-          throw noAnswer(`GET ${key}`, new Error(`${bytes.length} of ${expected} bytes came`));
-        return bytes;
+        if (expected > maxBytes) {
+          answer.body.destroy();
+          throw badAnswer(`GET ${key}`, `it is longer than ${maxBytes} bytes`);
+        }
+        return await this.#fill(`GET ${key}`, answer, expected);
       }),
     );
   }
@@ -193,9 +198,12 @@ export class S3Client {
     await this.#unless404(() => this.#finished({ method: "DELETE", key }));
   }
 
-  /** Keys with `prefix`, in byte order, with their sizes. @param pageSize keys per request. */
-  async *list(prefix: string, pageSize = 1000): AsyncGenerator<S3Object, void, undefined> {
-    let after = "";
+  /** Objects whose keys begin with `prefix` and come after `after`, in byte order of the keys. `pageSize` is in keys per request. */
+  async *list(
+    prefix: string,
+    { pageSize = 1000, after: from = "" }: { readonly pageSize?: number; readonly after?: string | undefined } = {},
+  ): AsyncGenerator<S3Object, void, undefined> {
+    let after = from;
     for (;;) {
       const query = {
         "list-type": "2",
@@ -207,7 +215,11 @@ export class S3Client {
         truncated: textOf(root, "IsTruncated") === "true",
         objects: root.children
           .filter((element) => element.name === "Contents")
-          .map((element) => ({ key: requiredText(element, "Key"), size: Number(requiredText(element, "Size")) })),
+          .map((element) => ({
+            key: requiredText(element, "Key"),
+            size: Number(requiredText(element, "Size")),
+            modified: Date.parse(textOf(element, "LastModified") ?? ""),
+          })),
       }));
       for (const object of page.objects) {
         // Order is what makes paging and "every digest in order" right: it is checked, not assumed.
@@ -406,6 +418,23 @@ export class S3Client {
       if (request.method === "HEAD") answer.body.resume();
       throw errorAnswer(operation, answer.status, readError(bytes));
     });
+  }
+
+  /** Reads a body of known length into memory of that size: it is never there twice. */
+  async #fill(operation: string, answer: Answer, expected: number): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafeSlow(expected);
+    let came = 0;
+    try {
+      for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
+        if (came + chunk.length > expected) throw new Error("more bytes came than were announced");
+        bytes.set(chunk, came);
+        came += chunk.length;
+      }
+    } catch (cause) {
+      throw noAnswer(operation, cause);
+    }
+    if (came !== expected) throw noAnswer(operation, new Error(`${came} of ${expected} bytes came`));
+    return bytes;
   }
 
   /** Reads a body whole. @throws S3Error when it breaks off or is longer than `maxBytes`. */

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { S3Client, sha256Hex } from "./s3-client.ts";
 import { S3Error } from "./s3-error.ts";
 import type { S3Location } from "./s3-location.ts";
+import { type RetryPolicy, retrying } from "./s3-retry.ts";
 
 /** What an S3 server was found to do. */
 export interface S3Abilities {
@@ -22,12 +23,12 @@ export async function probe(client: S3Client, location: S3Location): Promise<S3A
   const key = `${root}uploads/probe-${randomUUID()}`;
   const bytes = Buffer.from("assay");
   const sha256 = sha256Hex(bytes);
-  // A refused checksum is otherwise a reason to send again.
+  // A refused checksum is otherwise a reason to send again; here it is the answer.
   const impatient = new S3Client(location, { retry: { attempts: 1, baseMs: 0, capMs: 0, deadlineMs: 0 } });
   try {
     await client.put(key, bytes, { sha256 });
     const conditional = (await client.put(key, bytes, { sha256, createOnly: true })) === "exists";
-    const checksums = await refusesWrongChecksum(impatient, `${key}-wrong`, bytes);
+    const checksums = await refusesWrongChecksum(impatient, `${key}-wrong`, bytes, client.retry);
     // Reading and listing are asked for now, not at the first pull.
     await client.bytes(key, bytes.length);
     for await (const _ of client.list(key)) break;
@@ -39,13 +40,21 @@ export async function probe(client: S3Client, location: S3Location): Promise<S3A
   }
 }
 
-async function refusesWrongChecksum(client: S3Client, key: string, bytes: Uint8Array): Promise<boolean> {
+/** Whether it is refused. Anything else that fails is tried again by `retry`, as everywhere. */
+async function refusesWrongChecksum(
+  client: S3Client,
+  key: string,
+  bytes: Uint8Array,
+  retry: RetryPolicy,
+): Promise<boolean> {
   const checksum = Buffer.from(sha256Hex(Buffer.from("other bytes")), "hex").toString("base64");
-  try {
-    await client.put(key, bytes, { sha256: sha256Hex(bytes), checksum });
-    return false;
-  } catch (error) {
-    if (error instanceof S3Error && error.status === 400) return true;
-    throw error;
-  }
+  return await retrying(retry, async () => {
+    try {
+      await client.put(key, bytes, { sha256: sha256Hex(bytes), checksum });
+      return false;
+    } catch (error) {
+      if (error instanceof S3Error && error.status === 400) return true;
+      throw error;
+    }
+  });
 }

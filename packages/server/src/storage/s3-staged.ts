@@ -199,7 +199,7 @@ export class S3Staged implements StagedBytes {
   }
 
   async #put(segment: Segment, bytes: Uint8Array): Promise<void> {
-    // COMMIT POINT of staged bytes. Before S3 answers, the upload ends where the chain before this segment ends; after it, the segment
+    // COMMIT POINT of staged bytes. Before S3 answers: the upload ends where the chain before this segment ends. After: the segment
     // is part of the upload for every host. A torn object has another size than its name says and does not count.
     await this.#client.put(this.#prefix + segmentName(segment), bytes, { sha256: segment.sha256 });
   }
@@ -281,7 +281,8 @@ export class S3Staged implements StagedBytes {
       kept.push(shorter);
     }
     const keep = new Set(kept.map(segmentName));
-    // COMMIT POINTS of a truncation: each deletion, from the end. After each the upload is whole up to some byte, never less than `size`.
+    // COMMIT POINTS of a truncation: each deletion, from the end. Before: the upload is as long as it was. After each: it is whole up to
+    // some byte, never less than `size`.
     await this.#delete(names.filter((name) => parseSegmentStart(name) !== undefined && !keep.has(name)).toReversed());
     this.#chain = kept;
     this.#only = undefined;

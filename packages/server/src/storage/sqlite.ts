@@ -1,25 +1,45 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
 import { type ControlledTransaction, Kysely, type SqliteDatabase, SqliteDialect, type SqliteStatement } from "kysely";
 import { ServerError } from "../errors.ts";
 import type { Batch, ReadDatabase, Reader, WriteDatabase } from "./database.ts";
+import { translateDiskError } from "./disk-errors.ts";
 
 /** Prepared statements kept per connection. The server's queries are few and fixed; 512 holds all of them. */
 const STATEMENT_CACHE_SIZE = 512;
+
+/** A row read with big integers: a number wherever one can hold it. */
+function plainIntegers(row: unknown): unknown {
+  const plain = row as Record<string, unknown>;
+  for (const column in plain) {
+    const value = plain[column];
+    if (typeof value === "bigint" && Number.isSafeInteger(Number(value))) plain[column] = Number(value);
+  }
+  return plain;
+}
+
+function* eachPlain(rows: Iterable<unknown>): Generator<unknown, undefined> {
+  for (const row of rows) yield plainIntegers(row);
+}
 
 /** A prepared statement in the shape Kysely's SQLite driver expects. */
 class CachedStatement implements SqliteStatement {
   readonly reader: boolean;
   readonly #statement: StatementSync;
+  readonly #anyInteger: boolean;
 
-  constructor(statement: StatementSync) {
+  constructor(statement: StatementSync, anyInteger: boolean) {
     this.#statement = statement;
+    this.#anyInteger = anyInteger;
+    if (anyInteger) statement.setReadBigInts(true);
     this.reader = statement.columns().length > 0;
   }
 
   all(parameters: readonly unknown[]): unknown[] {
-    return this.#statement.all(...(parameters as SQLInputValue[]));
+    const rows = this.#statement.all(...(parameters as SQLInputValue[]));
+    return this.#anyInteger ? rows.map(plainIntegers) : rows;
   }
 
   run(parameters: readonly unknown[]): { changes: number | bigint; lastInsertRowid: number | bigint } {
@@ -27,7 +47,8 @@ class CachedStatement implements SqliteStatement {
   }
 
   iterate(parameters: readonly unknown[]): IterableIterator<unknown> {
-    return this.#statement.iterate(...(parameters as SQLInputValue[]));
+    const rows = this.#statement.iterate(...(parameters as SQLInputValue[]));
+    return this.#anyInteger ? eachPlain(rows) : rows;
   }
 }
 
@@ -35,11 +56,13 @@ class CachedStatement implements SqliteStatement {
 class ConnectionShim implements SqliteDatabase {
   readonly #connection: DatabaseSync;
   readonly #writer: boolean;
+  readonly #anyInteger: boolean;
   readonly #cache = new Map<string, CachedStatement>();
 
-  constructor(connection: DatabaseSync, writer: boolean) {
+  constructor(connection: DatabaseSync, writer: boolean, anyInteger = false) {
     this.#connection = connection;
     this.#writer = writer;
+    this.#anyInteger = anyInteger;
   }
 
   prepare(query: string): SqliteStatement {
@@ -52,7 +75,7 @@ class ConnectionShim implements SqliteDatabase {
       this.#cache.set(text, cached);
       return cached;
     }
-    const statement = new CachedStatement(this.#connection.prepare(text));
+    const statement = new CachedStatement(this.#connection.prepare(text), this.#anyInteger);
     this.#cache.set(text, statement);
     if (this.#cache.size > STATEMENT_CACHE_SIZE) {
       const oldest = this.#cache.keys().next();
@@ -64,6 +87,26 @@ class ConnectionShim implements SqliteDatabase {
   /** Whether a transaction is open. False in the middle of one when SQLite has rolled it back by itself. */
   get inTransaction(): boolean {
     return this.#connection.isOpen && this.#connection.isTransaction;
+  }
+
+  /** See {@link WriteDatabase.scrub}. */
+  scrub(): void {
+    this.#cache.clear();
+    // VACUUM copies what is live into a new file and that over the old one, through the write-ahead log
+    // (https://sqlite.org/lang_vacuum.html); the checkpoint then empties the log. Not in memory: the copy is as large as the database.
+    this.#connection.exec("pragma temp_store = file");
+    this.#connection.exec("vacuum");
+    const row = this.#connection.prepare("pragma wal_checkpoint(truncate)").get();
+    this.#connection.exec("pragma temp_store = memory");
+    if (row?.["busy"] !== 0) {
+      throw new ServerError(
+        "storage-failed",
+        "the write-ahead log could not be emptied: somebody is reading the database",
+        {
+          hint: "end every program that has the database open, and try again",
+        },
+      );
+    }
   }
 
   close(): void {
@@ -92,6 +135,7 @@ export function lockDataDirectory(dataDirectory: string): { release(): void } {
     lock.exec("begin exclusive");
   } catch (cause) {
     lock.close();
+    if (!isBusy(cause)) throw translateDiskError(cause);
     throw new ServerError("data-directory-busy", `another Assay server is using the data directory ${dataDirectory}`, {
       cause,
       hint: "stop the other server, or give this one a directory of its own with ASSAY_DATA",
@@ -104,8 +148,78 @@ export function lockDataDirectory(dataDirectory: string): { release(): void } {
   };
 }
 
+/** Whether somebody else has the lock (SQLITE_BUSY); a full or read-only disk fails to lock, too, and says so itself. */
+function isBusy(error: unknown): boolean {
+  return (
+    error instanceof Error && "errcode" in error && typeof error.errcode === "number" && (error.errcode & 0xff) === 5
+  );
+}
+
+/**
+ * Keeps a server whose database is in this directory away from it while this process lives, and finds out that one is at work here. Any
+ * number of processes with their database elsewhere may hold it together.
+ *
+ * INVARIANT: a directory's newest checkpoint is that of one database. A record that is restored from SQLite into PostgreSQL keeps its data
+ * directory; were the old server still running, both would sign, each over its own history, under the same key.
+ *
+ * @throws ServerError `data-directory-busy` when such a server holds it.
+ */
+export function shareDataDirectory(dataDirectory: string): { release(): void } {
+  mkdirSync(dataDirectory, { recursive: true, mode: 0o700 });
+  const lock = new DatabaseSync(join(dataDirectory, "server.lock"));
+  try {
+    lock.exec("pragma busy_timeout = 0");
+    // A read transaction that is never ended: SQLite's shared lock (https://sqlite.org/lockingv3.html, section 3).
+    lock.exec("begin");
+    lock.prepare("select 1 from sqlite_schema").get();
+  } catch (cause) {
+    lock.close();
+    if (!isBusy(cause)) throw translateDiskError(cause);
+    throw new ServerError(
+      "data-directory-busy",
+      `an Assay server with its database in ${dataDirectory} (SQLite) is using that directory`,
+      { cause, hint: "stop that server, or give this one a directory of its own with ASSAY_DATA" },
+    );
+  }
+  return {
+    release() {
+      if (lock.isOpen) lock.close();
+    },
+  };
+}
+
+/**
+ * Opens a connection that reads, also on a medium that cannot be written: there SQLite cannot make the shared-memory file of the
+ * write-ahead log, and reads the database as immutable instead, which is right as long as the log is empty.
+ */
+function openToRead(path: string): DatabaseSync {
+  const connection = new DatabaseSync(path, { readOnly: true });
+  try {
+    connection.prepare("select 1 from sqlite_schema limit 1").get();
+    return connection;
+  } catch (error) {
+    connection.close();
+    const log = `${path}-wal`;
+    const logged = existsSync(log) && statSync(log).size > 0;
+    // SQLITE_CANTOPEN, SQLITE_READONLY with its extended codes.
+    const code = error instanceof Error && "errcode" in error ? Number(error.errcode) & 0xff : 0;
+    if (code !== 14 && code !== 8) throw error;
+    if (logged) {
+      throw new ServerError(
+        "data-directory-unusable",
+        `${path} has a write-ahead log, and its directory cannot be written`,
+        {
+          cause: error,
+          hint: "copy the data directory to where it can be written, and name the copy",
+        },
+      );
+    }
+    return new DatabaseSync(new URL(`${pathToFileURL(path).href}?immutable=1`), { readOnly: true });
+  }
+}
+
 function openConnection(path: string, readOnly: boolean): DatabaseSync {
-  const connection = new DatabaseSync(path, { readOnly });
+  const connection = readOnly ? openToRead(path) : new DatabaseSync(path);
   connection.exec("pragma busy_timeout = 5000");
   if (!readOnly) {
     connection.exec("pragma journal_mode = wal");
@@ -127,14 +241,18 @@ function openConnection(path: string, readOnly: boolean): DatabaseSync {
   return connection;
 }
 
-/** Opens a read connection. Readers never block the writer, nor it them (write-ahead log). */
-export function openSqliteReader(path: string): ReadDatabase {
+/**
+ * Opens a read connection. Readers never block the writer, nor it them (write-ahead log).
+ *
+ * @param anyInteger integers that no number holds come as bigints, instead of failing the query: for reading what may be damaged.
+ */
+export function openSqliteReader(path: string, anyInteger = false): ReadDatabase {
   if (!existsSync(path)) {
     throw new ServerError("data-directory-unusable", `there is no Assay database at ${path}`, {
       hint: "name the server's data directory with --data or ASSAY_DATA",
     });
   }
-  const connection = new ConnectionShim(openConnection(path, true), false);
+  const connection = new ConnectionShim(openConnection(path, true), false, anyInteger);
   const kysely = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
   return {
     tables<T>() {
@@ -197,9 +315,26 @@ class SqliteBatch implements Batch {
   }
 }
 
+/**
+ * Opens an empty database of this process's own that is gone when it is closed: in memory while it is small, in a temporary file without
+ * a name when it grows (https://sqlite.org/inmemorydb.html, "temporary databases"). Nothing of it is ever synced.
+ */
+export function openSqliteScratch(): WriteDatabase {
+  const connection = new DatabaseSync("");
+  connection.exec("pragma journal_mode = memory");
+  connection.exec("pragma synchronous = off");
+  connection.exec("pragma cache_size = -65536");
+  connection.exec("pragma foreign_keys = off");
+  return writeDatabase(connection);
+}
+
 /** Opens the write connection. Only the writer (or an administrator's tool on a stopped server) does this. */
 export function openSqliteWriter(path: string): WriteDatabase {
-  const connection = new ConnectionShim(openConnection(path, false), true);
+  return writeDatabase(openConnection(path, false));
+}
+
+function writeDatabase(opened: DatabaseSync): WriteDatabase {
+  const connection = new ConnectionShim(opened, true);
   const kysely = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
   const reader: Reader = {
     tables<T>() {
@@ -212,6 +347,10 @@ export function openSqliteWriter(path: string): WriteDatabase {
       const transaction = await kysely.startTransaction().execute();
       try {
         const result = await work(new SqliteBatch(transaction, connection));
+        // COMMIT POINT of a transaction in SQLite. Before: its pages are at most in the write-ahead log, without the mark that ends a
+        // commit, and every start ignores them. After: the log is synced, the mark in it; copying it into the database file changes
+        // nothing any more. When the sync fails SQLite rolls back, and the next transaction writes the same places again, so that no
+        // later sync passes for the one that failed.
         await transaction.commit().execute();
         return result;
       } catch (error) {
@@ -226,6 +365,8 @@ export function openSqliteWriter(path: string): WriteDatabase {
         throw error;
       }
     },
+    scrub: async () => connection.scrub(),
+    servers: () => Promise.resolve([]),
     // One process holds the data directory (lockDataDirectory), so it is alone already.
     alone: (work) => work(),
     now() {

@@ -6,5 +6,14 @@ import type { Kysely } from "kysely";
  */
 export interface Migration {
   readonly name: string;
-  up(database: Kysely<unknown>): Promise<void>;
+  /**
+   * `expand` (when absent): every program that knows all contracting steps before this one goes on working with the schema after it: it adds
+   * tables, indexes, and columns that have a default or may be null. A server runs it when it starts, beside servers of the release before.
+   *
+   * `contract`: programs that do not know this step cannot work with the schema after it: it removes or narrows, or changes what a column
+   * means. It waits for `assay server upgrade --finish`, and from then on those programs are refused.
+   */
+  readonly kind?: "expand" | "contract";
+  /** @returns `refill` when the projected tables must be filled again from the events after it. */
+  up(database: Kysely<unknown>): Promise<"refill" | void>;
 }

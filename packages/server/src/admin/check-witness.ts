@@ -1,0 +1,76 @@
+import {
+  equalBytes,
+  NOTE_COSIGNATURE_ED25519,
+  type NoteKey,
+  noteKey,
+  openNote,
+  parseCheckpoint,
+  parseNote,
+  parsePublicKeyPem,
+  verifyCosignatures,
+} from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
+import type { Finding } from "../record/finding.ts";
+import { serviceKeys } from "../record/service-key-queries.ts";
+import type { Reader } from "../storage/database.ts";
+import type { WitnessLogs } from "../witness/logs-file.ts";
+import type { WitnessTables } from "../witness/schema.ts";
+
+/** Rows read at a time: a note can have a quarter of a megabyte. */
+const PAGE = 50;
+
+const ACTION = "restore the database: with this row wrong, the witness could contradict what it cosigned before";
+
+/** The raw 32 bytes at the end of an Ed25519 SubjectPublicKeyInfo (RFC 8410, section 4). */
+const RAW_SIZE = 32;
+
+/**
+ * What we cosigned of others' logs: each row against the checkpoint it keeps, and that against our own cosignature.
+ *
+ * @param logs the keys of those logs; undefined: their own signatures are not judged.
+ */
+export async function* checkWitnessed(reader: Reader, logs: WitnessLogs | undefined): AsyncGenerator<Finding> {
+  const own = (await serviceKeys(reader, "witness")).map(({ publicKeyPem }) =>
+    parsePublicKeyPem(publicKeyPem).spki.slice(-RAW_SIZE),
+  );
+  let after = "";
+  for (;;) {
+    const rows = await reader
+      .tables<WitnessTables>()
+      .selectFrom("witnessed_log")
+      .selectAll()
+      .where("origin", ">", after)
+      .orderBy("origin")
+      .limit(PAGE)
+      .execute();
+    for (const row of rows) {
+      const problem = await problemOf(row, own, logs?.get(row.origin)).catch((error: unknown) =>
+        error instanceof Error ? error.message : String(error),
+      );
+      if (problem === undefined) continue;
+      yield { kind: "checkpoint", where: `table witnessed_log, row of ${row.origin}`, problem, action: ACTION };
+    }
+    const last = rows.at(-1);
+    if (last === undefined) return;
+    after = last.origin;
+  }
+}
+
+async function problemOf(
+  row: WitnessTables["witnessed_log"],
+  own: readonly Uint8Array[],
+  log: readonly NoteKey[] | undefined,
+): Promise<string | undefined> {
+  const { text, signatures } = parseNote(row.note);
+  const { origin, size, root } = parseCheckpoint(text);
+  if (origin !== row.origin || size !== row.size || !equalBytes(root, row.root)) {
+    return "its columns say something else than the checkpoint it keeps";
+  }
+  // Our cosignatures go by the name of the host then: whatever name stands there, the key is ours or it is not.
+  const names = new Set(signatures.map(({ name }) => name));
+  const keys = [...names].flatMap((name) => own.map((raw) => noteKey(name, NOTE_COSIGNATURE_ED25519, raw)));
+  const cosignatures = await verifyCosignatures(nodeCrypto, row.note, keys);
+  if (!cosignatures.some(({ time }) => time === row.time)) return "it carries no cosignature of ours of that time";
+  if (log !== undefined) await openNote(nodeCrypto, row.note, log);
+  return undefined;
+}

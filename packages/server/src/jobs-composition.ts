@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { ServerError } from "./errors.ts";
+import { defineJob, type JobDefinition, type Schedule } from "./jobs/job.ts";
+import { SCRUB_LIMITS } from "./integrity/limits.ts";
+import type { Scrub } from "./integrity/scrub.ts";
+import type { RecordClient } from "./record/client.ts";
+import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
+import { sweepRegistry } from "./registry/maintenance.ts";
+import type { BlobStore } from "./storage/blobs.ts";
+import type { Reader } from "./storage/database.ts";
+
+/** What the work of the queue is done with. */
+export interface JobsContext {
+  readonly record: RecordClient;
+  readonly reader: Reader;
+  readonly blobs: BlobStore;
+  /** Undefined: the background scrub is off. */
+  readonly scrub: Scrub | undefined;
+}
+
+const MINUTE = 60_000;
+
+/** Every kind of job of this program, and what makes them again and again. Each process of the server runs them. */
+export function composeJobs(context: JobsContext): {
+  readonly jobs: readonly JobDefinition[];
+  readonly schedules: readonly Schedule[];
+} {
+  const { record, blobs, scrub } = context;
+  const nothing = z.strictObject({});
+  return {
+    jobs: [
+      defineJob({
+        kind: "registry.sweep",
+        body: nothing,
+        maxAttempts: 5,
+        leaseMs: 30 * MINUTE,
+        run: async () => {
+          await sweepRegistry(record, blobs);
+        },
+      }),
+      defineJob({
+        kind: "record.write-heads",
+        body: nothing,
+        maxAttempts: 5,
+        leaseMs: 5 * MINUTE,
+        run: (_body, { renew }) => writeHeads(record, renew),
+      }),
+      defineJob({
+        kind: "jobs.sweep",
+        body: nothing,
+        maxAttempts: 5,
+        leaseMs: MINUTE,
+        run: async () => {
+          await record.operate("jobs.sweep", {});
+        },
+      }),
+      ...(scrub === undefined
+        ? []
+        : [
+            defineJob({
+              kind: "integrity.scrub",
+              body: nothing,
+              maxAttempts: 3,
+              leaseMs: 5 * MINUTE,
+              run: (_body, { signal, renew }) => scrub.turn({ ms: SCRUB_LIMITS.turnMs, signal, renew }),
+            }),
+          ]),
+    ],
+    schedules: [
+      ...(scrub === undefined ? [] : [{ key: "integrity.scrub", kind: "integrity.scrub", body: {}, everyMs: MINUTE }]),
+      { key: "registry.sweep", kind: "registry.sweep", body: {}, everyMs: 10 * MINUTE },
+      { key: "record.write-heads", kind: "record.write-heads", body: {}, everyMs: 10 * MINUTE },
+      { key: "jobs.sweep", kind: "jobs.sweep", body: {}, everyMs: 10 * MINUTE },
+    ],
+  };
+}
+
+/** Writes down the head of every organisation that has gone on since the last time, a command's worth at a time. */
+async function writeHeads(record: RecordClient, renew: () => Promise<void>): Promise<void> {
+  for (;;) {
+    const written = await record.append({
+      type: "record.write-heads",
+      org: SYSTEM_ORG,
+      actor: SYSTEM_ACTOR,
+      body: {},
+    });
+    if (!written.ok) throw new ServerError("internal", written.refusal.message);
+    if (written.receipts.length === 0) return;
+    await renew();
+  }
+}

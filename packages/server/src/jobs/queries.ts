@@ -1,0 +1,85 @@
+import type { Reader } from "../storage/database.ts";
+import type { JobState, JobTables } from "./schema.ts";
+
+export type JobRow = JobTables["job"];
+export type ScheduleRow = JobTables["job_schedule"];
+
+export async function findJob(reader: Reader, id: number): Promise<JobRow | undefined> {
+  return await reader.tables<JobTables>().selectFrom("job").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+/** Which jobs a list shows: newest first, those before `before`. */
+export interface JobPlace {
+  readonly state?: JobState | undefined;
+  readonly kind?: string | undefined;
+  readonly before: number | undefined;
+  readonly limit: number;
+}
+
+export async function listJobs(reader: Reader, place: JobPlace): Promise<JobRow[]> {
+  let query = reader
+    .tables<JobTables>()
+    .selectFrom("job")
+    .selectAll()
+    .where("id", "<", place.before ?? Number.MAX_SAFE_INTEGER)
+    .orderBy("id", "desc")
+    .limit(place.limit);
+  if (place.state !== undefined) query = query.where("state", "=", place.state);
+  if (place.kind !== undefined) query = query.where("kind", "=", place.kind);
+  return await query.execute();
+}
+
+export async function listSchedules(reader: Reader): Promise<ScheduleRow[]> {
+  return await reader.tables<JobTables>().selectFrom("job_schedule").selectAll().orderBy("key").execute();
+}
+
+/** When the next thing is to be done for jobs of these kinds (a run, a lease to take back, an occurrence), ms; undefined: nothing is. */
+export async function nextDue(
+  reader: Reader,
+  kinds: readonly { readonly kind: string; readonly free: boolean }[],
+): Promise<number | undefined> {
+  const dues: (number | undefined)[] = [];
+  for (const { kind, free } of kinds) {
+    dues.push(await firstDue(reader, kind, "running"));
+    if (free) dues.push(await firstDue(reader, kind, "waiting"));
+  }
+  const known = new Set(kinds.map(({ kind }) => kind));
+  const schedules = await reader.tables<JobTables>().selectFrom("job_schedule").select(["kind", "next"]).execute();
+  for (const schedule of schedules) if (known.has(schedule.kind)) dues.push(schedule.next);
+  const there = dues.filter((due) => due !== undefined);
+  return there.length === 0 ? undefined : Math.min(...there);
+}
+
+/** How many jobs of each kind are in each state, and when the oldest that could run was due. */
+export async function countJobs(reader: Reader): Promise<{
+  readonly counts: { state: JobState; kind: string; count: number }[];
+  readonly oldest: number | undefined;
+}> {
+  const tables = reader.tables<JobTables>();
+  const counts = await tables
+    .selectFrom("job")
+    .select((is) => ["state", "kind", is.fn.countAll<number | bigint>().as("count")])
+    .groupBy(["state", "kind"])
+    .execute();
+  const waiting = counts.filter(({ state }) => state === "waiting");
+  let oldest: number | undefined;
+  for (const { kind } of waiting) {
+    const due = await firstDue(reader, kind, "waiting");
+    if (due !== undefined && (oldest === undefined || due < oldest)) oldest = due;
+  }
+  return { counts: counts.map((row) => ({ ...row, count: Number(row.count) })), oldest };
+}
+
+/** The earliest `due` of a kind in a state. */
+async function firstDue(reader: Reader, kind: string, state: JobState): Promise<number | undefined> {
+  const row = await reader
+    .tables<JobTables>()
+    .selectFrom("job")
+    .select("due")
+    .where("state", "=", state)
+    .where("kind", "=", kind)
+    .orderBy("due")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.due;
+}

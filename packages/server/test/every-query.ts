@@ -1,0 +1,173 @@
+/** Whoever asks a server everything it can be asked, so that each of its queries is made at least once. */
+import { randomBytes } from "node:crypto";
+import { formatPublicKeyPem, parseDigest } from "@assay/evidence";
+import { generateKeyPair } from "@assay/evidence/node";
+import { currentAdmins, currentRoles, hasLiveKey, roleAsOf } from "../src/access/queries.ts";
+import {
+  findEvidence,
+  firstOfSignature,
+  isAbout,
+  isInRepository,
+  primaryBy,
+  primaryOf,
+  signersOf,
+  subjectsOf,
+} from "../src/attestations/queries.ts";
+import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
+import { boundKey } from "../src/record/service-key-queries.ts";
+import { manifestsNaming } from "../src/registry/queries.ts";
+import type { Reader } from "../src/storage/database.ts";
+import { currentEntry, keysSince } from "../src/trust/queries.ts";
+import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
+import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
+import type { RecordClient } from "../src/record/client.ts";
+import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
+import { ADMIN_TOKEN, type Instance } from "./instance.ts";
+import { ADMIN_BASIC, pushImage } from "./pushing.ts";
+
+/** Every change of state a job can go through. */
+async function liveThroughJobs(record: RecordClient): Promise<void> {
+  const kind = "test.planned";
+  const leased = async (): Promise<JsonObject> => {
+    await enqueueJob(record, { kind, key: "k", body: {}, maxAttempts: 1 });
+    const answer = await record.operate("jobs.lease", {
+      owner: "test",
+      kinds: [{ kind, slots: 1, leaseMs: 60_000 }],
+    });
+    const [job] = leasedAnswer.parse(answer).jobs;
+    return { id: job?.id ?? 0, lease: job?.lease ?? "" };
+  };
+  const dead = await leased();
+  await record.operate("jobs.renew", { ...dead, leaseMs: 60_000 });
+  await record.operate("jobs.fail", { ...dead, error: "no", delayMs: 0, final: false });
+  const actor = { id: "admin", credential: { kind: "admin-token" as const } };
+  await record.append({ type: "jobs.retry", org: SYSTEM_ORG, actor, body: { id: dead["id"] ?? 0 } });
+  await record.operate("jobs.release", await leased());
+  const again = await leased();
+  await record.operate("jobs.fail", { ...again, error: "no", delayMs: 0, final: true });
+  await record.append({ type: "jobs.discard", org: SYSTEM_ORG, actor, body: { id: again["id"] ?? 0 } });
+  await record.operate("jobs.finish", await leased());
+  await record.operate("jobs.sweep", {});
+}
+
+/** Goes through every door of an instance that is used for nothing else. @throws Error naming the request that was refused. */
+export async function useEverything(instance: Instance): Promise<void> {
+  const { url } = instance;
+  const image = await pushImage(url, "default/app", "1.0.0", randomBytes(100));
+  const key = generateKeyPair("ecdsa-p256-sha256");
+  const calls: [string, string, unknown?][] = [
+    ["POST", "/api/assay/v1/orgs", { name: "acme" }],
+    ["POST", "/api/assay/v1/people", { name: "alice" }],
+    ["POST", "/api/assay/v1/people/alice/keys", { label: "laptop" }],
+    ["GET", "/api/assay/v1/people/alice/keys"],
+    ["GET", "/api/assay/v1/people"],
+    ["PUT", "/api/assay/v1/orgs/acme/members/person/alice", { role: "admin" }],
+    ["GET", "/api/assay/v1/orgs/acme/members"],
+    ["POST", "/api/assay/v1/orgs/acme/service-accounts", { name: "ci" }],
+    ["GET", "/api/assay/v1/orgs/acme/service-accounts"],
+    ["GET", "/api/assay/v1/orgs"],
+    [
+      "POST",
+      "/api/assay/v1/orgs/default/trust/entries",
+      {
+        name: "release",
+        publicKeyPem: formatPublicKeyPem(key.publicKey),
+        scope: { repositories: ["**"], predicateTypes: ["*"] },
+      },
+    ],
+    ["GET", "/api/assay/v1/orgs/default/trust"],
+    ["GET", "/api/assay/v1/orgs/default/trust?version=1"],
+    ["GET", "/api/assay/v1/orgs/default/trust/versions"],
+    [
+      "POST",
+      "/api/assay/v1/orgs/default/reports",
+      { subject: image.manifest, predicateType: "https://example.com/r", predicate: {}, repository: "default/app" },
+    ],
+    ["GET", `/api/assay/v1/orgs/default/attestations/${image.manifest}`],
+    ["GET", "/api/assay/v1/orgs/default/attestations?flow=a"],
+    ["GET", "/api/assay/v1/orgs/default/attestations?flow=a&trail=b&name=c"],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/policies/p",
+      {
+        yaml: "version: 1\nname: p\nrules:\n  - id: a\n    evidence: { predicateType: 'https://example.com/r', identities: [release] }\n",
+      },
+    ],
+    ["GET", "/api/assay/v1/orgs/default/policies"],
+    ["GET", "/api/assay/v1/orgs/default/policies/p"],
+    ["POST", "/api/assay/v1/decisions", { org: "default", digest: image.manifest, policy: { name: "p" } }],
+    ["POST", "/api/assay/v1/decisions", { org: "default", digest: image.manifest, policy: { name: "p" } }],
+    ["GET", "/api/assay/v1/orgs/default/decisions"],
+    ["GET", "/api/assay/v1/orgs/default/record?limit=10"],
+    ["GET", "/api/assay/v1/record/3/receipt"],
+    ["GET", "/api/assay/v1/keys"],
+    ["GET", "/api/assay/v1/jobs"],
+    ["GET", "/api/assay/v1/jobs?state=dead"],
+    ["GET", "/api/assay/v1/jobs?kind=registry.sweep"],
+    ["GET", "/api/assay/v1/jobs?kind=registry.sweep&state=done"],
+    ["GET", "/api/assay/v1/schedules"],
+  ];
+  for (const [method, path, body] of calls) {
+    const answer = await instance.api(method, path, body);
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`);
+  }
+  await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+  await liveThroughJobs(instance.record);
+  const scope = "repository:default/app:pull,push,delete";
+  const token = (await (
+    await fetch(`${url}/v2/token?service=${new URL(url).host}&scope=${encodeURIComponent(scope)}`, {
+      headers: { authorization: ADMIN_BASIC },
+    })
+  ).json()) as { token: string };
+  const bearer = { authorization: `Bearer ${token.token}` };
+  for (const [method, path] of [
+    ["GET", "/v2/default/app/manifests/1.0.0"],
+    ["GET", `/v2/default/app/manifests/${image.manifest}`],
+    ["HEAD", `/v2/default/app/blobs/${image.layer}`],
+    ["GET", "/v2/default/app/tags/list?n=10"],
+    ["GET", "/v2/default/app/tags/list?n=10&last=1"],
+    ["GET", `/v2/default/app/referrers/${image.manifest}`],
+    ["GET", `/v2/default/app/referrers/${image.manifest}?artifactType=a/b`],
+    ["POST", `/v2/default/app/blobs/uploads/?mount=${image.layer}&from=default/app`],
+    ["POST", "/v2/default/app/blobs/uploads/"],
+    ["DELETE", "/v2/default/app/manifests/1.0.0"],
+    ["DELETE", `/v2/default/app/manifests/${image.manifest}`],
+  ] as const) {
+    const answer = await fetch(`${url}${path}`, { method, headers: bearer });
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${await answer.text()}`);
+  }
+  await fetch(`${url}/v2/_catalog?n=10`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+  await askDirectly(instance.reader, image);
+}
+
+/** The queries that only rare states lead to, and the shapes they can have: asked without the state. */
+async function askDirectly(
+  reader: Reader,
+  image: { readonly manifest: string; readonly layer: string },
+): Promise<void> {
+  const org = "default";
+  const digest = parseDigest(image.manifest);
+  const person = "person:alice";
+  await roleAsOf(reader, org, person, 5);
+  await currentAdmins(reader, org);
+  await currentRoles(reader, person);
+  await hasLiveKey(reader, person, 0);
+  await findEvidence(reader, org, digest);
+  await firstOfSignature(reader, org, digest);
+  await isAbout(reader, org, { evidence: digest, form: "report" }, digest);
+  await subjectsOf(reader, org, digest, 10);
+  await signersOf(reader, org, digest);
+  await isInRepository(reader, org, digest, "default/app");
+  await primaryOf(reader, org, "default/app", [digest]);
+  await primaryBy(reader, org, digest, 10);
+  await findPolicyByDigest(reader, org, digest);
+  await decidedByPolicy(reader, org, digest);
+  await boundKey(reader, "witness");
+  await manifestsNaming(reader, "default/app", digest, 10);
+  await keysSince(reader, org, 0);
+  await currentEntry(reader, org, "id");
+  await witnessedLog(reader, "example.com/log");
+  await newestWitnessed(reader, "record");
+  await turnOf(reader, "record");
+  await witnessAnswers(reader);
+}
