@@ -8,8 +8,8 @@ import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { monitorEventLoopDelay, performance } from "node:perf_hooks";
-import type { Command } from "../src/record/command.ts";
 import { startWriterThread } from "../src/writer-thread.ts";
+import { reportCommand } from "./report-command.ts";
 
 const WRITERS = 64;
 const APPENDS = 20_000;
@@ -38,41 +38,13 @@ function median(values: readonly number[]): number {
   return values.toSorted((left, right) => left - right)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-let next = 0;
-
-/** A report as evidence: decided under authorisation, with four rows of projection. */
-function command(): Command {
-  next += 1;
-  const digest = `sha256:${next.toString(16).padStart(64, "0")}`;
-  return {
-    type: "attestations.add",
-    org: "default",
-    actor: { id: "admin", credential: { kind: "admin-token" } },
-    body: {
-      evidence: digest,
-      form: "report",
-      size: 500,
-      predicateType: "https://example.com/bench/v1",
-      payloadDigest: null,
-      signature: null,
-      subjects: [digest],
-      hint: null,
-      unreadable: null,
-      signers: [],
-      repository: "default/bench",
-      source: { kind: "api" },
-      provenUnder: 0,
-    },
-  };
-}
-
 const directory = mkdtempSync(join(base, "assay-bench-"));
 let failed = false;
 try {
   const bare = [bareLoop(directory), bareLoop(directory), bareLoop(directory)];
   const writer = await startWriterThread({ dataDirectory: directory, org: "default" });
   const append = async (): Promise<void> => {
-    const answer = await writer.client.append(command());
+    const answer = await writer.client.append(reportCommand());
     if (!answer.ok) throw new Error(answer.refusal.message);
     if (answer.receipts.length !== 1) throw new Error("an append without its receipt");
   };

@@ -14,9 +14,10 @@ import type { ReadDatabase } from "../../src/storage/database.ts";
 import { openReader } from "../../src/storage/open.ts";
 import { S3Client, sha256Hex } from "../../src/storage/s3-client.ts";
 import { startWriterThread, type WriterThread } from "../../src/writer-thread.ts";
+import { reportCommand } from "../report-command.ts";
 import { BarePostgres, streamedFile, syncedBlocks } from "./bare.ts";
 import { figure, latencies, median, percentile, perSecond, table, tell, told } from "./figures.ts";
-import { ORG, randomDigest } from "./seed.ts";
+import { ORG } from "./seed.ts";
 import { type Place, type PostgresService, type S3Service, type Server, startServer, TOKEN } from "./services.ts";
 
 const ROUNDS = 5;
@@ -27,31 +28,6 @@ const RECEIPTS = 1_000;
 const READERS = 16;
 const MIB = 1024 * 1024;
 const BLOB_MIB = Number(process.env["ASSAY_BENCH_BLOB_MIB"] ?? 128);
-
-/** A report as evidence: decided under authorisation, with three rows of projection. */
-export function reportCommand(): Command {
-  const digest = randomDigest();
-  return {
-    type: "attestations.add",
-    org: ORG,
-    actor: { id: "admin", credential: { kind: "admin-token" } },
-    body: {
-      evidence: digest,
-      form: "report",
-      size: 500,
-      predicateType: "https://example.com/bench/v1",
-      payloadDigest: null,
-      signature: null,
-      subjects: [digest],
-      hint: null,
-      unreadable: null,
-      signers: [],
-      repository: "default/bench",
-      source: { kind: "api" },
-      provenUnder: 0,
-    },
-  };
-}
 
 /** Appends a command and insists on its one receipt. */
 export async function append(writer: WriterThread, command: Command): Promise<void> {

@@ -28,7 +28,8 @@ import {
   tell,
   told,
 } from "./figures.ts";
-import { append, reportCommand } from "./modes.ts";
+import { reportCommand } from "../report-command.ts";
+import { append } from "./modes.ts";
 import { ORG, randomDigest, seed } from "./seed.ts";
 import { environmentOf, type Place, type PostgresService, startServer, TOKEN } from "./services.ts";
 

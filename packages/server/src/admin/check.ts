@@ -36,6 +36,7 @@ import { bornLog } from "../record/born-log.ts";
 import type { Finding } from "../record/finding.ts";
 import { RECORD_LOG, recordLogDirectory } from "../record/open.ts";
 import { compareProjections } from "../record/replay.ts";
+import { newestSequence } from "../record/newest.ts";
 import type { RecordTables } from "../record/schema.ts";
 import type { BlobStore } from "../storage/blobs.ts";
 import { checkBlobs } from "../storage/check-blobs.ts";
@@ -260,14 +261,7 @@ class RecordCheck {
       published: (sequence) => publishedEntry(directory, nodeCrypto, sequence),
       before,
     });
-    const newest = await snapshot
-      .tables<RecordTables>()
-      .selectFrom("event")
-      .select("sequence")
-      .orderBy("sequence", "desc")
-      .limit(1)
-      .executeTakeFirst();
-    const progress = new Progress(tell, "events", newest === undefined ? 0 : Number(newest.sequence) + 1 - from);
+    const progress = new Progress(tell, "events", Number(await newestSequence(snapshot)) + 1 - from);
     let count = 0;
     let replaying = resume === undefined;
     let pending: StoredEvent[] = [];
