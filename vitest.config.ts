@@ -39,6 +39,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     teardownTimeout: 15_000,
     restoreMocks: true,
+    // Many tests wait for processes and clocks: two files at a time, also where there are two cores.
+    maxWorkers: 2,
     projects: [
       ...packages.map((name) => ({
         extends: true as const,

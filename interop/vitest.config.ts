@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     root: import.meta.dirname,
     include: ["**/*.test.ts"],
+    exclude: ["operations/**", "**/node_modules/**"],
     globalSetup: ["./require-clients.ts"],
     reporters: ["default", new TestSummary()],
     fileParallelism: false,
