@@ -211,8 +211,20 @@ export class EventChecker {
   /** After the last event: what redactions left behind, and leaves without an event. */
   async *finish(): AsyncGenerator<Finding> {
     yield* this.finishRedactions();
-    for (let from = this.#from; from < this.#expected; from += LEAVES) yield* this.strayLeaves(from, from + LEAVES);
-    yield* this.strayLeaves(Math.ceil((this.#expected - this.#from) / LEAVES) * LEAVES + this.#from);
+    // From leaf to leaf, never from number to number: one damaged sequence may lie billions beyond the others.
+    for (let from: number | undefined = this.#from; from !== undefined; ) {
+      const next: { sequence: number } | undefined = await this.#reader
+        .tables<RecordTables>()
+        .selectFrom("leaf")
+        .select("sequence")
+        .where("sequence", ">=", from)
+        .orderBy("sequence")
+        .offset(LEAVES)
+        .limit(1)
+        .executeTakeFirst();
+      yield* this.strayLeaves(from, next?.sequence);
+      from = next?.sequence;
+    }
   }
 
   /** After the last event: whether each redacted event is what its newest redaction says. */
