@@ -1,11 +1,10 @@
-import { readFileSync } from "node:fs";
-import { ServerError } from "../errors.ts";
 import type { DatedFinding } from "../integrity/memory.ts";
 import { momentText } from "../integrity/since.ts";
 import { readWitnessLogs } from "../witness/logs-file.ts";
 import { readWitnessPolicy } from "../witness/policy-file.ts";
 import { type CheckReport, checkDirectory } from "./check.ts";
 import type { AdminCommand } from "./command.ts";
+import { readKeptCheckpoint } from "./kept-checkpoint.ts";
 
 /** `assay server check`: exit 1 when anything is wrong. */
 export const checkCommand: AdminCommand = {
@@ -21,7 +20,7 @@ export const checkCommand: AdminCommand = {
       incremental: isSet("incremental"),
       witnesses: config.witnessPolicy === undefined ? undefined : readWitnessPolicy(config.witnessPolicy).policy,
       witnessed: config.witnessLogs === undefined ? undefined : readWitnessLogs(config.witnessLogs, new Set()),
-      ...(kept === undefined ? {} : { against: readCheckpoint(kept) }),
+      ...(kept === undefined ? {} : { against: readKeptCheckpoint(kept) }),
     });
     const { findings } = report;
     const ok = findings.length === 0;
@@ -57,16 +56,4 @@ export function reportText(report: CheckReport): string {
 function findingText({ kind, where, problem, action, since }: DatedFinding): string {
   const whole = since.whole === null ? "never looked at before" : `last found whole ${momentText(since.whole)}`;
   return `${kind}: ${where}\n  ${problem}\n  since: found first ${momentText(since.found)}, ${whole}\n  → ${action}`;
-}
-
-/** A checkpoint file somebody kept. */
-function readCheckpoint(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new ServerError("config-invalid", `the checkpoint ${path} cannot be read`, {
-      cause,
-      hint: "name the file you kept",
-    });
-  }
 }

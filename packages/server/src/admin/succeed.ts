@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { composeParts, MIGRATIONS, refillTables } from "../composition.ts";
 import { ServerError } from "../errors.ts";
 import { MasterKey } from "../keys/master.ts";
@@ -7,6 +6,7 @@ import type { Succession } from "../record/succession.ts";
 import { migrate } from "../storage/migrate.ts";
 import { type DatabasePlace, lockPlace, openWriter } from "../storage/open.ts";
 import type { AdminCommand } from "./command.ts";
+import { readKeptCheckpoint } from "./kept-checkpoint.ts";
 
 /** What is closed, and why. */
 export interface SucceedOptions extends DatabasePlace {
@@ -31,7 +31,7 @@ export const succeedCommand: AdminCommand = {
     const succession = await succeedDirectory({
       ...config,
       reason,
-      against: against === undefined ? undefined : readNote(against),
+      against: against === undefined ? undefined : readKeptCheckpoint(against),
       tell,
     });
     const { previous } = succession;
@@ -65,13 +65,5 @@ export async function succeedDirectory(options: SucceedOptions): Promise<Success
   } finally {
     await database.close();
     lock.release();
-  }
-}
-
-function readNote(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new ServerError("config-invalid", `the checkpoint ${path} cannot be read`, { cause });
   }
 }

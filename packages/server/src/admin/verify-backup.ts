@@ -1,9 +1,9 @@
-import { readFileSync } from "node:fs";
 import { toHex } from "@assay/evidence";
 import { tryChain } from "../backup/trial.ts";
 import type { ArchiveFinding } from "../backup/verify.ts";
 import { ServerError } from "../errors.ts";
 import type { AdminCommand } from "./command.ts";
+import { readKeptCheckpoint } from "./kept-checkpoint.ts";
 
 /** Findings that are named; a damaged archive can have any number. */
 const NAMED = 1000;
@@ -30,7 +30,7 @@ export const verifyBackupCommand: AdminCommand = {
       archives: positionals,
       decryption: { identityFile: flag("identity-file"), passphraseFile: flag("passphrase-file") },
       vkey,
-      against: against === undefined ? undefined : readNote(against),
+      against: against === undefined ? undefined : readKeptCheckpoint(against),
       tell,
       found(finding) {
         count += 1;
@@ -55,11 +55,3 @@ export const verifyBackupCommand: AdminCommand = {
     return count === 0 ? 0 : 1;
   },
 };
-
-function readNote(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new ServerError("config-invalid", `the checkpoint ${path} cannot be read`, { cause });
-  }
-}

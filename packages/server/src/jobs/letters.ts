@@ -61,35 +61,35 @@ export function letterCommands(may: MayAdminister): readonly CommandDefinition[]
  * Who answered a dead letter is a fact, though the queue is none. The queue changes in the same transaction as the fact is recorded,
  * and only for the death the event names: in a replay that death is over, or the job is not there, and nothing changes.
  */
+function answered(
+  type: string,
+  change: (key: z.output<typeof answeredBody>["key"], time: number) => Partial<JobTables["job"]>,
+): EventDefinition {
+  return defineEvent({
+    type,
+    version: 1,
+    body: answeredBody,
+    project: async (transactor, { body, time }) => {
+      await transactor
+        .tables<JobTables>()
+        .updateTable("job")
+        .set(change(body.key, time))
+        .where("id", "=", body.id)
+        .where("state", "=", "dead")
+        .where("finished", "=", body.died)
+        .execute();
+    },
+  });
+}
+
+/** What may become of a dead letter. */
 export const letterEvents: readonly EventDefinition[] = [
-  defineEvent({
-    type: "jobs.retried",
-    version: 1,
-    body: answeredBody,
-    project: async (transactor, { body, time }) => {
-      await transactor
-        .tables<JobTables>()
-        .updateTable("job")
-        .set({ state: "waiting", attempt: 0, due: time, held_key: body.key, finished: null })
-        .where("id", "=", body.id)
-        .where("state", "=", "dead")
-        .where("finished", "=", body.died)
-        .execute();
-    },
-  }),
-  defineEvent({
-    type: "jobs.discarded",
-    version: 1,
-    body: answeredBody,
-    project: async (transactor, { body, time }) => {
-      await transactor
-        .tables<JobTables>()
-        .updateTable("job")
-        .set({ state: "discarded", finished: time })
-        .where("id", "=", body.id)
-        .where("state", "=", "dead")
-        .where("finished", "=", body.died)
-        .execute();
-    },
-  }),
+  answered("jobs.retried", (key, time) => ({
+    state: "waiting",
+    attempt: 0,
+    due: time,
+    held_key: key,
+    finished: null,
+  })),
+  answered("jobs.discarded", (_key, time) => ({ state: "discarded", finished: time })),
 ];
