@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -68,5 +68,43 @@ describe("the README's five minutes", () => {
     const said = await follow(blocks("README.md")[2] ?? "");
     expect(said).toMatch(/verified/i);
     expect(said).toMatch(/release/);
+  });
+});
+
+describe("the guide of the command line", () => {
+  let server: Server;
+  let home: Home;
+
+  beforeAll(async () => {
+    server = await startServer();
+    home = makeHome();
+    writeFileSync(home.path("token"), `${server.adminToken}\n`);
+  });
+
+  afterAll(async () => {
+    await server.stop();
+    home.remove();
+  });
+
+  it("works line by line, one block after the other", async () => {
+    const said: string[] = [];
+    for (const block of blocks("docs/cli.md")) {
+      const script = block.replaceAll("https://assay.example", server.url).replaceAll("assay.example", server.host);
+      const { code, stdout, stderr } = await home.run("bash", ["-euo", "pipefail", "-c", script], {
+        env: {
+          ASSAY_KEY_PASSWORD: "for the guide",
+          LANG: "C.UTF-8",
+          PATH: `${dirname(clientProgram("crane"))}:${join(root, "bin")}:${process.env["PATH"] ?? ""}`,
+        },
+      });
+      expect(code, `${script}\n${stdout}${stderr}`).toBe(0);
+      said.push(stdout);
+    }
+    const [login, profiles, docker, story] = said;
+    expect(login).toMatch(/kept in +\S/);
+    expect(profiles).toMatch(/^org +default +the profile staging$/m);
+    expect(docker).toMatch(/sha256:[0-9a-f]{64}$/m);
+    expect(story).toMatch(/default\/hello {2}tagged 1\.0\.0 {2}pushed by admin/);
+    expect(story).toMatch(/✓ signature: /);
   });
 });

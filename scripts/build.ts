@@ -3,10 +3,12 @@
  *
  *   assay.mjs                  the CLI; verbs are chunks of their own, loaded on use
  *   server.mjs, writer.mjs, admin.mjs   the service, its writer thread, `assay server …`
+ *   man/man1/*.1               the manual pages, written by the bundled CLI itself
  *   THIRD_PARTY_LICENSES.txt   the licence of each package that went in
  *
  * Nothing but Node's built-in modules stays outside. Names are kept and nothing is minified: a stack trace must be readable.
  */
+import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -81,6 +83,7 @@ const builds = await Promise.allSettled([
 const metafiles = builds.filter((result) => result.status === "fulfilled").map(({ value }) => value.metafile);
 if (metafiles.length < builds.length) process.exit(1); // esbuild has said why
 writeFileSync(join(outdir, "THIRD_PARTY_LICENSES.txt"), licences(metafiles));
+execFileSync(process.execPath, [join(outdir, "assay.mjs"), "man", "--into", join(outdir, "man", "man1")]);
 for (const entry of readdirSync(outdir).sort()) {
   const { size } = statSync(join(outdir, entry));
   if (!/^(?:cli|server)-/.test(entry)) console.log(`dist/${entry} ${(size / 1024).toFixed(0)} KiB`);

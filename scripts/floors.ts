@@ -18,7 +18,7 @@ export const PORTABLE_PACKAGES: readonly string[] = ["evidence", "inventory", "p
  * logs and keys lie in it. `http` is what routes of every room answer with when they refuse.
  */
 export const ROOM_FLOORS: Floors = [
-  ["http", "pressure"],
+  ["http", "pressure", "egress"],
   ["storage"],
   ["log", "keys"],
   ["record"],

@@ -68,6 +68,7 @@ async function run(
 const NEEDS: Record<string, string> = {
   go: "install Go 1.26 or newer (https://go.dev/doc/install); only the interop suite and the demo need it",
   npm: "npm comes with Node",
+  python3: "install Python 3.11 or newer with its venv module; only the interop suite needs it",
   "apt-get": "install the program by your distribution's means",
   "dpkg-deb": "install the program by your distribution's means",
 };
@@ -144,6 +145,16 @@ async function install(client: Client): Promise<void> {
       symlinkSync(relative(bin, join(prefix, "node_modules", client.package, client.program)), target);
       break;
     }
+    case "pip": {
+      const environment = join(folder, "modules", client.name);
+      rmSync(environment, { recursive: true, force: true });
+      await run(client.name, "python3", ["-m", "venv", environment], { cwd: folder });
+      const pip = join(environment, "bin/pip");
+      await run(client.name, pip, ["install", "--quiet", `${client.package}==${client.version}`], { cwd: folder });
+      rmSync(target, { force: true });
+      symlinkSync(relative(bin, join(environment, client.program)), target);
+      break;
+    }
     case "debian": {
       rmSync(target, { force: true });
       const there = onPath(client.name);
@@ -152,12 +163,16 @@ async function install(client: Client): Promise<void> {
         break;
       }
       const root = await unpackDebian(client);
-      // Some packages bring no libraries.
-      const shared = join(root, "usr/lib");
-      const libraries = existsSync(shared) ? readdirSync(shared).map((name) => join(shared, name)) : [];
+      // Some packages bring no libraries; others (libpulse) have libraries of their own in a folder beside the shared ones.
+      const libraries = ["usr/lib", "lib"]
+        .map((name) => join(root, name))
+        .filter((shared) => existsSync(shared))
+        .flatMap((shared) => readdirSync(shared, { withFileTypes: true, recursive: true }))
+        .filter((entry) => entry.isFile() && /\.so(\.|$)/.test(entry.name))
+        .map((entry) => entry.parentPath);
       writeFileSync(
         target,
-        `#!/bin/sh\nLD_LIBRARY_PATH='${libraries.join(":")}' exec '${join(root, client.program)}' "$@"\n`,
+        `#!/bin/sh\nLD_LIBRARY_PATH='${[...new Set(libraries)].join(":")}' exec '${join(root, client.program)}' "$@"\n`,
         { mode: 0o755 },
       );
       break;

@@ -3,7 +3,7 @@ import type { JsonValue } from "./output.ts";
 import { clean } from "./output.ts";
 import type { Session } from "./session.ts";
 import { requireServer } from "./settings.ts";
-import { exitOfStatus, type Incoming, type Outgoing, Transport } from "./transport.ts";
+import { exitOfStatus, type Incoming, type Outgoing, type Transport } from "./transport.ts";
 
 /** A request to the server's own API. `path` starts with "/" and is below the server's address. */
 export type ApiRequest = {
@@ -13,6 +13,8 @@ export type ApiRequest = {
   /** Sent as JSON. */
   readonly json?: JsonValue;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as it is, under the Content-Type (and of a stream the Content-Length) in `headers`; instead of `json`. */
+  readonly body?: Exclude<Outgoing["body"], undefined>;
 };
 
 /** What to do where the server does not take the token, or wants one. */
@@ -60,7 +62,7 @@ export class ServerClient {
     }
     const headers: Record<string, string> = { accept: "application/json", ...request.headers };
     if (this.#token !== undefined) headers.authorization = `Bearer ${this.#token}`;
-    let body: string | undefined;
+    let { body } = request;
     if (request.json !== undefined) {
       headers["content-type"] = "application/json";
       body = JSON.stringify(request.json);
@@ -80,9 +82,7 @@ export class ServerClient {
 export async function serverClient(session: Session): Promise<ServerClient> {
   const settings = await session.settings();
   const server = requireServer(settings);
-  const transport = new Transport();
-  session.onClose(() => transport.close());
-  return new ServerClient(server, settings.token, transport);
+  return new ServerClient(server, await settings.token(), await session.transport());
 }
 
 /** The error in an answer's body: `{"error":{"code","message","hint"}}`. */

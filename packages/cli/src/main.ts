@@ -1,23 +1,9 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type Command, CommanderError, InvalidArgumentError } from "commander";
 import { asCliError, type CliError, Exit, usageError } from "./errors.ts";
 import type { Format } from "./output.ts";
+import { buildProgram, reached } from "./program.ts";
 import { type Io, Session } from "./session.ts";
-import { VERBS } from "./verbs.ts";
-import { VERSION } from "./version.ts";
-
-const EXIT_CODES = `
-Exit codes:
-  0  yes: done, or the answer is yes
-  1  no: the answer is no, or the server or the registry refuses, or does not know what is named
-  2  wrong usage: the command line, a setting, a reference, or a file given with it
-  3  could not find out: network, login, server or file system
-Of verify, decide and record verify 1 is only ever the answer itself: what keeps them from one, such as an unknown
-organisation or image, is 3. \`policy check\` answers 1 for a policy that is not valid; verbs that use a policy file, 2.
-
-With --output json the answer is one JSON document on standard output. An error leaves standard output empty and is
-{"error":{"code","message","hint"}} on standard error, where warnings are {"warning":{"code","message"}}, one a line.`;
-
-type GlobalOptions = { server?: string; token?: string; org?: string; output: Format };
+import { nearest } from "./suggest.ts";
 
 /**
  * Runs the command line with `argv` (without program and script name) and returns the exit code; never throws for
@@ -26,10 +12,13 @@ type GlobalOptions = { server?: string; token?: string; org?: string; output: Fo
 export async function run(argv: readonly string[], io: Io): Promise<Exit> {
   const session = new Session(io);
   // Usage errors are found before the options are parsed, and must already be in the form that was asked for.
-  session.configure(requestedFormat(argv), {});
+  session.expect(requestedFormat(argv, io));
   const program = buildProgram(session);
+  const words = helpAsOption(argv);
   try {
-    await program.parseAsync(helpAsOption(argv), { from: "user" });
+    // The examples are read only where they are shown.
+    if (asksHelp(words)) (await import("./help/attach.ts")).attachExamples(program);
+    await program.parseAsync(words, { from: "user" });
     return session.exit;
   } catch (error) {
     const known = fromCommander(error, program);
@@ -50,44 +39,15 @@ export async function main(process: NodeJS.Process): Promise<void> {
   process.exitCode = await run(process.argv.slice(2), process);
 }
 
-function buildProgram(session: Session): Command {
-  const program = new Command("assay")
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => session.io.stdout.write(text),
-      writeErr: () => undefined,
-      outputError: () => undefined,
-    })
-    .description("Keep artifacts, bind signed evidence to them, decide from it whether they may be used.")
-    .version(VERSION, "--version", "print the version")
-    .addOption(new Option("--server <url>", "the server's address (ASSAY_URL)"))
-    .addOption(new Option("--token <token>", "the API token (ASSAY_TOKEN; prefer the variable: arguments are visible)"))
-    .addOption(new Option("--org <name>", "the organisation (ASSAY_ORG)"))
-    .addOption(new Option("--output <format>", "form of the answer").choices(["text", "json"]).default("text"))
-    .addHelpText("after", EXIT_CODES)
-    // Help asked of a verb that is not there would otherwise be the help of what is above it, and no error.
-    .addHelpText("beforeAll", ({ command }) => refuseUnknownVerb(command))
-    .helpCommand(false);
-  for (const verb of VERBS) {
-    program.command(verb.name).summary(verb.summary).description(verb.summary);
-  }
-  // The verb's own options are unknown until its module is loaded; this hook runs before they are parsed.
-  program.hook("preSubcommand", async (_program, chosen) => {
-    const options = program.opts<GlobalOptions>();
-    session.configure(options.output, {
-      ...(options.server === undefined ? {} : { server: options.server }),
-      ...(options.token === undefined ? {} : { token: options.token }),
-      ...(options.org === undefined ? {} : { org: options.org }),
-    });
-    const verb = VERBS.find((candidate) => candidate.name === chosen.name());
-    if (verb !== undefined) (await verb.load()).define(chosen, session);
-  });
-  return program;
-}
-
 /** `help VERB` as `VERB --help`: only the second way loads the verb, whose options are not known otherwise. */
 function helpAsOption(argv: readonly string[]): string[] {
   return argv[0] === "help" ? [...argv.slice(1), "--help"] : [...argv];
+}
+
+/** Whether help is asked for; what stands behind "--" is no option. */
+function asksHelp(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return argv.slice(0, end < 0 ? argv.length : end).some((word) => word === "--help" || word === "-h");
 }
 
 /** Commander reports help and version as errors too: those were shown; all others are usage errors. */
@@ -98,41 +58,30 @@ function fromCommander(error: unknown, program: Command): CliError | "shown" {
   if (!(error instanceof CommanderError)) return asCliError(error);
   if (error.exitCode === 0) return "shown";
   if (error.code === "commander.help") return usageError("usage", "no verb given", see);
-  const message = error.message.replace(/^error: /, "").replaceAll("\n", " ");
-  return usageError("usage", message, see);
+  const { message, meant } = withoutSuggestion(error.message.replace(/^error: /, ""));
+  return usageError("usage", message, meant === undefined ? see : `Did you mean ${meant}? ${see}`);
 }
 
-/** The verb that the words so far lead to, as it is typed ("assay key generate"). */
-function reached(program: Command): { readonly command: Command; readonly verb: string } {
-  let command = program;
-  let verb = program.name();
-  for (;;) {
-    const word = firstWord(command);
-    const next = command.commands.find((candidate) => candidate.name() === word);
-    if (next === undefined) return { command, verb };
-    command = next;
-    verb += ` ${next.name()}`;
-  }
+/** Commander puts its suggestion into the message; for a value that is none of the choices it has none. */
+function withoutSuggestion(text: string): { readonly message: string; readonly meant: string | undefined } {
+  const suggested = /\n\(Did you mean (?:one of )?(.+)\?\)$/.exec(text);
+  const message = text.slice(0, suggested?.index ?? text.length).replaceAll("\n", " ");
+  if (suggested !== null) return { message, meant: suggested[1] };
+  const choice = /(?:argument|value) '(.*)' is invalid(?: for argument '.*')?\. Allowed choices are (.+)\.$/.exec(
+    message,
+  );
+  const meant = choice === null ? undefined : nearest(choice[1] ?? "", (choice[2] ?? "").split(", "));
+  return { message, meant };
 }
 
-function firstWord(command: Command): string | undefined {
-  return command.args.find((argument) => !argument.startsWith("-"));
-}
-
-/** Called before help is shown. Errors: `usage` if a word names no verb below `command`. */
-function refuseUnknownVerb(command: Command): string {
-  const word = command.commands.length === 0 ? undefined : firstWord(command);
-  if (word === undefined || word === "help" || command.commands.some((candidate) => candidate.name() === word))
-    return "";
-  throw new CommanderError(Exit.usage, "commander.unknownCommand", `unknown command '${word}'`);
-}
-
-function requestedFormat(argv: readonly string[]): Format {
+function requestedFormat(argv: readonly string[], io: Io): Format {
+  let format: Format = io.env.ASSAY_OUTPUT === "json" ? "json" : "text";
   for (const [at, argument] of argv.entries()) {
     if (argument === "--") break;
-    if (argument === "--output=json" || (argument === "--output" && argv[at + 1] === "json")) return "json";
+    const value = argument === "--output" ? argv[at + 1] : /^--output=(.*)$/.exec(argument)?.[1];
+    if (value !== undefined) format = value === "json" ? "json" : "text";
   }
-  return "text";
+  return format;
 }
 
 // bin/assay imports this and calls `main`. The bundle may also be run itself, and must then not end with 0 having done nothing.

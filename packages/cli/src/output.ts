@@ -1,3 +1,4 @@
+import { paintVerdicts } from "./color.ts";
 import type { CliError } from "./errors.ts";
 
 /** How results are written: for people, or as one JSON document. */
@@ -14,13 +15,26 @@ export type JsonValue =
 
 /** The two streams a command writes to; tests pass their own. */
 export type Streams = {
-  readonly stdout: { write(text: string): unknown };
+  readonly stdout: {
+    write(text: string): unknown;
+    readonly isTTY?: boolean | undefined;
+    readonly columns?: number | undefined;
+  };
   readonly stderr: {
     write(text: string): unknown;
     readonly isTTY?: boolean | undefined;
     readonly columns?: number | undefined;
   };
 };
+
+/** How much is said, and in what dress. */
+export type Manner = {
+  /** Nothing but the answer and errors. */
+  readonly quiet: boolean;
+  readonly color: boolean;
+};
+
+const PLAIN: Manner = { quiet: false, color: false };
 
 /**
  * The only way a verb speaks: results on standard output, warnings and errors on standard error, each as text or JSON.
@@ -29,10 +43,12 @@ export type Streams = {
 export class Output {
   readonly format: Format;
   readonly #streams: Streams;
+  readonly #manner: Manner;
 
-  constructor(format: Format, streams: Streams) {
+  constructor(format: Format, streams: Streams, manner: Manner = PLAIN) {
     this.format = format;
     this.#streams = streams;
+    this.#manner = manner;
   }
 
   /** Writes the answer: `text` (a newline is added if missing) for people, `value` as JSON for programs. */
@@ -41,8 +57,14 @@ export class Output {
     this.#streams.stdout.write(written.endsWith("\n") || written === "" ? written : `${written}\n`);
   }
 
-  /** A thing the user should know that does not change the answer. */
+  /** As `result`, for an answer whose lines begin with verdicts: they are coloured where colour is wanted. */
+  verdict(value: JsonValue, text: string): void {
+    this.result(value, this.#manner.color ? paintVerdicts(text) : text);
+  }
+
+  /** A thing the user should know that does not change the answer. --quiet leaves it out. */
   warn(code: string, message: string): void {
+    if (this.#manner.quiet) return;
     this.#line(this.format === "json" ? JSON.stringify({ warning: { code, message } }) : `warning: ${clean(message)}`);
   }
 

@@ -8,6 +8,9 @@ export type Progress = {
   readonly done: () => void;
 };
 
+/** How an amount is written: bytes, unless things are counted. */
+export type Amount = (amount: number) => string;
+
 /** Shows nothing. */
 export const SILENT: Progress = { add: () => undefined, done: () => undefined };
 const REDRAW_MS = 100;
@@ -22,6 +25,7 @@ export function startProgress(
   label: string,
   total: number | undefined,
   now: () => number = () => performance.now(),
+  amount: Amount = formatBytes,
 ): Progress {
   if (format === "json" || streams.stderr.isTTY !== true) return SILENT;
   const started = now();
@@ -33,7 +37,7 @@ export function startProgress(
       const time = now();
       if (time - drawn < REDRAW_MS) return;
       drawn = time;
-      const line = progressLine(label, moved, total, (time - started) / 1000, streams.stderr.columns ?? 80);
+      const line = progressLine(label, moved, total, (time - started) / 1000, streams.stderr.columns ?? 80, amount);
       streams.stderr.write(`\r\u001b[2K${line}`);
     },
     done() {
@@ -49,12 +53,13 @@ export function progressLine(
   total: number | undefined,
   seconds: number,
   columns: number,
+  amount: Amount = formatBytes,
 ): string {
   const rate = seconds > 0 ? moved / seconds : 0;
   const parts = [clean(label)];
   if (total !== undefined && total > 0) parts.push(`${Math.min(100, Math.floor((moved / total) * 100))}%`);
-  parts.push(total === undefined ? formatBytes(moved) : `${formatBytes(moved)} of ${formatBytes(total)}`);
-  parts.push(`${formatBytes(rate)}/s`);
+  parts.push(total === undefined ? amount(moved) : `${amount(moved)} of ${amount(total)}`);
+  parts.push(`${amount(rate)}/s`);
   if (total !== undefined && rate > 0 && moved < total) parts.push(`${formatSeconds((total - moved) / rate)} left`);
   return parts.join("  ").slice(0, Math.max(1, columns - 1));
 }

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import { CliError, Exit, systemCode } from "./errors.ts";
+import { isLoopback } from "./server-address.ts";
 import { VERSION } from "./version.ts";
 
 /** One HTTP request; `body` streams must come with a content-length header. */
@@ -24,6 +25,16 @@ export type Incoming = {
   discard(): Promise<void>;
 };
 
+/** What is told of a request: never its headers or its body. */
+export type ToldRequest = {
+  readonly method: Outgoing["method"];
+  readonly url: URL;
+  /** Undefined if there was no answer. */
+  readonly status: number | undefined;
+  /** Until the head of the answer was there. */
+  readonly ms: number;
+};
+
 const CONNECT_MS = 15_000;
 // No bytes for this long means that the other side is gone, however long the transfer as a whole may take.
 const SILENCE_MS = 60_000;
@@ -35,8 +46,11 @@ const SILENCE_MS = 60_000;
 export class Transport {
   readonly #direct: Agent;
   readonly #proxied: EnvHttpProxyAgent;
+  readonly #told: ((request: ToldRequest) => void) | undefined;
 
-  constructor() {
+  /** `told` hears of every request when its answer's head is there, or when it failed. */
+  constructor(told?: (request: ToldRequest) => void) {
+    this.#told = told;
     const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
     this.#direct = new Agent(options);
     this.#proxied = new EnvHttpProxyAgent(options);
@@ -45,6 +59,9 @@ export class Transport {
   /** Sends a request. Errors: `network` (exit 3) with the origin in its message and never a header, path or token. */
   async send(outgoing: Outgoing): Promise<Incoming> {
     const { method, url, body } = outgoing;
+    const started = performance.now();
+    const tell = (status: number | undefined): void =>
+      this.#told?.({ method, url, status, ms: performance.now() - started });
     try {
       const response = await request(url, {
         method,
@@ -52,8 +69,10 @@ export class Transport {
         body: body ?? null,
         dispatcher: isLoopback(url.hostname) ? this.#direct : this.#proxied,
       });
+      tell(response.statusCode);
       return incoming(url, response);
     } catch (error) {
+      tell(undefined);
       throw networkError(url, error);
     }
   }
@@ -100,16 +119,6 @@ function incoming(url: URL, response: Dispatcher.ResponseData): Incoming {
       }
     },
   };
-}
-
-/** Whether a host name (as in URL.hostname) is this machine. */
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === "localhost" ||
-    hostname.endsWith(".localhost") ||
-    hostname === "[::1]" ||
-    /^127(\.\d+){3}$/.test(hostname)
-  );
 }
 
 const NETWORK_WORDS: Record<string, string> = {

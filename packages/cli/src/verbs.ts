@@ -12,6 +12,16 @@ export const VERBS: readonly Verb[] = [
   { name: "login", summary: "keep a server's address and token for this user", load: () => import("./verbs/login.ts") },
   { name: "logout", summary: "forget a server's token", load: () => import("./verbs/logout.ts") },
   {
+    name: "profile",
+    summary: "settings and logins under a name: staging, production, another person",
+    load: () => import("./verbs/profile.ts"),
+  },
+  {
+    name: "config",
+    summary: "show and change what the configuration file says",
+    load: () => import("./verbs/config.ts"),
+  },
+  {
     name: "fingerprint",
     summary: "compute the SHA-256 fingerprint of a file, a directory or an image",
     load: () => import("./verbs/fingerprint.ts"),
@@ -23,9 +33,10 @@ export const VERBS: readonly Verb[] = [
   { name: "attest", summary: "make a signed statement about an artifact", load: () => import("./verbs/attest.ts") },
   {
     name: "evidence",
-    summary: "list, show, download and add evidence",
+    summary: "list, find, show, add, import, export and check evidence",
     load: () => import("./verbs/evidence.ts"),
   },
+  { name: "artifact", summary: "an artifact's whole story", load: () => import("./verbs/artifact.ts") },
   { name: "trust", summary: "say whom the organisation believes about what", load: () => import("./verbs/trust.ts") },
   {
     name: "verify",
@@ -51,4 +62,15 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./verbs/jobs.ts"),
   },
   { name: "server", summary: "start, check or rebuild the service itself", load: () => import("./verbs/server.ts") },
+  {
+    name: "completion",
+    summary: "completion for bash, zsh and fish",
+    load: () => import("./verbs/completion.ts"),
+  },
+  { name: "man", summary: "show or write the manual pages", load: () => import("./verbs/man.ts") },
+  {
+    name: "credential-helper",
+    summary: "give this program's logins to docker, crane, oras and their like",
+    load: () => import("./verbs/credential-helper.ts"),
+  },
 ];

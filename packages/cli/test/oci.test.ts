@@ -16,7 +16,7 @@ import { type Behaviour, type MemoryRegistry, memoryRegistry, PASSWORD, USER } f
 import { containing, runAssay } from "./run.ts";
 import { temporaryFolder } from "./tree.ts";
 
-const NO_SETTINGS = { server: undefined, token: undefined, org: undefined };
+const NO_SETTINGS = { server: undefined, token: async () => undefined, org: undefined };
 
 async function repository(behaviour: Behaviour = {}): Promise<{ fake: MemoryRegistry; registry: Registry }> {
   const fake = await memoryRegistry(behaviour);
@@ -156,7 +156,7 @@ describe("authentication", () => {
   });
 
   it("takes the server's own token only for that server", async () => {
-    const settings = { server: "https://assay.example:8400", token: "t", org: undefined };
+    const settings = { server: "https://assay.example:8400", token: async () => "t", org: undefined };
     const env = { HOME: temporaryFolder() };
     expect(await findCredentials("assay.example:8400", "a", settings, env)).toMatchObject({ password: "t" });
     expect(await findCredentials("assay.example", "a", settings, env)).toBeUndefined();

@@ -3,69 +3,118 @@ import type { AddressInfo } from "node:net";
 import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { configPath, parseConfig, readConfig, writeConfig } from "../src/config.ts";
+import { type Config, configPath, type KeptToken, parseConfig, readConfig, writeConfig } from "../src/config.ts";
+import type { Environment } from "../src/environment.ts";
 import { CliError } from "../src/errors.ts";
 import { ServerClient } from "../src/http.ts";
 import { Output } from "../src/output.ts";
 import { progressLine, startProgress } from "../src/progress.ts";
-import { normalizeServer, resolveSettings } from "../src/settings.ts";
-import { exitOfStatus, isLoopback, Transport } from "../src/transport.ts";
+import { isLoopback } from "../src/server-address.ts";
+import { type Flags, normalizeServer, resolveSetting, resolveSettings } from "../src/settings.ts";
+import { exitOfStatus, Transport } from "../src/transport.ts";
 import { containing } from "./run.ts";
 import { temporaryFolder } from "./tree.ts";
 
-const CONFIG = {
-  current: "https://one",
+const inFile = (token: string): KeptToken => ({ in: "file", token });
+
+const CONFIG: Config = {
+  settings: { server: "https://one" },
+  profile: undefined,
+  profiles: new Map([
+    ["ci", { settings: { server: "https://two", org: "op", output: "json" }, login: undefined }],
+    [
+      "me",
+      { settings: { server: "https://two" }, login: { kept: { in: "keyring", keyring: "secret-service" }, org: "om" } },
+    ],
+  ]),
   servers: new Map([
-    ["https://one", { token: "t1", org: "o1" }],
-    ["https://two", { token: "t2", org: undefined }],
+    ["https://one", { kept: inFile("t1"), org: "o1" }],
+    ["https://two", { kept: inFile("t2"), org: undefined }],
   ]),
 };
 
+/** Settings with the token looked up; that of a keyring is its account's name here. */
+async function resolved(flags: Flags, env: Environment): Promise<Record<string, string | undefined>> {
+  const { server, org, token } = resolveSettings(flags, env, CONFIG, async ({ kept }, account) =>
+    kept.in === "file" ? kept.token : `keyring ${account}`,
+  );
+  return { server, org, token: await token() };
+}
+
 describe("settings", () => {
-  it("come from flags, then the environment, then the file", () => {
-    expect(resolveSettings({}, {}, CONFIG)).toEqual({ server: "https://one", token: "t1", org: "o1" });
+  it("come from flags, then the environment, then the file", async () => {
+    expect(await resolved({}, {})).toEqual({ server: "https://one", token: "t1", org: "o1" });
     const env = { ASSAY_URL: "https://two/", ASSAY_TOKEN: "te", ASSAY_ORG: "oe" };
-    expect(resolveSettings({}, env, CONFIG)).toEqual({ server: "https://two", token: "te", org: "oe" });
+    expect(await resolved({}, env)).toEqual({ server: "https://two", token: "te", org: "oe" });
     const flags = { server: "https://three", token: "tf", org: "of" };
-    expect(resolveSettings(flags, env, CONFIG)).toEqual({ server: "https://three", token: "tf", org: "of" });
+    expect(await resolved(flags, env)).toEqual({ server: "https://three", token: "tf", org: "of" });
   });
 
-  it("never use the token of one server for another", () => {
-    expect(resolveSettings({ server: "https://evil" }, {}, CONFIG)).toEqual({
+  it("come from the profile before the file's own, and after the environment", async () => {
+    expect(await resolved({ profile: "ci" }, {})).toEqual({ server: "https://two", token: "t2", org: "op" });
+    expect(await resolved({}, { ASSAY_PROFILE: "ci", ASSAY_ORG: "oe" })).toMatchObject({ org: "oe" });
+    expect(await resolved({ profile: "me" }, { ASSAY_PROFILE: "ci" })).toMatchObject({ org: "om" });
+    const chosen = { ...CONFIG, profile: "ci", settings: { server: "https://one", org: "od", output: "text" } };
+    expect(resolveSetting("output", {}, {}, chosen)).toEqual({ value: "json", origin: "profile", by: "ci" });
+    expect(resolveSetting("output", {}, { ASSAY_OUTPUT: "text" }, chosen)).toMatchObject({ origin: "environment" });
+    expect(resolveSetting("org", { profile: "me" }, {}, chosen)).toMatchObject({ value: "om", origin: "login" });
+    expect(resolveSetting("org", {}, {}, { ...chosen, profile: undefined })).toMatchObject({
+      value: "od",
+      origin: "default",
+    });
+    expect(resolveSetting("color", {}, {}, chosen)).toBeUndefined();
+  });
+
+  it("take a profile's own login before the one all share, and for its server only", async () => {
+    expect((await resolved({ profile: "me" }, {})).token).toBe("keyring https://two (profile me)");
+    expect((await resolved({ profile: "me", server: "https://one" }, {})).token).toBe("t1");
+  });
+
+  it("refuse a profile that is not there, and say which was probably meant", () => {
+    expect(() => resolveSetting("org", { profile: "cii" }, {}, CONFIG)).toThrow(
+      expect.objectContaining({ code: "profile-unknown", exit: 2, hint: "Did you mean ci?" }),
+    );
+    expect(() => resolveSetting("output", {}, { ASSAY_OUTPUT: "xml" }, CONFIG)).toThrow(
+      expect.objectContaining({ code: "setting-invalid", exit: 2 }),
+    );
+  });
+
+  it("never use the token of one server for another", async () => {
+    expect(await resolved({ server: "https://evil" }, {})).toEqual({
       server: "https://evil",
       token: undefined,
       org: undefined,
     });
   });
 
-  it("are trimmed of the white space that files and secret stores leave", () => {
+  it("are trimmed of the white space that files and secret stores leave", async () => {
     const env = { ASSAY_URL: " https://two/\n", ASSAY_TOKEN: "te\r\n", ASSAY_ORG: "oe\n" };
-    expect(resolveSettings({}, env, CONFIG)).toEqual({ server: "https://two", token: "te", org: "oe" });
+    expect(await resolved({}, env)).toEqual({ server: "https://two", token: "te", org: "oe" });
   });
 
   it.each(["ASSAY_URL", "ASSAY_TOKEN", "ASSAY_ORG"])(
     "refuse an empty %s, in whose place a stored login would be used unasked",
-    (name) => {
+    async (name) => {
       for (const value of ["", " \n"]) {
-        expect(() => resolveSettings({}, { [name]: value }, CONFIG)).toThrow(
-          expect.objectContaining({ code: "setting-empty", exit: 2, message: `${name} is set but empty` }),
-        );
+        await expect(resolved({}, { [name]: value })).rejects.toMatchObject({
+          code: "setting-empty",
+          exit: 2,
+          message: `${name} is set but empty`,
+        });
       }
       const flags = { server: "https://two", token: "t", org: "o" };
-      expect(resolveSettings(flags, { [name]: "" }, CONFIG)).toEqual(flags);
+      expect(await resolved(flags, { [name]: "" })).toEqual(flags);
     },
   );
 
-  it("refuse an empty flag, and a token that no header can carry, without showing it", () => {
-    expect(() => resolveSettings({ token: "" }, { ASSAY_TOKEN: "t" }, CONFIG)).toThrow(/^--token is set but empty$/);
+  it("refuse an empty flag, and a token that no header can carry, without showing it", async () => {
+    await expect(resolved({ token: "" }, { ASSAY_TOKEN: "t" })).rejects.toThrow(/^--token is set but empty$/);
     for (const token of ["se\ncret", "se\u0000cret", "sécret"]) {
-      expect(() => resolveSettings({}, { ASSAY_TOKEN: token }, CONFIG)).toThrow(
-        expect.objectContaining({
-          code: "token-invalid",
-          exit: 2,
-          message: "ASSAY_TOKEN holds a control character or one outside ASCII",
-        }),
-      );
+      await expect(resolved({}, { ASSAY_TOKEN: token })).rejects.toMatchObject({
+        code: "token-invalid",
+        exit: 2,
+        message: "ASSAY_TOKEN holds a control character or one outside ASCII",
+      });
     }
   });
 
@@ -93,13 +142,37 @@ describe("the configuration file", () => {
     "{",
     "[]",
     "{}",
-    '{"version":2,"servers":{}}',
+    '{"version":3,"servers":{}}',
+    '{"version":2,"servers":{"a":{"token":"t","keyring":"k"}}}',
+    '{"version":2,"serves":{}}',
+    '{"version":2,"settings":{"sever":"https://one"}}',
+    '{"version":2,"settings":{"output":"xml"}}',
+    '{"version":2,"settings":{"server":"ftp://x"}}',
+    '{"version":2,"profile":"gone"}',
+    '{"version":2,"profiles":{"../x":{}}}',
+    '{"version":2,"profiles":{"a":{"setings":{}}}}',
     '{"version":1}',
     '{"version":1,"servers":{"a":{}}}',
     '{"version":1,"current":1,"servers":{}}',
   ])("is refused when it is %j", (text) =>
     expect(() => parseConfig(text, "f")).toThrow(expect.objectContaining({ code: "config-invalid" })),
   );
+
+  it("of the first version is read as what it meant", () => {
+    const first = '{"version":1,"current":"https://one","servers":{"https://one":{"token":"t","org":"o"}}}';
+    expect(parseConfig(first, "f")).toEqual({
+      settings: { server: "https://one" },
+      profile: undefined,
+      profiles: new Map(),
+      servers: new Map([["https://one", { kept: inFile("t"), org: "o" }]]),
+    });
+  });
+
+  it("is refused with the key that was probably meant", () => {
+    expect(() => parseConfig('{"version":2,"settings":{"sever":"https://one"}}', "f")).toThrow(
+      expect.objectContaining({ hint: containing("Did you mean server?") }),
+    );
+  });
 
   it("is at ~/.config without XDG_CONFIG_HOME, and a relative one is ignored", () => {
     expect(configPath({ HOME: "/h" })).toBe("/h/.config/assay/config.json");

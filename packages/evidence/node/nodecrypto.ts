@@ -1,5 +1,7 @@
-import { createPublicKey, hash, type KeyObject, verify as nodeVerify } from "node:crypto";
+import { constants, createPublicKey, hash, type KeyObject, verify as nodeVerify } from "node:crypto";
 import type { KeyAlgorithm, PublicKey, SyncCrypto } from "../src/index.ts";
+import { verifyDecoded } from "../src/noblecrypto.ts";
+import { ownScheme, schemeParts } from "../src/scheme.ts";
 import { decodeSignature } from "../src/signature.ts";
 
 /** Hash name that OpenSSL is to use; Ed25519 brings its own. */
@@ -18,12 +20,20 @@ export const nodeCrypto: SyncCrypto = {
     // A plain Uint8Array: a Buffer would compare and print differently from the other ports' answers.
     return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength);
   },
-  verify(key, signature, data) {
-    const decoded = decodeSignature(key, signature);
+  verify: (key, signature, data) => nodeCrypto.verifyAs(key, ownScheme(key.algorithm), signature, data),
+  verifyAs(key, scheme, signature, data) {
+    const decoded = decodeSignature(key, scheme, signature);
     if (decoded === undefined) return false;
-    return nodeVerify(NODE_HASH[key.algorithm], data, { key: keyObject(key), dsaEncoding: "ieee-p1363" }, decoded);
+    const parts = schemeParts(scheme);
+    // Node does not offer OpenSSL's Ed25519ph.
+    if (parts.kind === "ed25519ph") return verifyDecoded(key, scheme, decoded, data);
+    const padding = parts.kind === "rsa-pss" ? PSS : { dsaEncoding: "ieee-p1363" as const };
+    return nodeVerify(parts.hash, data, { key: keyObject(key), ...padding }, decoded);
   },
 };
+
+/** A salt as long as the hash; MGF1 takes the same hash by default. */
+const PSS = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST };
 
 /** Parsing a key costs more than verifying with it; keys are immutable, so each is parsed once. */
 const keyObjects = new WeakMap<PublicKey, KeyObject>();

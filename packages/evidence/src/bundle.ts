@@ -1,4 +1,4 @@
-/** The Sigstore bundle v0.3 (sigstore/protobuf-specs: sigstore_bundle.proto), in its JSON form. */
+/** The Sigstore bundle v0.1 to v0.3 (sigstore/protobuf-specs: sigstore_bundle.proto), in its JSON form. */
 import { type Envelope, parseEnvelope } from "./dsse.ts";
 import { toBase64, utf8Encode } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
@@ -6,34 +6,65 @@ import { type JsonObject, isJsonObject, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { Members } from "./members.ts";
 
+/** The media type of the bundles we write. */
 export const BUNDLE_MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/** How the same version was written before the media type carried it in its name. */
-const BUNDLE_MEDIA_TYPE_ALTERNATIVE = "application/vnd.dev.sigstore.bundle+json;version=0.3";
+
+/**
+ * Versions that are read. What they demand of a log entry differs: see `verifyLogEntry`. A certificate chain belongs to 0.1 and 0.2, but
+ * sigstore-go 1.4 writes it into 0.3 for private authorities when asked to; the extra certificates are candidates and nothing more.
+ */
+export type BundleVersion = "0.1" | "0.2" | "0.3";
+
+/** Each version in both its spellings: as a parameter (what 0.1 and 0.2 were written with), and in the name. */
+const BUNDLE_MEDIA_TYPES: ReadonlyMap<string, BundleVersion> = new Map(
+  (["0.1", "0.2", "0.3"] as const).flatMap((version) => [
+    [`application/vnd.dev.sigstore.bundle+json;version=${version}`, version],
+    [`application/vnd.dev.sigstore.bundle.v${version}+json`, version],
+  ]),
+);
 
 /** Digest algorithms of message signatures, by their protobuf names, with their sizes in bytes. */
 export const MESSAGE_DIGEST_BYTES = { SHA2_256: 32, SHA2_384: 48, SHA2_512: 64 } as const;
 export type MessageDigestAlgorithm = keyof typeof MESSAGE_DIGEST_BYTES;
 export type MessageDigest = { readonly algorithm: MessageDigestAlgorithm; readonly digest: Uint8Array };
 
-/** Who the bundle says signed: a hint at a public key, or a certificate (leaf first), which this version does not evaluate. */
+/** Who the bundle says signed: a hint at a public key, or a certificate in DER, the signer's first. */
 export type VerificationMaterial =
   | { readonly kind: "publicKey"; readonly hint: string | undefined }
   | { readonly kind: "certificate"; readonly certificates: readonly Uint8Array[] };
 
-/** What is signed: a DSSE envelope, or bytes that the bundle does not hold. */
+/**
+ * What is signed: a DSSE envelope; bytes that the bundle does not hold; or cosign 2's small document that names an image
+ * (`simple-signing.ts`), signed as it is. No bundle holds the last: it comes of cosign's layers (`cosign.ts`), which are read into this form.
+ */
 export type BundleContent =
   | { readonly kind: "dsse"; readonly envelope: Envelope }
-  | { readonly kind: "message"; readonly messageDigest: MessageDigest | undefined; readonly signature: Uint8Array };
+  | { readonly kind: "message"; readonly messageDigest: MessageDigest | undefined; readonly signature: Uint8Array }
+  | { readonly kind: "simple-signing"; readonly payload: Uint8Array; readonly signature: Uint8Array };
 
-/** A bundle as parsed. Nothing in it is verified. */
+/**
+ * One signature with all that came with it: a bundle as parsed, and the one inner form of all that comes down to the same (bare envelopes,
+ * cosign 2's layers, signature files). Nothing in it is verified.
+ */
 export type Bundle = {
+  readonly version: BundleVersion;
   readonly material: VerificationMaterial;
-  /** Transparency log entries as found: their shape is bounded, their content not evaluated. */
+  /** Transparency log entries as found: their number is bounded, their content read by `verifyLogEntry`. */
   readonly tlogEntries: readonly JsonObject[];
-  /** RFC 3161 timestamps as found, not evaluated. */
+  /** RFC 3161 timestamps as found. */
   readonly timestamps: readonly Uint8Array[];
   readonly content: BundleContent;
+  /**
+   * The file of a DSSE envelope that cosign 2 keeps as a layer of its own: its timestamps may be over these bytes instead of the signature,
+   * and log entries of kind intoto 0.0.1 name their digest.
+   */
+  readonly layer?: Uint8Array;
 };
+
+/** The signature itself, in any form. */
+export function signatureOf(content: BundleContent): Uint8Array {
+  return content.kind === "dsse" ? content.envelope.signature : content.signature;
+}
 
 /**
  * Reads a bundle. Unknown members are refused, not ignored: a verdict must not rest on a reading that another client,
@@ -44,7 +75,8 @@ export function parseBundle(bytes: Uint8Array): Bundle {
   const json = parseJson(bytes, { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth });
   const members = new Members(json, "bundle", "bundle-invalid");
   const mediaType = members.string("mediaType", LIMITS.typeLength);
-  if (mediaType !== BUNDLE_MEDIA_TYPE && mediaType !== BUNDLE_MEDIA_TYPE_ALTERNATIVE) {
+  const version = BUNDLE_MEDIA_TYPES.get(mediaType);
+  if (version === undefined) {
     throw new EvidenceError(
       "bundle-unsupported",
       `The media type ${JSON.stringify(mediaType.slice(0, 100))} is not supported.`,
@@ -57,6 +89,7 @@ export function parseBundle(bytes: Uint8Array): Bundle {
     "bundle-unsupported",
   );
   return {
+    version,
     material: readMaterial(material),
     tlogEntries: readTlogEntries(material),
     timestamps: readTimestamps(material),
@@ -65,7 +98,10 @@ export function parseBundle(bytes: Uint8Array): Bundle {
 }
 
 /** The parts of a bundle that we write ourselves: signed with a key, without log entries or timestamps. */
-export type KeyBundle = { readonly hint: string; readonly content: BundleContent };
+export type KeyBundle = {
+  readonly hint: string;
+  readonly content: Exclude<BundleContent, { readonly kind: "simple-signing" }>;
+};
 
 /** JSON bytes of a bundle v0.3 that `parseBundle` and Sigstore's clients read. */
 export function formatBundle({ hint, content }: KeyBundle): Uint8Array {

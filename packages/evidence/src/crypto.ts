@@ -1,4 +1,5 @@
 import type { PublicKey } from "./keys.ts";
+import type { SignatureScheme } from "./scheme.ts";
 
 /**
  * What evidence needs of cryptography. Implementations: `nodeCrypto` (@assay/evidence/node), `webCrypto`, `nobleCrypto`.
@@ -14,9 +15,20 @@ export interface Crypto {
    * A malformed signature is `false`, never an exception.
    */
   verify(key: PublicKey, signature: Uint8Array, data: Uint8Array): boolean | Promise<boolean>;
+  /**
+   * The same under the algorithm that the signed structure names (X.509, CMS, JOSE, COSE), which need not be the key's own: a P-384
+   * key may sign a certificate with SHA-256. A key of another family than the scheme's is `false`.
+   */
+  verifyAs(
+    key: PublicKey,
+    scheme: SignatureScheme,
+    signature: Uint8Array,
+    data: Uint8Array,
+  ): boolean | Promise<boolean>;
 }
 
 /** A port that answers at once. */
 export interface SyncCrypto extends Crypto {
   verify(key: PublicKey, signature: Uint8Array, data: Uint8Array): boolean;
+  verifyAs(key: PublicKey, scheme: SignatureScheme, signature: Uint8Array, data: Uint8Array): boolean;
 }

@@ -1,12 +1,31 @@
-/** Reading and writing the few structures of strict DER (X.690 §10) that keys and signatures need. */
+/** Reading and writing strict DER (X.690 §10): the structure. What the values mean is read in asn1.ts. */
 import { concatBytes } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 
+export const TAG_BOOLEAN = 0x01;
 export const TAG_INTEGER = 0x02;
 export const TAG_BIT_STRING = 0x03;
+export const TAG_OCTET_STRING = 0x04;
 export const TAG_NULL = 0x05;
 export const TAG_OID = 0x06;
 export const TAG_SEQUENCE = 0x30;
+export const TAG_SET = 0x31;
+
+/** The tag of context-specific value `number` (0 to 30): [n], constructed when it holds other values. */
+export function contextTag(number: number, constructed: boolean): number {
+  return 0x80 | (constructed ? 0x20 : 0) | number;
+}
+
+/** One value as it lies in its parent. */
+export type DerValue = {
+  readonly tag: number;
+  readonly contents: Uint8Array;
+  /** Tag, length and contents. */
+  readonly encoded: Uint8Array;
+};
+
+/** Values within values. X.509, CMS and RFC 3161 together need about 16. */
+const MOST_DEPTH = 32;
 
 /**
  * Reads DER values one after another. Refuses what BER allows and DER does not: indefinite and non-minimal lengths.
@@ -14,23 +33,51 @@ export const TAG_SEQUENCE = 0x30;
  */
 export class DerReader {
   readonly #bytes: Uint8Array;
+  readonly #depth: number;
   #at = 0;
 
-  constructor(bytes: Uint8Array) {
+  /** `depth` is how deep these bytes lie in what is read; 32 levels are refused. */
+  constructor(bytes: Uint8Array, depth = 0) {
+    if (depth > MOST_DEPTH) throw new EvidenceError("der-invalid", "DER: values are nested too deeply.");
     this.#bytes = bytes;
+    this.#depth = depth;
+  }
+
+  /** Tag of the next value; undefined when nothing is left. */
+  get tag(): number | undefined {
+    return this.#bytes[this.#at];
   }
 
   /** The contents of the next value, which must have this tag. */
   read(tag: number): Uint8Array {
-    if (this.#bytes[this.#at] !== tag)
-      throw new EvidenceError("der-invalid", `DER: tag ${tag} expected at byte ${this.#at}.`);
-    this.#at++;
+    if (this.tag !== tag) throw new EvidenceError("der-invalid", `DER: tag ${tag} expected at byte ${this.#at}.`);
+    return this.next().contents;
+  }
+
+  /** The next value, whatever it is. */
+  next(): DerValue {
+    const start = this.#at;
+    const tag = this.#bytes[this.#at++];
+    // 31 announces tags of several bytes, which no format here uses; 0 is BER's end of contents.
+    if (tag === undefined || tag === 0 || (tag & 0x1f) === 0x1f)
+      throw new EvidenceError("der-invalid", `DER: no tag that is known at byte ${start}.`);
     const length = this.#length();
     const end = this.#at + length;
     if (end > this.#bytes.length) throw new EvidenceError("der-invalid", "DER: a length reaches beyond the end.");
     const contents = this.#bytes.subarray(this.#at, end);
     this.#at = end;
-    return contents;
+    return { tag, contents, encoded: this.#bytes.subarray(start, end) };
+  }
+
+  /** The next value with tag and length, which must have this tag. */
+  readEncoded(tag: number): Uint8Array {
+    if (this.tag !== tag) throw new EvidenceError("der-invalid", `DER: tag ${tag} expected at byte ${this.#at}.`);
+    return this.next().encoded;
+  }
+
+  /** The contents of the next value if it has this tag. */
+  optional(tag: number): Uint8Array | undefined {
+    return this.tag === tag ? this.next().contents : undefined;
   }
 
   /** A non-negative INTEGER in its one minimal form, as big-endian bytes without leading zeros (zero is no bytes). */
@@ -52,9 +99,14 @@ export class DerReader {
     return bytes.subarray(1);
   }
 
-  /** A reader of the next value's contents, which must be a SEQUENCE. */
-  sequence(): DerReader {
-    return new DerReader(this.read(TAG_SEQUENCE));
+  /** A reader of the next value's contents, which must be a SEQUENCE, or have the tag given. */
+  sequence(tag: number = TAG_SEQUENCE): DerReader {
+    return new DerReader(this.read(tag), this.#depth + 1);
+  }
+
+  /** The same if the next value has this tag. */
+  optionalSequence(tag: number): DerReader | undefined {
+    return this.tag === tag ? this.sequence(tag) : undefined;
   }
 
   /** Whether nothing is left. */

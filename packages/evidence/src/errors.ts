@@ -43,15 +43,30 @@ export const EVIDENCE_ERRORS = {
   "cosign-key-invalid": "Give a key file as written by `cosign generate-key-pair` or `assay key generate`.",
   "cosign-key-password": "Check the password of the key file.",
 
+  // certificates
+  "certificate-invalid":
+    "Give an X.509 version 3 certificate (RFC 5280) in strict DER, with a key of a supported algorithm; `openssl x509 -text` shows what is in it.",
+  "trusted-root-invalid":
+    "Give a Sigstore trusted root (trusted_root.json) as its instance distributes it, or certificates of authorities as PEM.",
+
   // evidence
   "envelope-invalid": "Use a DSSE v1 envelope with exactly one signature.",
   "statement-invalid": "Use an in-toto Statement v0.1 or v1 with at least one subject.",
-  "bundle-invalid": "Use a Sigstore bundle v0.3 with either a DSSE envelope or a message signature.",
+  "bundle-invalid": "Use a Sigstore bundle v0.1 to v0.3 with either a DSSE envelope or a message signature.",
   "bundle-unsupported":
-    "This version reads bundles signed with a public key; other verification material is not evaluated.",
+    "The bundle is of a version or has members that this version does not read: obtain it in a form that the reference lists.",
   "time-invalid": "Give proven times and times of trust as whole milliseconds since 1970.",
   "trust-invalid": "Export the trust file again with `assay`; do not edit it by hand.",
   "sign-invalid": "The signer returned something that is no signature of its own public key's algorithm.",
+  "openpgp-invalid":
+    "Use an OpenPGP signature as gpg writes it (RFC 9580, RFC 4880): detached, armoured or clear-signed, with nothing around it.",
+  "openpgp-unsupported":
+    "Sign with a current key and program: OpenPGP versions 4 or 6 (or signatures of version 3 by RSA keys), and a known algorithm.",
+  "timestamp-invalid": "Use an RFC 3161 TimeStampResp or TimeStampToken in DER, granted, with one signer.",
+  "cbor-invalid": "Encode the structure in CBOR with definite, shortest lengths and each map key once.",
+  "notation-invalid": "Use a Notary Project signature envelope, as `notation sign` writes it.",
+  "notation-unsupported":
+    "Sign again with the signing scheme notary.x509, without a verification plugin or other critical attributes.",
 } as const;
 
 /** A stable name of a failure; the keys of {@link EVIDENCE_ERRORS}. */

@@ -1,15 +1,18 @@
-/** Whether a key that truly said something was entitled to say it: the scope and window of its trust entries. */
+/** Whether somebody who truly said something was entitled to say it: the scope and window of its trust entries. */
 import { EvidenceError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { isInScope, type TrustEntry, type TrustVersion } from "./trust.ts";
+import { isInScope } from "./scope.ts";
+import type { TrustEntry, TrustVersion } from "./trust.ts";
 import type { ProvenTime, SignerEntry } from "./verdict.ts";
 
 /** What was said and when, as far as entitlement depends on it. */
 export type Saying = {
-  readonly keyId: string;
+  /** Whether an entry means the signer. */
+  readonly isMeant: (entry: TrustEntry) => boolean;
   readonly repository: string | undefined;
   readonly predicateType: string;
-  readonly times: readonly ProvenTime[];
+  /** What proves, for an entry, when it was said: earliest first. */
+  readonly timesFor: (entry: TrustEntry) => readonly ProvenTime[];
 };
 
 export type Judgement =
@@ -19,7 +22,7 @@ export type Judgement =
       readonly entry: TrustEntry;
       /** The earliest time of all matches: the age of evidence must not hang on which of its signer's names is asked for. */
       readonly time: ProvenTime | null;
-      /** All entries of the key, in trust's order. */
+      /** All entries of the signer, in trust's order. */
       readonly entries: readonly SignerEntry[];
     }
   | Miss;
@@ -27,11 +30,11 @@ export type Judgement =
 type Match = { readonly outcome: "match"; readonly entry: TrustEntry; readonly time: ProvenTime | null };
 type Miss = { readonly outcome: "out-of-scope" | "time-unproven" | "outside-validity"; readonly message: string };
 
-/** From the furthest miss to the match: of several entries of one key, the closest outcome is the one to report. */
+/** From the furthest miss to the match: of several entries of one signer, the closest outcome is the one to report. */
 const CLOSENESS = { "out-of-scope": 0, "outside-validity": 1, "time-unproven": 2, match: 3 } as const;
 
 /**
- * Judges each entry of the key as a whole: never the scope of one with the window of another. One whole match suffices, and
+ * Judges each entry of the signer as a whole: never the scope of one with the window of another. One whole match suffices, and
  * a `primary` one goes first; otherwise the closest miss says what is wrong.
  */
 export function judge(trust: TrustVersion, saying: Saying): Judgement {
@@ -39,13 +42,13 @@ export function judge(trust: TrustVersion, saying: Saying): Judgement {
   let earliest: ProvenTime | null = null;
   const entries: SignerEntry[] = [];
   for (const entry of trust.entries) {
-    if (entry.keyId !== saying.keyId) continue;
+    if (!saying.isMeant(entry)) continue;
     const judgement = judgeEntry(entry, saying);
     entries.push({ entry: entry.id, name: entry.name, counts: judgement.outcome === "match" });
     if (judgement.outcome === "match") earliest = earlier(earliest, judgement.time);
     if (best === undefined || isCloser(judgement, best)) best = judgement;
   }
-  if (best === undefined) return { outcome: "out-of-scope", message: "The key has no trust entry." };
+  if (best === undefined) return { outcome: "out-of-scope", message: "The signer has no trust entry." };
   return best.outcome === "match" ? { ...best, time: earliest, entries } : best;
 }
 
@@ -69,13 +72,14 @@ function isCloser(a: Match | Miss, b: Match | Miss): boolean {
   return CLOSENESS[a.outcome] > CLOSENESS[b.outcome];
 }
 
-function judgeEntry(entry: TrustEntry, { repository, predicateType, times }: Saying): Match | Miss {
+function judgeEntry(entry: TrustEntry, { repository, predicateType, timesFor }: Saying): Match | Miss {
+  const times = timesFor(entry);
   const entryName = JSON.stringify(entry.name);
   if (!isInScope(entry.scope, repository, predicateType)) {
     const place = repository === undefined ? "an artifact without repository" : repository;
     return {
       outcome: "out-of-scope",
-      message: `The key of ${entryName} is not trusted for ${predicateType} about ${place}.`,
+      message: `${entryName} is not trusted for ${predicateType} about ${place}.`,
     };
   }
   const [earliest] = times;
@@ -88,12 +92,12 @@ function judgeEntry(entry: TrustEntry, { repository, predicateType, times }: Say
   if (earliest === undefined) {
     return {
       outcome: "time-unproven",
-      message: `The key of ${entryName} is trusted for a time only, and nothing proves when it signed.`,
+      message: `${entryName} is trusted for a time only, and nothing proves when the signature was made.`,
     };
   }
   return {
     outcome: "outside-validity",
-    message: `The key of ${entryName} is trusted ${windowText(entry)}; the earliest proven time is ${timeText(earliest.time)}.`,
+    message: `${entryName} is trusted ${windowText(entry)}; the earliest proven time is ${timeText(earliest.time)}.`,
   };
 }
 

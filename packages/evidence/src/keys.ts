@@ -11,7 +11,7 @@ import { EvidenceError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
 import { formatPem, parsePem } from "./pem.ts";
 
-/** A key's one signature algorithm; a key is never used with another. */
+/** A key's own signature algorithm: the only one, unless the signed format itself names another (`Crypto.verifyAs`). */
 export type KeyAlgorithm =
   | "ecdsa-p256-sha256"
   | "ecdsa-p384-sha384"

@@ -8,6 +8,8 @@ export const LIMITS = {
   jsonDepth: 64,
   /** Nesting that canonical JSON will write: a document of `jsonDepth` inside wrappers of our own. */
   canonicalDepth: 128,
+  /** Bytes of the document by which cosign 2 names an image. */
+  simpleSigningBytes: 1024 * 1024,
   /** Subjects of one statement. */
   subjects: 10_000,
   /** Digest algorithms of one subject. */
@@ -22,6 +24,27 @@ export const LIMITS = {
   signatureBytes: 512,
   /** Bytes of a SubjectPublicKeyInfo: 4096-bit RSA takes 550. */
   spkiBytes: 1_024,
+  /** Bytes of one RFC 3161 token or response: with a chain of four RSA certificates it takes about 8,000. */
+  timestampBytes: 64 * 1024,
+  /** Bytes of one Notary Project signature envelope, and of each document in it. */
+  notationBytes: 1024 * 1024,
+  /** Nesting and number of values of one CBOR document. */
+  cborDepth: 16,
+  cborValues: 4_096,
+  /** Bytes of one X.509 certificate, extensions in it, and names in one of its extensions. */
+  certificateBytes: 32 * 1024,
+  certificateExtensions: 64,
+  certificateNames: 256,
+  /** Certificates from which one chain is built, and certificates of one chain. */
+  chainPool: 64,
+  chainLength: 8,
+  /** Signatures checked while building it (and 4 for each trusted authority), and paths begun or continued. */
+  chainSignatures: 64,
+  chainExtensions: 1_000,
+  /** Signed certificate timestamps of one certificate. */
+  certificateTimestamps: 16,
+  /** Authorities and logs of each kind in one trust root: an instance keeps its old ones for ever. */
+  rootAuthorities: 100,
   /** Characters of a PEM text. */
   pemLength: 16_384,
   /** Bytes of one signed note. */
@@ -35,6 +58,8 @@ export const LIMITS = {
   proofHashes: 64,
   /** Bytes of one log entry (C2SP tlog-tiles: a 16-bit length prefix). */
   entryBytes: 65_535,
+  /** Bytes of one entry of somebody else's transparency log (Rekor takes attestations of 100 KiB by default). */
+  logEntryBytes: 1024 * 1024,
   /** Bytes of an event carried in a receipt. */
   eventBytes: 16 * 1024 * 1024,
   /** Events that one redaction names. */
@@ -47,6 +72,12 @@ export const LIMITS = {
   trustBytes: 16 * 1024 * 1024,
   /** Entries of a trust version. */
   trustEntries: 10_000,
+  /** Bytes of an artifact that is read into memory, for signatures that are over the bytes and no digest of them (Ed25519). */
+  messageBytes: 256 * 1024 * 1024,
+  /** Roots of a trust version. */
+  trustRoots: 100,
+  /** Characters of an armoured OpenPGP certificate: those of distributions, with all signatures on them, reach some hundred thousand. */
+  openPgpCertificate: 1024 * 1024,
   /** Patterns or predicate types of one trust entry's scope. */
   scopePatterns: 1_000,
   /** Characters of a repository name or pattern. */
@@ -55,4 +86,24 @@ export const LIMITS = {
   unhintedKeys: 256,
   /** Proven times given to one verification. */
   provenTimes: 100,
+  /** Bytes of OpenPGP packets: a file of signatures, or a certificate with all the signatures of others on it. */
+  openPgpBytes: 2 * 1024 * 1024,
+  /** OpenPGP signatures in one file. */
+  openPgpSignatures: 16,
+  /** Packets of one OpenPGP certificate. */
+  openPgpPackets: 10_000,
+  /** User ids, and subkeys, of one OpenPGP certificate, and signatures of its own on each of them. */
+  openPgpComponents: 64,
+  /** Bytes of an OpenPGP key with which anything is calculated: RSA of 8192 bits takes half of it. */
+  openPgpKeyBytes: 2_200,
+  /** OpenPGP keys tried on a signature that does not name its own. */
+  openPgpCandidates: 64,
+  /** Bytes of one OpenPGP signature packet, and subpackets in each of its two areas. */
+  openPgpSignatureBytes: 65_535,
+  openPgpSubpackets: 64,
+  /** Characters of one line of armour, and header lines of it. */
+  armorLineLength: 1_024,
+  armorHeaders: 16,
+  /** Bytes of a clear-signed text with its signature. */
+  clearSignedBytes: 4 * 1024 * 1024,
 } as const;

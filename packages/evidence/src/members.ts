@@ -47,6 +47,13 @@ export class Members {
     return value;
   }
 
+  /** The elements of an array of objects. */
+  objects(name: string, most: number): Members[] {
+    return this.array(name, most).map((value, index) => {
+      return new Members(value, `${this.path(name)}[${index}]`, this.#code);
+    });
+  }
+
   string(name: string, most: number): string {
     const value = this.get(name);
     if (typeof value !== "string") throw this.wrong(name, "is not a string");
@@ -83,7 +90,15 @@ export class Members {
 
   /** Bytes written in strict base64; at most `most` of them. */
   bytes(name: string, most: number): Uint8Array {
-    const text = this.string(name, Math.ceil(most / 3) * 4);
+    return this.#decode(name, this.string(name, Math.ceil(most / 3) * 4));
+  }
+
+  /** The elements of an array of texts in strict base64, each of at most `mostBytes`. */
+  byteStrings(name: string, mostElements: number, mostBytes: number): Uint8Array[] {
+    return this.strings(name, mostElements, Math.ceil(mostBytes / 3) * 4).map((text) => this.#decode(name, text));
+  }
+
+  #decode(name: string, text: string): Uint8Array {
     try {
       return fromBase64(text);
     } catch (cause) {

@@ -25,6 +25,28 @@ export function parsePem(text: string, labels: readonly string[], code: Evidence
   }
 }
 
+/**
+ * The blocks of a PEM text one after another, in order, at most `most` of them; white space between them is allowed, anything else is not.
+ * Throws as {@link parsePem} does.
+ */
+export function parsePemBlocks(
+  text: string,
+  labels: readonly string[],
+  most: number,
+  code: EvidenceErrorCode,
+): Uint8Array[] {
+  if (text.length > most * LIMITS.pemLength)
+    throw new EvidenceError(
+      "too-large",
+      `A PEM text of ${most} blocks has at most ${most * LIMITS.pemLength} characters.`,
+    );
+  // Whatever is before a block's first line belongs to the block before, which then cannot be read.
+  const [before, ...blocks] = text.split(/(?=-----BEGIN )/);
+  const all = before !== undefined && before.trim() === "" ? blocks : [before ?? "", ...blocks];
+  if (all.length > most) throw new EvidenceError("too-large", `A PEM text has at most ${most} blocks.`);
+  return all.map((block) => parsePem(block, labels, code));
+}
+
 /** A PEM text with 64 characters a line and a final newline. */
 export function formatPem(label: string, der: Uint8Array): string {
   const lines = toBase64(der).match(/.{1,64}/g) ?? [];

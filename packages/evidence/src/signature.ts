@@ -6,6 +6,7 @@ import { DerReader, derValue, TAG_INTEGER, TAG_SEQUENCE } from "./der.ts";
 import { fromHex, toHex } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 import { EC_CURVES, type PublicKey } from "./keys.ts";
+import { type SignatureScheme, schemeTakes } from "./scheme.ts";
 
 /** Order of Ed25519's base point: RFC 8032 §5.1. */
 const ED25519_ORDER = 2n ** 252n + 27742317777372353535851937790883648493n;
@@ -23,13 +24,18 @@ const SMALL_ORDER_POINTS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * The signature in the form that libraries take, or undefined if it is none for this key:
+ * The signature in the form that libraries take, or undefined if it is none for this key under this scheme:
  * - ECDSA: strict DER SEQUENCE of two INTEGERs r, s in [1, n-1] (SEC 1 §4.1.4) → r ‖ s of fixed width (IEEE P1363).
  *   High s is standard ECDSA and allowed.
  * - Ed25519: 64 bytes, S below the group order (RFC 8032 §5.1.7), R not of small order. Unchanged.
- * - RSA PKCS#1 v1.5: exactly as long as the modulus, and below it (RFC 8017 §8.2.2, §5.2.2). Unchanged.
+ * - RSA: exactly as long as the modulus, and below it (RFC 8017 §8.1.2, §8.2.2, §5.2.2). Unchanged.
  */
-export function decodeSignature(key: PublicKey, signature: Uint8Array): Uint8Array | undefined {
+export function decodeSignature(
+  key: PublicKey,
+  scheme: SignatureScheme,
+  signature: Uint8Array,
+): Uint8Array | undefined {
+  if (!schemeTakes(scheme, key.material)) return undefined;
   switch (key.algorithm) {
     case "ecdsa-p256-sha256":
     case "ecdsa-p384-sha384":
@@ -43,12 +49,28 @@ export function decodeSignature(key: PublicKey, signature: Uint8Array): Uint8Arr
 }
 
 /**
- * What stays the same of a signature however it is written down: of an ECDSA signature its r, because whoever sees (r, s) can write
- * the equally good (r, n-s); of any other all bytes. Two pieces of evidence that agree in it hold one act of signing. The key is not
- * needed: no RSA or Ed25519 signature is, but with a negligible chance, strict DER of two integers.
+ * What stays the same of a signature however it is written down: of an ECDSA signature r and the smaller of s and n-s, because whoever sees
+ * (r, s) can write the equally good (r, n-s); of any other all bytes. Two pieces of evidence that agree in it hold one act of signing. The
+ * key is not needed: no RSA or Ed25519 signature is, but with a negligible chance, strict DER of two integers, and none of two numbers of
+ * P-384 is as short as those of P-256.
+ *
+ * INVARIANT: r alone would not do. Whoever comes by a private key can compute the nonce of any of its old signatures, and make another of the
+ * same r over what he likes, which would pass for as old as that one.
  */
 export function signatureCore(signature: Uint8Array): Uint8Array {
-  return readEcdsa(signature)?.r ?? signature;
+  const numbers = readEcdsa(signature);
+  if (numbers === undefined) return signature;
+  const { r, s } = numbers;
+  const longest = Math.max(r.length, s.length);
+  const curve = Object.values(EC_CURVES).find(({ bytes }) => longest <= bytes);
+  if (curve === undefined) return signature;
+  const value = toBigInt(s);
+  const negated = curve.order - value;
+  const smaller = negated > 0n && negated < value ? negated : value;
+  const fixed = new Uint8Array(2 * curve.bytes);
+  fixed.set(r, curve.bytes - r.length);
+  fixed.set(fromBigInt(smaller, curve.bytes), curve.bytes);
+  return fixed;
 }
 
 /** DER form of an ECDSA signature r ‖ s of fixed width. */

@@ -20,7 +20,7 @@ export function candidateKeys(trust: TrustVersion, names: readonly string[]): Pu
   const wanted = names.map(keyIdOfName);
   const keys = new Map<string, PublicKey>();
   for (const entry of trust.entries) {
-    if (keys.has(entry.keyId) || !wanted.every((keyId) => keyId === entry.keyId)) continue;
+    if (entry.kind !== "key" || keys.has(entry.keyId) || !wanted.every((keyId) => keyId === entry.keyId)) continue;
     keys.set(entry.keyId, trustedKey(entry));
   }
   return [...keys.values()];
@@ -59,12 +59,23 @@ export async function findSigner(
     const { payloadType, payload, signature } = content.envelope;
     return firstKey(keys, (key, signed) => crypto.verify(key, signature, signed), pae(payloadType, payload));
   }
+  if (content.kind === "simple-signing") {
+    return firstKey(keys, (key, signed) => crypto.verify(key, content.signature, signed), content.payload);
+  }
   const { messageDigest, signature } = content;
   if (artifactBytes !== undefined) {
     if (messageDigest !== undefined && !isDigestOf(messageDigest, artifactBytes)) return { outcome: "mismatch" };
     // Only a key that signs the message itself may leave the digest out; else dropping it would go unnoticed.
     const able = keys.filter((key) => messageDigest !== undefined || key.algorithm === "ed25519");
-    return firstKey(able, (key, signed) => crypto.verify(key, signature, signed), artifactBytes);
+    // Sigstore states a SHA-512 digest for Ed25519 where the key signed that digest (Ed25519ph, RFC 8032 §5.1), not the bytes.
+    const isPrehashed = (key: PublicKey): boolean =>
+      key.algorithm === "ed25519" && messageDigest?.algorithm === "SHA2_512";
+    return firstKey(
+      able,
+      (key, signed) =>
+        isPrehashed(key) ? crypto.verifyAs(key, "ed25519ph", signature, signed) : crypto.verify(key, signature, signed),
+      artifactBytes,
+    );
   }
   let undecided = false;
   for (const key of keys) {
@@ -74,6 +85,17 @@ export async function findSigner(
     undecided ||= isSigner === undefined;
   }
   return { outcome: undecided ? "bytes-needed" : "none" };
+}
+
+/** Whether the bundle's signature may be one that its SHA-256 digest cannot decide: by a key that signs other than that digest. */
+export function needsBytes({ content, material }: Bundle, trust: TrustVersion): boolean {
+  if (content.kind !== "message") return false;
+  if (material.kind === "certificate" || content.messageDigest?.algorithm !== "SHA2_256") return true;
+  return trust.entries.some((entry) => entry.kind === "key" && !signsSha256(trustedKey(entry)));
+}
+
+function signsSha256({ algorithm }: PublicKey): boolean {
+  return algorithm === "ecdsa-p256-sha256" || algorithm === "rsa-pkcs1-sha256";
 }
 
 async function firstKey(

@@ -4,6 +4,7 @@ import { EvidenceError } from "./errors.ts";
 import { emptyObject, isJsonObject, type JsonObject, type JsonValue, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { Members } from "./members.ts";
+import { SIMPLE_SIGNING_PREDICATE } from "./simple-signing.ts";
 
 export const STATEMENT_V01 = "https://in-toto.io/Statement/v0.1";
 export const STATEMENT_V1 = "https://in-toto.io/Statement/v1";
@@ -14,8 +15,25 @@ export const STATEMENT_V1 = "https://in-toto.io/Statement/v1";
  */
 export const MESSAGE_SIGNATURE_PREDICATE = "https://assay.dev/message-signature/v1";
 
-/** What a statement is about: by `sha256` for us; other algorithms are kept as written. */
-export type Subject = { readonly name?: string; readonly digest: Readonly<Record<string, string>> };
+/**
+ * The type under which a Notary Project signature is shown: the media type of its payload (notaryproject: signature-specification.md).
+ * Reserved like the one above.
+ */
+export const NOTATION_PREDICATE = "application/vnd.cncf.notary.payload.v1+json";
+
+/** Types under which signatures of other forms are shown: a statement that claims one could be mistaken for such a signature. */
+const RESERVED: readonly string[] = [MESSAGE_SIGNATURE_PREDICATE, SIMPLE_SIGNING_PREDICATE, NOTATION_PREDICATE];
+
+/**
+ * What a statement is about: by `sha256` for us; other algorithms are kept as written, and so is what the signer notes about it
+ * (in-toto/attestation: spec/v1/resource_descriptor.md, "annotations"). Annotations that are no object are left out, like a member
+ * that nobody knows.
+ */
+export type Subject = {
+  readonly name?: string;
+  readonly digest: Readonly<Record<string, string>>;
+  readonly annotations?: JsonObject;
+};
 
 /** A statement as parsed. That somebody signed it is another matter. */
 export type Statement = {
@@ -43,8 +61,8 @@ export function parseStatement(bytes: Uint8Array): Statement {
   if (subjects.length === 0) throw new EvidenceError("statement-invalid", "statement.subject is empty.");
   const predicateType = members.string("predicateType", LIMITS.typeLength);
   if (!PREDICATE_TYPE.test(predicateType)) throw members.wrong("predicateType", "is not a type URI");
-  if (predicateType === MESSAGE_SIGNATURE_PREDICATE)
-    throw members.wrong("predicateType", "is reserved for message signatures");
+  if (RESERVED.includes(predicateType))
+    throw members.wrong("predicateType", "is reserved for signatures of other forms");
   return { type, subjects, predicateType, predicate: readPredicate(members.get("predicate")) };
 }
 
@@ -93,5 +111,10 @@ function readSubject(value: JsonValue, index: number): Subject {
     }
     digest[algorithm] = text;
   }
-  return name === undefined ? { digest } : { name, digest };
+  const annotations = members.get("annotations");
+  return {
+    ...(name === undefined ? {} : { name }),
+    digest,
+    ...(isJsonObject(annotations) ? { annotations } : {}),
+  };
 }

@@ -1,22 +1,24 @@
-import { parseBundle } from "./bundle.ts";
 import type { Crypto } from "./crypto.ts";
-import { type Digest, digestOf, parseDigest } from "./digest.ts";
-import { IN_TOTO_PAYLOAD_TYPE } from "./dsse.ts";
-import { toHex } from "./encoding.ts";
-import { EvidenceError } from "./errors.ts";
+import { type Digest, digestOf } from "./digest.ts";
 import type { JsonValue } from "./json.ts";
+import { portableSignature } from "./notation.ts";
+import { type Reading, readForm } from "./reading.ts";
+import { said } from "./said.ts";
 import { signatureCore } from "./signature.ts";
-import { MESSAGE_SIGNATURE_PREDICATE, parseStatement, subjectDigests } from "./statement.ts";
+import { subjectDigests } from "./statement.ts";
 
 /**
- * What a bundle *claims*, for indexing. Nobody has checked any of it. The type has nothing in common with a verdict, and
+ * What evidence *claims*, for indexing. Nobody has checked any of it. The type has nothing in common with a verdict, and
  * nothing turns one into the other: to believe evidence, call `verify`.
  */
 export type UnverifiedEvidence = {
   readonly status: "unverified";
-  /** Digest of the bundle's bytes. */
+  /** Digest of the evidence's bytes. */
   readonly digest: Digest;
-  readonly format: "dsse" | "message-signature";
+  /** The form that the bytes are in. */
+  readonly form: Reading["form"];
+  /** What is signed, and how. */
+  readonly format: "dsse" | "message-signature" | "simple-signing" | "openpgp" | "notation";
   readonly predicateType: string;
   /** What it says of them, as claimed; null for a message signature. */
   readonly predicate: JsonValue;
@@ -28,48 +30,60 @@ export type UnverifiedEvidence = {
   readonly payloadDigest: Digest | null;
   /** Digest that names the signature, whatever bundle wraps it and however it is written: see `signatureCore`. */
   readonly signature: Digest;
-  /** How the signer is named. Certificates are not evaluated in this version. */
-  readonly material: "publicKey" | "certificate";
+  /** How the signer is named. */
+  readonly material: "publicKey" | "certificate" | "openpgp";
   /** Digest algorithm that a message signature states, by its protobuf name; null for DSSE or none. */
   readonly algorithm: string | null;
 };
 
-/** Reads what a bundle claims. Throws what `parseBundle` and `parseStatement` throw: what `verify` would call malformed or unsupported. */
+/** Reads what evidence claims. Throws what its readers throw: what `verify` would call malformed or unsupported. */
 export function readEvidence(crypto: Crypto, bytes: Uint8Array): UnverifiedEvidence {
-  const { content, material } = parseBundle(bytes);
-  const digest = digestOf(crypto, bytes);
-  const hint = material.kind === "publicKey" ? material.hint : undefined;
-  const written = content.kind === "dsse" ? content.envelope.signature : content.signature;
-  const signature = digestOf(crypto, signatureCore(written));
-  const common = { status: "unverified", digest, material: material.kind, signature } as const;
-  if (content.kind === "message") {
-    const { messageDigest } = content;
-    const subject =
-      messageDigest?.algorithm === "SHA2_256" ? parseDigest(`sha256:${toHex(messageDigest.digest)}`) : null;
-    return {
-      ...common,
-      format: "message-signature",
-      predicateType: MESSAGE_SIGNATURE_PREDICATE,
-      predicate: null,
-      subjects: subject === null ? [] : [subject],
-      hint,
-      payloadDigest: subject,
-      algorithm: messageDigest?.algorithm ?? null,
-    };
-  }
-  const { envelope } = content;
-  if (envelope.payloadType !== IN_TOTO_PAYLOAD_TYPE) {
-    throw new EvidenceError("bundle-unsupported", "The envelope's payload is not an in-toto statement.");
-  }
-  const statement = parseStatement(envelope.payload);
+  const reading = readForm(crypto, bytes);
+  const { predicateType, predicate, subjects, payloadDigest } = said(crypto, reading);
+  const { format, signature, hint, material, algorithm } = namesOf(reading);
   return {
-    ...common,
-    format: "dsse",
-    predicateType: statement.predicateType,
-    predicate: statement.predicate,
-    subjects: subjectDigests(statement.subjects),
-    hint: hint ?? envelope.keyid,
-    payloadDigest: digestOf(crypto, envelope.payload),
-    algorithm: null,
+    status: "unverified",
+    digest: digestOf(crypto, bytes),
+    form: reading.form,
+    format,
+    predicateType,
+    predicate: format === "message-signature" ? null : predicate,
+    subjects: subjects === undefined ? [] : subjectDigests(subjects),
+    hint,
+    payloadDigest,
+    signature: digestOf(crypto, signatureCore(signature)),
+    material,
+    algorithm,
   };
+}
+
+type Names = Pick<UnverifiedEvidence, "format" | "hint" | "material" | "algorithm"> & {
+  readonly signature: Uint8Array;
+};
+
+function namesOf(reading: Reading): Names {
+  if (reading.form === "openpgp") {
+    const { signature } = reading.signed;
+    return { format: "openpgp", signature, hint: undefined, material: "openpgp", algorithm: null };
+  }
+  if (reading.form === "notation") {
+    const signature = portableSignature(reading.notation) ?? reading.notation.signature;
+    return { format: "notation", signature, hint: undefined, material: "certificate", algorithm: null };
+  }
+  const { content, material } = reading.bundle;
+  const named = material.kind === "publicKey" ? material.hint : undefined;
+  const common = { material: material.kind };
+  switch (content.kind) {
+    case "dsse": {
+      const { signature, keyid } = content.envelope;
+      return { ...common, format: "dsse", signature, hint: named ?? keyid, algorithm: null };
+    }
+    case "simple-signing":
+      return { ...common, format: "simple-signing", signature: content.signature, hint: named, algorithm: null };
+    case "message": {
+      const { signature, messageDigest } = content;
+      const algorithm = messageDigest?.algorithm ?? null;
+      return { ...common, format: "message-signature", signature, hint: named, algorithm };
+    }
+  }
 }

@@ -1,37 +1,51 @@
 /**
- * The verification of evidence. {@link verify} reads as the procedure: read → key → signature → statement → subject →
- * scope and time. There is no entry point that does not name whom to trust.
+ * The verification of evidence. {@link verify} reads as the procedure: read → signer and signature → statement → subject → scope and
+ * time. There is no entry point that does not name whom to trust.
  */
-import { type Bundle, parseBundle } from "./bundle.ts";
 import type { Crypto } from "./crypto.ts";
 import { type Digest, digestHex, digestOf, parseDigest } from "./digest.ts";
-import { IN_TOTO_PAYLOAD_TYPE } from "./dsse.ts";
-import { toHex } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
-import { emptyObject } from "./json.ts";
+import { Explanation } from "./explanation.ts";
 import { checkedTimes, judge } from "./judgement.ts";
 import { LIMITS } from "./limits.ts";
-import { candidateKeys, findSigner, namedKeys } from "./signer.ts";
-import { MESSAGE_SIGNATURE_PREDICATE, parseStatement, subjectDigests } from "./statement.ts";
+import type { OpenPgpPort } from "./openpgp-port.ts";
+import type { ArtifactSource, NoProof, Proof, ProofRequest } from "./proof.ts";
+import { proveCertificate } from "./prove-certificate.ts";
+import { proveKey, refusalOf } from "./prove-key.ts";
+import { proveNotation } from "./prove-notation.ts";
+import { proveOpenPgp } from "./prove-openpgp.ts";
+import { type Reading, readForm } from "./reading.ts";
+import { said } from "./said.ts";
+import { needsBytes } from "./signer.ts";
+import { subjectDigests } from "./statement.ts";
 import type { TrustVersion } from "./trust.ts";
-import type { ProvenTime, RefusalCode, Refused, Verdict, Verified } from "./verdict.ts";
+import type { ProvenTime, RefusalCode, Refused, Verdict } from "./verdict.ts";
 
 export type VerifyRequest = {
-  /** Stored bytes of the bundle. */
+  /** Stored bytes of the evidence, of any form that reading.ts knows. */
   readonly bundle: Uint8Array;
   /** The artifact the evidence must be about. */
   readonly artifact: Digest;
   /**
-   * The artifact's bytes. Needed only for message signatures by keys that sign something other than the SHA-256 digest:
-   * Ed25519, P-384 and P-521. Without them those give `bytes-needed`.
+   * The artifact's bytes. Needed only for signatures over something other than the SHA-256 digest: message signatures by Ed25519, P-384 and
+   * P-521 keys, and OpenPGP. Without them those give `bytes-needed`.
    */
   readonly artifactBytes?: Uint8Array;
+  /** The same as a stream, for who does not want them in memory; read only when a signature needs it. */
+  readonly artifactSource?: ArtifactSource;
   /** Where the artifact lies, "org/name", for the scope of trust; absent = only entries of scope "**" count. */
   readonly repository?: string;
   /** Whom to trust. */
   readonly trust: TrustVersion;
   /** What proves when the evidence existed; may be empty. What the signer claims is no such proof. */
   readonly times: readonly ProvenTime[];
+  /**
+   * The moment for which the question is asked, ms since 1970. Only signatures that say when they end depend on it (Notary Project); without it
+   * the latest proven time stands in, so that one that is known to have ended is refused.
+   */
+  readonly now?: number;
+  /** What reads OpenPGP (`@assay/evidence/openpgp`); without it such evidence is `unsupported`. */
+  readonly openpgp?: OpenPgpPort;
 };
 
 /**
@@ -43,120 +57,125 @@ export async function verify(crypto: Crypto, request: VerifyRequest): Promise<Ve
   const artifact = parseDigest(request.artifact);
   const times = checkedTimes(request.times);
   const evidence = digestOf(crypto, request.bundle);
-  const refuse = (code: RefusalCode, message: string, predicateType?: string): Refused => ({
+  const explanation = new Explanation();
+  const refused = (code: RefusalCode, message: string, predicateType?: string): Refused => ({
     status: "refused",
     evidence,
     code,
     message,
     ...(predicateType === undefined ? {} : { predicateType }),
+    steps: explanation.steps,
   });
+  const refuse = (check: string, code: RefusalCode, message: string, predicateType?: string): Refused => {
+    explanation.failed(check, message);
+    return refused(code, message, predicateType);
+  };
 
   // 1. Read. Nothing of what is read is believed yet.
-  const read = attempt(() => parseBundle(request.bundle));
-  if (!read.ok) return refuse(read.code, read.message);
-  const bundle = read.value;
-  if (bundle.material.kind !== "publicKey") {
-    return refuse("unsupported", "The bundle is signed with a certificate; this version verifies public keys only.");
-  }
+  const read = attempt(() => readForm(crypto, request.bundle));
+  if (!read.ok) return refuse("form", read.code, read.message);
+  const reading = read.value;
+  explanation.passed("form", FORMS[reading.form]);
   if (artifactBytes !== undefined && digestOf(crypto, artifactBytes) !== artifact) {
-    return refuse("subject-mismatch", `The bytes given are not those of ${artifact}.`);
+    return refuse("subject", "subject-mismatch", `The bytes given are not those of ${artifact}.`);
+  }
+  if (reading.subject !== undefined && reading.subject !== artifact) {
+    return refuse("subject", "subject-mismatch", `The evidence is not about ${artifact}.`);
   }
 
-  // 2. Key: the trusted ones among those the bundle names.
-  const names = namedKeys(bundle);
-  const keys = candidateKeys(trust, names);
-  if (keys.length === 0) {
-    const named = names.map((name) => JSON.stringify(name.slice(0, 100))).join(" and ");
-    return refuse(
-      "unknown-signer",
-      named === "" ? "No key is trusted." : `The bundle names the key ${named}, which is not trusted.`,
-    );
+  // 2. Who signed, and whether they made this signature.
+  const bytes = artifactBytes ?? (await bytesIfNeeded(reading, request));
+  if (bytes !== undefined && bytes !== artifactBytes && digestOf(crypto, bytes) !== artifact) {
+    return refuse("subject", "subject-mismatch", `The bytes given are not those of ${artifact}.`);
   }
-  if (keys.length > LIMITS.unhintedKeys) {
-    return refuse("unknown-signer", `The bundle names no key, and ${keys.length} trusted ones are too many to try.`);
+  const proof = await prove(reading, {
+    crypto,
+    artifact,
+    artifactBytes: bytes,
+    artifactSource: request.artifactSource,
+    trust,
+    times,
+    now: request.now,
+    openpgp: request.openpgp,
+  });
+  explanation.add(proof.steps);
+  if (!proof.ok) return refused(proof.code, proof.message);
+
+  // 3. Statement: looked into only now that it is known who made it.
+  const content = attempt(() => said(crypto, reading));
+  if (!content.ok) return refuse("statement", content.code, content.message);
+  const { predicateType, predicate } = content.value;
+  // A signature over bytes was checked over the given ones, which are the artifact's, or else over the digest that it states.
+  const subjects = content.value.subjects ?? [{ digest: { sha256: digestHex(artifact) } }];
+  explanation.passed("statement", `What is signed can be read: ${predicateType}.`);
+
+  // 4. Subject.
+  if (!subjectDigests(subjects).includes(artifact)) {
+    return refuse("subject", "subject-mismatch", `The evidence is not about ${artifact}.`, predicateType);
   }
+  explanation.passed("subject", `It is about ${artifact}.`);
 
-  // 3. Signature.
-  const search = await findSigner(crypto, bundle.content, keys, artifactBytes);
-  switch (search.outcome) {
-    case "none":
-      return names.length > 0
-        ? refuse("signature-invalid", "The key that the bundle names did not make this signature over this content.")
-        : refuse("unknown-signer", "The bundle names no key, and no trusted key made its signature.");
-    case "mismatch":
-      return refuse("subject-mismatch", `The bundle is a signature over other bytes than those of ${artifact}.`);
-    case "bytes-needed":
-      return refuse(
-        "bytes-needed",
-        "This signature is over the artifact's bytes; its sha256 digest is not enough to check it.",
-      );
-    case "signed":
-  }
-  const { key } = search;
-
-  // 4. Statement: looked into only now that it is known who made it.
-  const reading = attempt(() => signedStatement(crypto, bundle, artifact, artifactBytes));
-  if (!reading.ok) return refuse(reading.code, reading.message);
-  const { statement, payloadDigest } = reading.value;
-  const { predicateType } = statement;
-
-  // 5. Subject.
-  if (!subjectDigests(statement.subjects).includes(artifact)) {
-    return refuse("subject-mismatch", `The evidence is not about ${artifact}.`, predicateType);
-  }
-
-  // 6. Scope and time: both within one entry of trust.
-  const judgement = judge(trust, { keyId: key.keyId, repository, predicateType, times });
-  if (judgement.outcome !== "match") return refuse(judgement.outcome, judgement.message, predicateType);
+  // 5. Scope and time: both within one entry of trust.
+  const { isMeant, timesFor, signer } = proof;
+  const judgement = judge(trust, { isMeant, timesFor, repository, predicateType });
+  if (judgement.outcome !== "match") return refuse("trust", judgement.outcome, judgement.message, predicateType);
   const { entry, time, entries } = judgement;
+  explanation.passed(
+    "trust",
+    `Trust version ${trust.version} believes ${JSON.stringify(entry.name)} (${entry.id}) about this.`,
+  );
   return {
     status: "verified",
     evidence,
-    statement,
-    signer: { kind: "key", keyId: key.keyId, algorithm: key.algorithm, entry: entry.id, name: entry.name, entries },
+    statement: { predicateType, subjects, predicate },
+    signer: { ...signer, keyId: entry.keyId, entry: entry.id, name: entry.name, entries },
     primary: entry.primary,
     time,
-    payloadDigest,
-    notEvaluated: notEvaluated(bundle),
+    payloadDigest: content.value.payloadDigest ?? artifact,
+    notEvaluated: proof.notEvaluated,
+    steps: explanation.steps,
   };
 }
 
-type SignedStatement = Pick<Verified, "statement" | "payloadDigest">;
+const FORMS: Readonly<Record<Reading["form"], string>> = {
+  bundle: "It is a Sigstore bundle.",
+  envelope: "It is a DSSE envelope.",
+  cosign: "It is a signature as cosign 2 stores it in a registry.",
+  "blob-signature": "It is a bare signature over the artifact's bytes.",
+  openpgp: "It is an OpenPGP signature.",
+  notation: "It is a Notary Project signature.",
+};
 
-/** What a bundle with a good signature says, in the form of a statement. */
-function signedStatement(
-  crypto: Crypto,
-  { content }: Bundle,
-  artifact: Digest,
-  artifactBytes: Uint8Array | undefined,
-): SignedStatement {
-  if (content.kind === "message") {
-    // The signature was checked over the given bytes, which are the artifact's, or else over the digest stated here.
-    const { messageDigest } = content;
-    const hex =
-      artifactBytes !== undefined || messageDigest === undefined ? digestHex(artifact) : toHex(messageDigest.digest);
-    const subjects = [{ digest: { sha256: hex } }];
-    return {
-      statement: { predicateType: MESSAGE_SIGNATURE_PREDICATE, subjects, predicate: emptyObject() },
-      payloadDigest: parseDigest(`sha256:${hex}`),
-    };
+function prove(reading: Reading, request: ProofRequest): Promise<Proof | NoProof> {
+  switch (reading.form) {
+    case "openpgp":
+      return proveOpenPgp(reading.signed, request);
+    case "notation":
+      return proveNotation(reading.notation, request);
+    default: {
+      const { material } = reading.bundle;
+      return material.kind === "publicKey"
+        ? proveKey(reading.bundle, request)
+        : proveCertificate(reading.bundle, material.certificates, request);
+    }
   }
-  const { payloadType, payload } = content.envelope;
-  if (payloadType !== IN_TOTO_PAYLOAD_TYPE) {
-    throw new EvidenceError(
-      "bundle-unsupported",
-      `The payload type ${JSON.stringify(payloadType.slice(0, 100))} is not supported.`,
-    );
-  }
-  const { predicateType, subjects, predicate } = parseStatement(payload);
-  return { statement: { predicateType, subjects, predicate }, payloadDigest: digestOf(crypto, payload) };
 }
 
-function notEvaluated(bundle: Bundle): Verified["notEvaluated"] {
-  const found: ("tlogEntries" | "timestamps")[] = [];
-  if (bundle.tlogEntries.length > 0) found.push("tlogEntries");
-  if (bundle.timestamps.length > 0) found.push("timestamps");
-  return found;
+/** The artifact's bytes, for a signature over a message whose digest cannot decide it; undefined when they are not needed or too many. */
+async function bytesIfNeeded(
+  reading: Reading,
+  { artifactSource, trust }: VerifyRequest,
+): Promise<Uint8Array | undefined> {
+  if (artifactSource === undefined || reading.form === "openpgp" || reading.form === "notation") return undefined;
+  if (artifactSource.size > LIMITS.messageBytes || !needsBytes(reading.bundle, trust)) return undefined;
+  const bytes = new Uint8Array(artifactSource.size);
+  let at = 0;
+  for await (const chunk of artifactSource.read()) {
+    if (at + chunk.length > bytes.length) return undefined;
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes.subarray(0, at);
 }
 
 type Attempt<T> =
@@ -169,10 +188,6 @@ function attempt<T>(read: () => T): Attempt<T> {
     return { ok: true, value: read() };
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
-    return {
-      ok: false,
-      code: error.code === "bundle-unsupported" ? "unsupported" : "malformed",
-      message: error.message,
-    };
+    return { ok: false, code: refusalOf(error.code), message: error.message };
   }
 }

@@ -1,7 +1,8 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import type { Crypto as CryptoPort } from "./crypto.ts";
 import type { PublicKey } from "./keys.ts";
-import { verifyDecoded } from "./noblecrypto.ts";
+import { HASHES, verifyDecoded } from "./noblecrypto.ts";
+import { type HashName, ownScheme, type SignatureScheme, schemeParts } from "./scheme.ts";
 import { decodeSignature } from "./signature.ts";
 
 /**
@@ -11,13 +12,14 @@ import { decodeSignature } from "./signature.ts";
  */
 export const webCrypto: CryptoPort = {
   sha256: (data) => sha256(data),
-  async verify(key, signature, data) {
-    const decoded = decodeSignature(key, signature);
+  verify: (key, signature, data) => webCrypto.verifyAs(key, ownScheme(key.algorithm), signature, data),
+  async verifyAs(key, scheme, signature, data) {
+    const decoded = decodeSignature(key, scheme, signature);
     if (decoded === undefined) return false;
-    const native = nativeAlgorithm(key);
+    const native = nativeAlgorithm(key, scheme);
     // Absent outside secure contexts, whatever the type says.
     const subtle: Subtle | undefined = globalThis.crypto?.subtle;
-    if (native === undefined || subtle === undefined) return verifyDecoded(key, decoded, data);
+    if (native === undefined || subtle === undefined) return verifyDecoded(key, scheme, decoded, data);
     const imported = await importKey(subtle, key, native.import);
     return subtle.verify(native.verify, imported, Uint8Array.from(decoded), Uint8Array.from(data));
   },
@@ -26,33 +28,53 @@ export const webCrypto: CryptoPort = {
 // Written out or derived instead of named: the names of WebCrypto's types differ between the type libraries of browsers and Node.
 type Subtle = (typeof globalThis.crypto)["subtle"];
 type ImportedKey = Parameters<Subtle["verify"]>[1];
+type Hash = "SHA-256" | "SHA-384" | "SHA-512";
 type NativeAlgorithm = {
-  readonly import: { name: "ECDSA"; namedCurve: "P-256" | "P-384" } | { name: "RSASSA-PKCS1-v1_5"; hash: "SHA-256" };
-  readonly verify: { name: "ECDSA"; hash: "SHA-256" | "SHA-384" } | "RSASSA-PKCS1-v1_5";
+  readonly import:
+    | { name: "ECDSA"; namedCurve: "P-256" | "P-384" }
+    | { name: "RSASSA-PKCS1-v1_5" | "RSA-PSS"; hash: Hash };
+  readonly verify: { name: "ECDSA"; hash: Hash } | { name: "RSA-PSS"; saltLength: number } | "RSASSA-PKCS1-v1_5";
 };
 
-function nativeAlgorithm(key: PublicKey): NativeAlgorithm | undefined {
-  switch (key.algorithm) {
-    case "ecdsa-p256-sha256":
-      return { import: { name: "ECDSA", namedCurve: "P-256" }, verify: { name: "ECDSA", hash: "SHA-256" } };
-    case "ecdsa-p384-sha384":
-      return { import: { name: "ECDSA", namedCurve: "P-384" }, verify: { name: "ECDSA", hash: "SHA-384" } };
-    case "rsa-pkcs1-sha256":
-      return { import: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" }, verify: "RSASSA-PKCS1-v1_5" };
-    case "ecdsa-p521-sha512":
+const NATIVE_HASH: Readonly<Record<HashName, Hash>> = { sha256: "SHA-256", sha384: "SHA-384", sha512: "SHA-512" };
+
+function nativeAlgorithm(key: PublicKey, scheme: SignatureScheme): NativeAlgorithm | undefined {
+  const parts = schemeParts(scheme);
+  switch (parts.kind) {
+    case "ec": {
+      const namedCurve = NATIVE_CURVES.get(key.algorithm);
+      if (namedCurve === undefined) return undefined;
+      return { import: { name: "ECDSA", namedCurve }, verify: { name: "ECDSA", hash: NATIVE_HASH[parts.hash] } };
+    }
+    case "rsa-pkcs1":
+      return { import: { name: "RSASSA-PKCS1-v1_5", hash: NATIVE_HASH[parts.hash] }, verify: "RSASSA-PKCS1-v1_5" };
+    case "rsa-pss":
+      return {
+        import: { name: "RSA-PSS", hash: NATIVE_HASH[parts.hash] },
+        verify: { name: "RSA-PSS", saltLength: HASHES[parts.hash].outputLen },
+      };
     case "ed25519":
+    case "ed25519ph":
       return undefined;
   }
 }
 
-/** Importing costs more than verifying; keys are immutable, so each is imported once. */
-const importedKeys = new WeakMap<PublicKey, Promise<ImportedKey>>();
+const NATIVE_CURVES = new Map<string, "P-256" | "P-384">([
+  ["ecdsa-p256-sha256", "P-256"],
+  ["ecdsa-p384-sha384", "P-384"],
+]);
+
+/** Importing costs more than verifying; keys are immutable, so each is imported once for each algorithm that it is imported for. */
+const importedKeys = new WeakMap<PublicKey, Map<string, Promise<ImportedKey>>>();
 
 function importKey(subtle: Subtle, key: PublicKey, algorithm: NativeAlgorithm["import"]): Promise<ImportedKey> {
-  let imported = importedKeys.get(key);
+  const forKey = importedKeys.get(key) ?? new Map<string, Promise<ImportedKey>>();
+  importedKeys.set(key, forKey);
+  const use = `${algorithm.name} ${"hash" in algorithm ? algorithm.hash : ""}`;
+  let imported = forKey.get(use);
   if (imported === undefined) {
     imported = subtle.importKey("spki", Uint8Array.from(key.spki), algorithm, false, ["verify"]);
-    importedKeys.set(key, imported);
+    forKey.set(use, imported);
   }
   return imported;
 }

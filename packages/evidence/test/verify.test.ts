@@ -6,16 +6,20 @@ import {
   digestOf,
   distinct,
   fromBase64,
+  type KeyAlgorithm,
   keyHint,
   nobleCrypto,
   readEvidence,
   signStatement,
   toBase64,
+  toHex,
   utf8Encode,
   type Verified,
   verify,
   webCrypto,
 } from "../src/index.ts";
+import { EC_CURVES } from "../src/keys.ts";
+import { signatureCore } from "../src/signature.ts";
 import { code } from "./failure.ts";
 import {
   artifactOf,
@@ -57,6 +61,7 @@ describe("a verified statement", () => {
       },
       signer: {
         kind: "key",
+        principal: key.publicKey.keyId,
         keyId: key.publicKey.keyId,
         algorithm: "ecdsa-p256-sha256",
         entry: trust.entries[0]?.id,
@@ -67,6 +72,21 @@ describe("a verified statement", () => {
       time: null,
       payloadDigest: digestOf(nodeCrypto, payload),
       notEvaluated: [],
+      steps: [
+        { check: "form", outcome: "passed", detail: "It is a Sigstore bundle." },
+        {
+          check: "signature",
+          outcome: "passed",
+          detail: `The key ${key.publicKey.keyId} made the signature (ecdsa-p256-sha256).`,
+        },
+        { check: "statement", outcome: "passed", detail: `What is signed can be read: ${PREDICATE_TYPE}.` },
+        { check: "subject", outcome: "passed", detail: `It is about ${artifact}.` },
+        {
+          check: "trust",
+          outcome: "passed",
+          detail: `Trust version 7 believes "build" (${trust.entries[0]?.id}) about this.`,
+        },
+      ],
     });
   });
 
@@ -132,12 +152,12 @@ describe("who signed", () => {
     }
   });
 
-  test("a certificate is not evaluated, hence unsupported", async () => {
+  test("a certificate that cannot be read proves nobody", async () => {
     const bundle = changed(await statementBundle(key, artifact), (json) => ({
       ...json,
       verificationMaterial: { certificate: { rawBytes: "AAAA" } },
     }));
-    expect(await outcomeOf(bundle, artifact, trust)).toBe("unsupported");
+    expect(await outcomeOf(bundle, artifact, trust)).toBe("certificate-invalid");
   });
 
   test("an inconsistent trust entry is an error of the request, not a verdict", async () => {
@@ -412,6 +432,7 @@ describe("readEvidence", () => {
     expect(read).toEqual({
       status: "unverified",
       digest: digestOf(nodeCrypto, bundle),
+      form: "bundle",
       format: "dsse",
       predicateType: PREDICATE_TYPE,
       predicate: { result: "PASSED" },
@@ -449,6 +470,30 @@ describe("readEvidence", () => {
     expect((await verify(nodeCrypto, { bundle: twin, artifact, trust, times: [] })).status).toBe("verified");
     expect(readEvidence(nodeCrypto, twin).signature).toBe(signature);
     expect(readEvidence(nodeCrypto, await statementBundle(key, artifact)).signature).not.toBe(signature);
+  });
+
+  test("names a signature of another's nonce differently: a stolen key must not inherit the age of what it signed before", async () => {
+    const secret = p256.utils.randomSecretKey();
+    const { order } = EC_CURVES["ecdsa-p256-sha256"];
+    const scalar = (bytes: Uint8Array): bigint => BigInt(`0x${toHex(bytes)}`);
+    const hashed = (text: string): bigint => scalar(nodeCrypto.sha256(utf8Encode(text))) % order;
+    const { Fn } = p256.Point;
+    const old = p256.Signature.fromBytes(p256.sign(utf8Encode("old"), secret));
+    const nonce = Fn.mul(Fn.inv(old.s), Fn.add(hashed("old"), Fn.mul(old.r, scalar(secret))));
+    const s = Fn.mul(Fn.inv(nonce), Fn.add(hashed("new"), Fn.mul(old.r, scalar(secret))));
+    const forged = new p256.Signature(old.r, s);
+    const options = { lowS: false } as const;
+    expect(p256.verify(forged.toBytes(), utf8Encode("new"), p256.getPublicKey(secret), options)).toBe(true);
+    expect(signatureCore(forged.toBytes("der"))).not.toEqual(signatureCore(old.toBytes("der")));
+    expect(signatureCore(negated(old.toBytes("der")))).toEqual(signatureCore(old.toBytes("der")));
+  });
+
+  test("names a signature on every curve the same with either s", () => {
+    for (const [algorithm, { curve }] of Object.entries(EC_CURVES)) {
+      const { r, s } = curve.Signature.fromBytes(keyOf("core", algorithm as KeyAlgorithm).sign(utf8Encode("x")), "der");
+      const twin = new curve.Signature(r, curve.Point.Fn.ORDER - s).toBytes("der");
+      expect(signatureCore(twin)).toEqual(signatureCore(new curve.Signature(r, s).toBytes("der")));
+    }
   });
 });
 

@@ -14,6 +14,7 @@ import {
   IN_TOTO_PAYLOAD_TYPE,
   type JsonObject,
   type KeyAlgorithm,
+  type KeyEntry,
   keyHint,
   type ProvenTime,
   pae,
@@ -41,8 +42,9 @@ export function keyOf(name: string, algorithm: KeyAlgorithm = "ecdsa-p256-sha256
 }
 
 /** A trust entry for a key, trusted for everything and for ever unless said otherwise. */
-export function entryFor(key: PrivateKey, changes: Partial<TrustEntry> = {}): TrustEntry {
+export function entryFor(key: PrivateKey, changes: Partial<KeyEntry> = {}): KeyEntry {
   return {
+    kind: "key",
     id: `entry-${key.publicKey.keyId.slice(0, 8)}`,
     name: "build",
     publicKeyPem: formatPublicKeyPem(key.publicKey),
@@ -56,7 +58,7 @@ export function entryFor(key: PrivateKey, changes: Partial<TrustEntry> = {}): Tr
 }
 
 export function trustIn(...entries: TrustEntry[]): TrustVersion {
-  return { org: "acme", version: 7, entries, logs: [] };
+  return { org: "acme", version: 7, entries, logs: [], roots: [] };
 }
 
 export function receivedAt(time: number): ProvenTime {

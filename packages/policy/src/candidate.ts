@@ -1,7 +1,7 @@
 import { digestHex, LIMITS as EVIDENCE_LIMITS, isDigest } from "@assay/evidence";
 import type { Digest, ProvenTime, Verdict } from "@assay/evidence";
-import type { KnownSigner } from "./identity.ts";
-import { member } from "./json-member.ts";
+import type { KnownSigner, SignerKind } from "./identity.ts";
+import { member, ownMembers } from "./json-member.ts";
 import { quote } from "./quote.ts";
 
 /** What is put before a decision: a verification's verdict, or a report that nobody signed. */
@@ -28,10 +28,15 @@ export type Considered =
       readonly predicateType: string;
       readonly predicate: unknown;
       readonly signer: KnownSigner;
+      /** What the certificate authority says of the signer, by name; empty for a bare key. */
+      readonly claims: ReadonlyMap<string, string>;
       readonly time: ProvenTime | null;
       readonly sequence: number | undefined;
-      /** Whether the statement names the artifact: the verification has checked it, and this checks it again. */
-      readonly aboutArtifact: boolean;
+      /**
+       * The subjects that name the artifact by its sha256; empty if the statement is not about it. The verification has checked that, and
+       * this checks it again.
+       */
+      readonly subjects: readonly unknown[];
     }
   | {
       readonly form: "refused";
@@ -104,16 +109,34 @@ function read(candidate: unknown, artifact: Digest): Considered {
     predicateType: type,
     predicate: member(candidate, "statement", "predicate"),
     signer,
+    claims: readClaims(member(candidate, "signer", "certificate", "claims")),
     time,
     sequence,
-    aboutArtifact: names(member(candidate, "statement", "subjects"), artifact),
+    subjects: naming(member(candidate, "statement", "subjects"), artifact),
   };
 }
+
+/** Claims of one certificate that are read. */
+const CLAIMS = 64;
+
+function readClaims(value: unknown): ReadonlyMap<string, string> {
+  const claims = new Map<string, string>();
+  for (const [name, claim] of Object.entries(ownMembers(value) ?? {}).slice(0, CLAIMS))
+    if (typeof claim === "string") claims.set(name, claim);
+  return claims;
+}
+
+const SIGNER_KINDS: readonly unknown[] = ["key", "certificate", "openpgp"] satisfies SignerKind[];
+const KEY_ID = { key: /^[0-9a-f]{64}$/, certificate: /^[0-9a-f]{64}$/, openpgp: /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/ };
 
 /** Without all entries of the key nobody could be excepted, and one that signed must be among them: else there is no signer. */
 function readSigner(value: unknown): KnownSigner | undefined {
   const [keyId, entry, name] = [member(value, "keyId"), member(value, "entry"), member(value, "name")];
-  if (member(value, "kind") !== "key" || typeof keyId !== "string" || !/^[0-9a-f]{64}$/.test(keyId)) return undefined;
+  const kind = member(value, "kind");
+  if (!isSignerKind(kind) || typeof keyId !== "string" || !KEY_ID[kind].test(keyId)) return undefined;
+  // Material of before there were other signers has none, and its signers are keys.
+  const principal = member(value, "principal") ?? (kind === "certificate" ? undefined : keyId);
+  if (typeof principal !== "string" || !/^[0-9a-f]{40,64}$/.test(principal)) return undefined;
   if (typeof entry !== "string" || typeof name !== "string") return undefined;
   const entries = member(value, "entries");
   if (!Array.isArray(entries) || entries.length > EVIDENCE_LIMITS.trustEntries) return undefined;
@@ -129,7 +152,11 @@ function readSigner(value: unknown): KnownSigner | undefined {
     }
     found ||= counts && id === entry && called === name;
   }
-  return found ? { keyId, entry, name, names: [...names].sort(), signedAs, knownAs } : undefined;
+  return found ? { kind, keyId, principal, entry, name, names: [...names].sort(), signedAs, knownAs } : undefined;
+}
+
+function isSignerKind(kind: unknown): kind is SignerKind {
+  return SIGNER_KINDS.includes(kind);
 }
 
 function readTime(value: unknown): ProvenTime | null | undefined {
@@ -145,8 +172,8 @@ function readTime(value: unknown): ProvenTime | null | undefined {
   return { source: source as ProvenTime["source"], time, evidence };
 }
 
-/** Whether one of the subjects has the artifact's sha256, in exactly its form. Names and other algorithms prove nothing. */
-function names(subjects: unknown, artifact: Digest): boolean {
+/** The subjects that have the artifact's sha256, in exactly its form. Names and other algorithms prove nothing. */
+function naming(subjects: unknown, artifact: Digest): readonly unknown[] {
   const hex = digestHex(artifact);
-  return Array.isArray(subjects) && subjects.some((subject) => member(subject, "digest", "sha256") === hex);
+  return Array.isArray(subjects) ? subjects.filter((subject) => member(subject, "digest", "sha256") === hex) : [];
 }

@@ -5,18 +5,21 @@ import { holdsKeyOf, isIdentity, showIdentity } from "./identity.ts";
 import type { Identity, KnownSigner } from "./identity.ts";
 import { LIMITS } from "./limits.ts";
 import type { Rule } from "./policy.ts";
-import { PREDICATE_TYPE } from "./predicate-types.ts";
+import { PREDICATE_TYPE, SIGNATURE_TYPES } from "./predicate-types.ts";
 import { objectionToProvenance } from "./provenance.ts";
 import { quote, showText } from "./quote.ts";
 import type { Objection } from "./rejection.ts";
 import { objectionToTests } from "./test-result.ts";
 import { describeStrangers } from "./trust-names.ts";
 import type { KnownTrust } from "./trust-names.ts";
+import { objectionToSummaryFor } from "./summary-rule.ts";
+import { describeProblem, readPredicate } from "./predicates/table.ts";
 import { objectionToSummary } from "./verification-summary.ts";
 
 /** What a check may know besides rule and candidate. */
 export type CheckContext = {
   readonly policyDigest: Digest;
+  readonly artifact: { readonly digest: Digest; readonly repository: string | undefined };
   readonly asOf: number | null;
   readonly time: number;
   /** Undefined if the request does not tell whom trust lists. */
@@ -27,9 +30,14 @@ type Verified = Extract<Considered, { form: "verified" }>;
 
 /** The predicate types that a rule reads. */
 export function predicateTypesOf(rule: Rule): readonly string[] {
-  return rule.kind === "provenance"
-    ? [PREDICATE_TYPE.provenanceV1, PREDICATE_TYPE.provenanceV02]
-    : [rule.predicateType];
+  switch (rule.kind) {
+    case "signature":
+      return SIGNATURE_TYPES;
+    case "provenance":
+      return [PREDICATE_TYPE.provenanceV1, PREDICATE_TYPE.provenanceV02];
+    default:
+      return [rule.predicateType];
+  }
 }
 
 /**
@@ -57,7 +65,8 @@ export function objectionTo(candidate: Considered, rule: Rule, context: CheckCon
         objectionToSubject(candidate) ??
         objectionToSigner(candidate, rule) ??
         objectionToTime(candidate, rule, context) ??
-        objectionToContent(candidate, rule, context)
+        objectionToContent(candidate, rule, context) ??
+        objectionToForm(candidate)
       );
   }
 }
@@ -75,7 +84,7 @@ function objectionToType(candidate: Considered, rule: Rule): Objection | undefin
 }
 
 function objectionToSubject(candidate: Verified): Objection | undefined {
-  if (candidate.aboutArtifact) return undefined;
+  if (candidate.subjects.length > 0) return undefined;
   return {
     code: "subject-mismatch",
     reason: "Its statement does not name the artifact's sha256 digest, though it was given as evidence about it.",
@@ -108,7 +117,18 @@ function describeSigner(signer: KnownSigner): string {
   const more = others.length > OTHER_NAMES ? ` and ${others.length - OTHER_NAMES} more` : "";
   const also =
     others.length === 0 ? "" : `, also trusted as ${others.slice(0, OTHER_NAMES).map(quote).join(", ")}${more}`;
-  return `${quote(signer.name)} (key sha256:${signer.keyId}${also})`;
+  return `${quote(signer.name)} (${describeKey(signer)}${also})`;
+}
+
+function describeKey({ kind, keyId, principal }: KnownSigner): string {
+  switch (kind) {
+    case "key":
+      return `key sha256:${keyId}`;
+    case "openpgp":
+      return `openpgp:${keyId}`;
+    case "certificate":
+      return `certificate identity ${principal}`;
+  }
 }
 
 function objectionToTime({ time, sequence }: Verified, rule: Rule, context: CheckContext): Objection | undefined {
@@ -140,6 +160,8 @@ function objectionToTime({ time, sequence }: Verified, rule: Rule, context: Chec
 
 function objectionToContent(candidate: Verified, rule: Rule, context: CheckContext): Objection | undefined {
   switch (rule.kind) {
+    case "signature":
+      return undefined;
     case "evidence":
     case "age":
       // A summary is the only type whose mere existence may say the opposite of what the rule's author means.
@@ -149,8 +171,27 @@ function objectionToContent(candidate: Verified, rule: Rule, context: CheckConte
     case "tests":
       return objectionToTests(candidate.predicate, rule);
     case "provenance":
-      return objectionToProvenance(candidate.predicateType, candidate.predicate, candidate.signer, rule);
+      return objectionToProvenance(candidate.predicateType, candidate.predicate, candidate, rule);
+    case "summary":
+      return objectionToSummaryFor(rule, candidate.predicate, candidate.signer, {
+        policyDigest: context.policyDigest,
+        artifact: context.artifact,
+        subjects: candidate.subjects,
+      });
   }
+}
+
+/**
+ * A predicate of a type that is known must have that type's form, whatever the rule asks of it: half a statement is none. Of a type that is
+ * not known nothing can be said but that a rule asks for it by name.
+ */
+function objectionToForm({ predicateType, predicate }: Verified): Objection | undefined {
+  const reading = readPredicate(predicateType, predicate);
+  if (!reading.recognised) return undefined;
+  const [problem] = reading.problems;
+  if (problem === undefined) return undefined;
+  const { path, observed } = problem;
+  return { code: "predicate-malformed", reason: describeProblem(reading, problem), path, observed };
 }
 
 /** What the rule asks for and was not met, as the words that follow "missing: "; and whom it names that trust does not know. */
@@ -163,6 +204,8 @@ export function describeMissing(rule: Rule, distinct: number, { trust }: CheckCo
 function describeNeed(rule: Rule): string {
   const age = rule.maximumAge === null ? "" : `, proven to be at most ${showDuration(rule.maximumAge)} old`;
   switch (rule.kind) {
+    case "signature":
+      return `a signature by ${describeSigners(rule)}${age}`;
     case "evidence":
       return `evidence of type ${rule.predicateType} signed by ${describeSigners(rule)}${age}`;
     case "age":
@@ -176,7 +219,13 @@ function describeNeed(rule: Rule): string {
       const refs = source?.refs === undefined ? "" : ` at ${source.refs.map(showText).join(" or ")}`;
       const from = source === undefined ? "" : `, from ${source.repository}${refs}`;
       const path = source?.path === undefined ? "" : `, defined by ${showText(source.path)}`;
-      return `provenance by builder ${rule.builders.map(({ id }) => id).join(" or ")}${from}${path}, signed by ${describeSigners(rule)}${age}`;
+      const level = rule.level === undefined ? "" : ` of build level ${rule.level}`;
+      return `provenance${level} by builder ${rule.builders.map(({ id }) => id).join(" or ")}${from}${path}, signed by ${describeSigners(rule)}${age}`;
+    }
+    case "summary": {
+      const levels = rule.levels.length === 0 ? "" : ` with ${rule.levels.join(" and ")}`;
+      const about = rule.resources.map(showText).join(" or ");
+      return `a passed verification summary${levels} about ${about} by verifier ${rule.verifiers.map(({ id }) => id).join(" or ")}, signed by ${describeSigners(rule)}${age}`;
     }
   }
 }

@@ -49,6 +49,11 @@ export type RuleOutcome = {
    * check went wrong. `unsatisfied`: none of these. Only `satisfied` lets an artifact pass.
    */
   readonly outcome: "satisfied" | "unsatisfied" | "unknown" | "error";
+  /**
+   * What a satisfied rule establishes, in the words of a SLSA verification summary (`SLSA_BUILD_LEVEL_3`), sorted; absent if it demands
+   * no level or is not satisfied.
+   */
+  readonly levels?: readonly string[];
   /** What counts, sorted by evidence; at most `LIMITS.satisfiedListed`. */
   readonly satisfiedBy: readonly Satisfaction[];
   /** How many more count than `satisfiedBy` lists; absent for none. */

@@ -14,6 +14,7 @@ import { quote, showText } from "./quote.ts";
 import { REJECTIONS } from "./rejection.ts";
 import type { Objection } from "./rejection.ts";
 import { RULE_KINDS } from "./schema.ts";
+import { buildLevel } from "./slsa-level.ts";
 import { knownTrust } from "./trust-names.ts";
 
 /**
@@ -46,8 +47,10 @@ function evaluateOrThrow(request: DecisionRequest): Decision {
     );
   }
   const { policyDigest, asOf, time } = request;
-  const context: CheckContext = { policyDigest, asOf, time, trust: knownTrust(request.trust) };
-  const candidates = request.candidates.map((candidate) => consider(candidate, request.artifact.digest));
+  const { digest, repository } = request.artifact;
+  const artifact = { digest, repository };
+  const context: CheckContext = { policyDigest, artifact, asOf, time, trust: knownTrust(request.trust) };
+  const candidates = request.candidates.map((candidate) => consider(candidate, digest));
   return decide(
     request,
     candidates,
@@ -131,12 +134,25 @@ function judgeOrThrow(rule: Rule, candidates: readonly Considered[], context: Ch
     rule: showText(rule.id),
     kind: rule.kind,
     outcome,
+    ...establishes(rule, outcome),
     satisfiedBy: satisfiedBy.slice(0, LIMITS.satisfiedListed),
     ...beyond("satisfiedNotListed", satisfiedBy.length - LIMITS.satisfiedListed),
     ...(outcome === "satisfied" ? {} : { missing: showText(describeMissing(rule, distinct, context)) }),
     rejected: rejections.slice(0, LIMITS.rejectionsListed),
     ...beyond("rejectedNotListed", rejections.length - LIMITS.rejectionsListed),
   };
+}
+
+/** The levels that a satisfied rule establishes: those it demands, which is what was checked. */
+function establishes(rule: Rule, outcome: RuleOutcome["outcome"]): Pick<RuleOutcome, "levels"> {
+  if (outcome !== "satisfied") return {};
+  const levels =
+    rule.kind === "summary"
+      ? rule.levels
+      : rule.kind === "provenance" && rule.level !== undefined
+        ? [buildLevel(rule.level)]
+        : [];
+  return levels.length === 0 ? {} : { levels: [...levels].sort(byCodeUnit) };
 }
 
 /** A failure in one candidate's check is that candidate's: it must not hide another that counts, or dropping it would allow. */
@@ -223,8 +239,9 @@ function nearestMiss(rule: RuleOutcome): string {
     : ` Nearest: ${nearest.reason}`;
 }
 
-function showSigner(signer: Signer): Signer {
-  return { keyId: signer.keyId, entry: showText(signer.entry), name: showText(signer.name) };
+function showSigner({ keyId, principal, entry, name }: KnownSigner): Signer {
+  // The principal only where it says something: decisions about keys stay, byte for byte, what they were.
+  return { keyId, ...(principal === keyId ? {} : { principal }), entry: showText(entry), name: showText(name) };
 }
 
 function text(value: unknown): string {

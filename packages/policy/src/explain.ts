@@ -29,6 +29,7 @@ function explainRule(rule: RuleOutcome): string[] {
   }
   const moreCount = rule.satisfiedBy.length - SHOWN + (rule.satisfiedNotListed ?? 0);
   if (moreCount > 0) lines.push(`          and ${moreCount} more`);
+  if (rule.levels !== undefined) lines.push(`          establishes ${rule.levels.join(", ")}`);
   if (rule.outcome === "satisfied") return lines;
 
   lines.push(`          missing: ${rule.missing ?? ""}`);

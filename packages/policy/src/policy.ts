@@ -1,3 +1,5 @@
+import { parseDigest } from "@assay/evidence";
+import type { Digest } from "@assay/evidence";
 import { parseDuration } from "./duration.ts";
 import { parseIdentity } from "./identity.ts";
 import type { Identity } from "./identity.ts";
@@ -5,6 +7,7 @@ import { PREDICATE_TYPE } from "./predicate-types.ts";
 import { parseRepositoryUrl } from "./repository-url.ts";
 import type { RepositoryUrl } from "./repository-url.ts";
 import type { PolicyFile } from "./schema.ts";
+import { BUILD_LEVELS } from "./slsa-level.ts";
 
 /** What every rule has, whatever it asks for. */
 type RuleBase = {
@@ -20,6 +23,8 @@ type RuleBase = {
   readonly maximumAge: number | null;
 };
 
+/** Somebody signed it, by whatever tool. */
+export type SignatureRule = RuleBase & { readonly kind: "signature" };
 /** Evidence of a type exists. */
 export type EvidenceRule = RuleBase & { readonly kind: "evidence"; readonly predicateType: string };
 /** Evidence of a type exists and is provably young enough: `maximumAge` is never null. */
@@ -33,14 +38,40 @@ export type TestsRule = RuleBase & {
 /** A builder made it, from a source. */
 export type ProvenanceRule = RuleBase & {
   readonly kind: "provenance";
-  readonly builders: readonly { readonly id: string; readonly identities: readonly Identity[] }[];
+  /** Which builder and signer belong together, and which build level the pair can reach at most. */
+  readonly builders: readonly {
+    readonly id: string;
+    readonly identities: readonly Identity[];
+    /** 1 where the policy does not say: SLSA's default for a builder of which nothing is known. */
+    readonly level: number;
+  }[];
+  /** The build level demanded; absent if none is. */
+  readonly level?: number;
+  /** The kind of machine the build must have run on, as the certificate or the provenance says it; absent for any. */
+  readonly runner?: string;
   readonly source?: { readonly repository: RepositoryUrl; readonly refs?: readonly string[]; readonly path?: string };
   readonly buildTypes?: readonly string[];
   /** Names of allowed external parameters; absent if they are not looked at. */
   readonly externalParameters?: readonly string[];
 };
 
-export type Rule = EvidenceRule | AgeRule | TestsRule | ProvenanceRule;
+/** Somebody else verified it, and says what. */
+export type SummaryRule = RuleBase & {
+  readonly kind: "summary";
+  readonly predicateType: string;
+  /** Which verifier and signer belong together. */
+  readonly verifiers: readonly { readonly id: string; readonly identities: readonly Identity[] }[];
+  /** What the summary may be about, with `{digest}` and `{repository}` standing for the artifact's. */
+  readonly resources: readonly string[];
+  /** What it must say was verified; a level is met by a higher one of its track. */
+  readonly levels: readonly string[];
+  /** By which policies, by digest; absent for any. */
+  readonly policies?: readonly Digest[];
+  /** On which branches or tags a source revision must have been; absent if they are not looked at. */
+  readonly refs?: readonly string[];
+};
+
+export type Rule = SignatureRule | EvidenceRule | AgeRule | TestsRule | ProvenanceRule | SummaryRule;
 export type RuleKind = Rule["kind"];
 
 /** A policy as evaluated: plain data, made by `parsePolicy` only. */
@@ -63,6 +94,9 @@ export function policyOf(file: PolicyFile): Policy {
 
 function ruleOf(file: PolicyFile["rules"][number]): Rule {
   const named = { id: file.id, ...present("description", file.description) };
+  if (file.signature !== undefined) {
+    return { ...named, ...who(file.signature), kind: "signature", atLeast: file.signature.atLeast ?? 1 };
+  }
   if (file.evidence !== undefined) {
     const { predicateType, atLeast } = file.evidence;
     return { ...named, ...who(file.evidence), kind: "evidence", predicateType, atLeast: atLeast ?? 1 };
@@ -82,7 +116,7 @@ function ruleOf(file: PolicyFile["rules"][number]): Rule {
     };
   }
   if (file.provenance !== undefined) {
-    const { identities, builders, source, buildTypes, externalParameters } = file.provenance;
+    const { identities, builders, source, buildTypes, externalParameters, level, runner } = file.provenance;
     const anyone = identities.map(parseIdentity);
     return {
       ...named,
@@ -90,12 +124,37 @@ function ruleOf(file: PolicyFile["rules"][number]): Rule {
       kind: "provenance",
       builders: builders.map((builder) =>
         typeof builder === "string"
-          ? { id: builder, identities: anyone }
-          : { id: builder.id, identities: builder.identities.map(parseIdentity) },
+          ? { id: builder, identities: anyone, level: BUILD_LEVELS.lowest }
+          : {
+              id: builder.id,
+              identities: builder.identities?.map(parseIdentity) ?? anyone,
+              level: builder.level ?? BUILD_LEVELS.lowest,
+            },
       ),
+      ...present("level", level),
+      ...present("runner", runner),
       ...(source === undefined ? {} : { source: sourceOf(source) }),
       ...present("buildTypes", buildTypes),
       ...present("externalParameters", externalParameters),
+    };
+  }
+  if (file.summary !== undefined) {
+    const { identities, verifiers, resource, levels, policies, ref } = file.summary;
+    const anyone = identities.map(parseIdentity);
+    return {
+      ...named,
+      ...who(file.summary),
+      kind: "summary",
+      predicateType: PREDICATE_TYPE.verificationSummary,
+      verifiers: verifiers.map((verifier) =>
+        typeof verifier === "string"
+          ? { id: verifier, identities: anyone }
+          : { id: verifier.id, identities: verifier.identities.map(parseIdentity) },
+      ),
+      resources: listed(resource),
+      levels: levels ?? [],
+      ...present("policies", policies?.map(parseDigest)),
+      ...present("refs", ref === undefined ? undefined : listed(ref)),
     };
   }
   throw new TypeError(`Rule ${file.id} has no kind: the schema must not accept it.`);
@@ -106,7 +165,15 @@ type Source = NonNullable<NonNullable<PolicyFile["rules"][number]["provenance"]>
 function sourceOf({ repository, ref, path }: Source): NonNullable<ProvenanceRule["source"]> {
   const address = parseRepositoryUrl(repository);
   if (address === undefined) throw new TypeError("The schema must not accept an address that is not comparable.");
-  return { repository: address, ...present("refs", typeof ref === "string" ? [ref] : ref), ...present("path", path) };
+  return {
+    repository: address,
+    ...present("refs", ref === undefined ? undefined : listed(ref)),
+    ...present("path", path),
+  };
+}
+
+function listed(value: string | string[]): readonly string[] {
+  return typeof value === "string" ? [value] : value;
 }
 
 type Who = { identities: string[]; except?: string[] | undefined; maximumAge?: string | undefined };

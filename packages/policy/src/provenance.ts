@@ -8,6 +8,7 @@ import { readSource } from "./provenance-source.ts";
 import type { AssertedSource, SourceFields } from "./provenance-source.ts";
 import { quote, showText } from "./quote.ts";
 import type { Objection } from "./rejection.ts";
+import { BUILD_LEVELS } from "./slsa-level.ts";
 
 /** A value in a statement, and where. */
 type Field = { readonly value: unknown; readonly at: string };
@@ -20,6 +21,8 @@ type Provenance = {
   readonly parameters: Field;
   readonly parametersRequired: boolean;
   readonly source: SourceFields;
+  /** On what kind of machine it ran, as GitHub writes it. */
+  readonly runner: Field;
 };
 
 /** SLSA v1: https://slsa.dev/spec/v1.2/provenance ; v0.2: https://slsa.dev/provenance/v0.2 . */
@@ -41,6 +44,7 @@ function readProvenance(predicateType: string, predicate: unknown): Provenance {
         ],
         resolved: field("buildDefinition", "resolvedDependencies"),
       },
+      runner: field("buildDefinition", "internalParameters", "github", "runner_environment"),
     };
   }
   return {
@@ -49,22 +53,26 @@ function readProvenance(predicateType: string, predicate: unknown): Provenance {
     parameters: field("invocation", "parameters"),
     parametersRequired: false,
     source: { named: [field("invocation", "configSource")], resolved: field("materials") },
+    runner: field("invocation", "environment", "github_runner_environment"),
   };
 }
 
 /**
- * What stands against this provenance for the rule; `undefined` if nothing does. The steps are those of SLSA "verifying artifacts",
- * step 2: builder (with its signer), build type, external parameters, source.
+ * What stands against this provenance for the rule; `undefined` if nothing does. The steps are those of SLSA "verifying artifacts"
+ * (https://slsa.dev/spec/v1.2/verifying-artifacts): of step 1 the builder with its signer, where it ran, and the level the two reach; of
+ * step 2 build type, external parameters, source. Step 3, the dependencies, is not taken: see docs/policy.md.
  */
 export function objectionToProvenance(
   predicateType: string,
   predicate: unknown,
-  signer: KnownSigner,
+  { signer, claims }: { readonly signer: KnownSigner; readonly claims: ReadonlyMap<string, string> },
   rule: ProvenanceRule,
 ): Objection | undefined {
   const provenance = readProvenance(predicateType, predicate);
   return (
     objectionToBuilder(provenance, signer, rule) ??
+    objectionToRunner(provenance, claims, rule) ??
+    objectionToLevel(provenance, signer, rule) ??
     objectionToBuildType(provenance, rule) ??
     objectionToParameters(provenance, rule) ??
     objectionToSource(provenance, rule)
@@ -86,6 +94,63 @@ function objectionToBuilder({ builder }: Provenance, signer: KnownSigner, rule: 
   if (accepted.identities.some((identity) => isIdentity(signer, identity))) return undefined;
   const who = accepted.identities.map((identity) => showText(showIdentity(identity))).join(", ");
   return { code: "builder-signer-mismatch", reason: `For this builder only ${who} may sign.`, ...found };
+}
+
+/** The claim of a certificate that says on what kind of machine a workflow ran (Fulcio, extension 1.3.6.1.4.1.57264.1.11). */
+const RUNNER_CLAIM = "runnerEnvironment";
+const SELF_HOSTED = "self-hosted";
+
+/**
+ * Where the build ran. A build platform's levels are those of its own machines: whoever hosts a runner can reach into the build, so such a
+ * build reaches level 1 whatever the table says of the builder. What the certificate says goes before what the provenance says, and
+ * either of them suffices to say "self-hosted".
+ */
+function objectionToRunner(
+  { runner }: Provenance,
+  claims: ReadonlyMap<string, string>,
+  rule: ProvenanceRule,
+): Objection | undefined {
+  const claimed = claims.get(RUNNER_CLAIM);
+  const certified: Field = { value: claimed, at: "signer.certificate.claims" };
+  const said = [certified, runner].filter(({ value }) => value !== undefined);
+  const mismatch_ = (found: Field, reason: string): Objection => ({
+    code: "runner-mismatch",
+    reason,
+    path: found.at,
+    observed: quote(found.value),
+  });
+  const selfHosted = said.find(({ value }) => value === SELF_HOSTED);
+  if (selfHosted !== undefined && rule.level !== undefined && rule.level > BUILD_LEVELS.lowest) {
+    return mismatch_(
+      selfHosted,
+      `It was built on a self-hosted machine, which reaches level ${BUILD_LEVELS.lowest}; level ${rule.level} is asked for.`,
+    );
+  }
+  if (rule.runner === undefined) return undefined;
+  const other = said.find(({ value }) => value !== rule.runner);
+  if (other !== undefined)
+    return mismatch_(other, `It was built on a machine of kind ${quote(other.value)}, not ${quote(rule.runner)}.`);
+  if (said.length > 0) return undefined;
+  return {
+    code: "runner-unknown",
+    reason: "Neither certificate nor provenance says on what kind of machine it was built.",
+    path: runner.at,
+    observed: quote(undefined),
+  };
+}
+
+function objectionToLevel({ builder }: Provenance, signer: KnownSigner, rule: ProvenanceRule): Objection | undefined {
+  if (rule.level === undefined) return undefined;
+  const reached = rule.builders
+    .filter(({ id, identities }) => id === builder.value && identities.some((identity) => isIdentity(signer, identity)))
+    .reduce((best, { level }) => Math.max(best, level), 0);
+  if (reached >= rule.level) return undefined;
+  return {
+    code: "level-too-low",
+    reason: `By the rule's table this builder reaches build level ${reached}; level ${rule.level} is asked for.`,
+    path: builder.at,
+    observed: quote(builder.value),
+  };
 }
 
 function objectionToBuildType({ buildType }: Provenance, rule: ProvenanceRule): Objection | undefined {

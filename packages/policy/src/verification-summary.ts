@@ -5,6 +5,7 @@ import { member } from "./json-member.ts";
 import { PREDICATE_TYPE } from "./predicate-types.ts";
 import { quote } from "./quote.ts";
 import type { Objection } from "./rejection.ts";
+import { highestPerTrack } from "./slsa-level.ts";
 
 /** The predicate type of {@link vsaPredicate}. */
 export const VSA_PREDICATE_TYPE = PREDICATE_TYPE.verificationSummary;
@@ -24,8 +25,9 @@ export type VsaContext = {
 /**
  * The decision as the predicate of a SLSA verification summary (https://slsa.dev/spec/v1.2/verification_summary).
  *
- * `inputAttestations` names every candidate, as the specification asks for all or none. No SLSA level is claimed, because no
- * rule establishes one: `verifiedLevels` is empty, or FAILED. Throws RangeError if `timeVerified` is not a time.
+ * `inputAttestations` names every candidate, as the specification asks for all or none. `verifiedLevels` are those that the policy's
+ * satisfied rules demand, one per track, or FAILED: a level that no rule asks for is not claimed. `dependencyLevels` is left out, which
+ * makes no claim about dependencies; an empty one would say that there are none. Throws RangeError if `timeVerified` is not a time.
  */
 export function vsaPredicate(decision: Decision, context: VsaContext): JsonObject {
   const allowed = decision.result === "allowed";
@@ -36,7 +38,7 @@ export function vsaPredicate(decision: Decision, context: VsaContext): JsonObjec
     policy: { uri: context.policyUri, digest: { sha256: digestHex(decision.policy.digest) } },
     inputAttestations: decision.evidence.map((digest) => ({ digest: { sha256: digestHex(digest) } })),
     verificationResult: allowed ? "PASSED" : "FAILED",
-    verifiedLevels: allowed ? [] : ["FAILED"],
+    verifiedLevels: allowed ? [...highestPerTrack(decision.rules.flatMap(({ levels }) => levels ?? []))] : ["FAILED"],
     slsaVersion: "1.2",
   };
 }

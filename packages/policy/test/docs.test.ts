@@ -3,6 +3,7 @@ import type { JsonValue } from "@assay/evidence";
 import { describe, expect, it } from "vitest";
 import type { Candidate } from "../src/index.ts";
 import { evaluate, parsePolicy, REJECTIONS } from "../src/index.ts";
+import { RULE_KINDS } from "../src/schema.ts";
 import { ARTIFACT, COSIGN, DAY, NOW, said } from "./world.ts";
 
 const guide = readFileSync(new URL("../../../docs/policy.md", import.meta.url), "utf8");
@@ -29,6 +30,15 @@ const provenance: JsonValue = {
   runDetails: { builder: { id: "https://ci.example.com/builder/v1" } },
 };
 
+const summary = (verifier: string, resourceUri: string, verifiedLevels: string[]): JsonValue => ({
+  verifier: { id: verifier },
+  timeVerified: "2026-11-22T11:00:00Z",
+  resourceUri,
+  policy: { uri: "https://example.com/policy", digest: { sha256: "a".repeat(64) } },
+  verificationResult: "PASSED",
+  verifiedLevels,
+});
+
 /** What a well-run release has: the guide's examples are written so that this satisfies each of them. */
 const release: readonly Candidate[] = [
   said({ by: "release-key" }),
@@ -39,12 +49,27 @@ const release: readonly Candidate[] = [
     predicate: { result: "PASSED", configuration: [{ name: "ci.yml" }], passedTests: ["unit", "end-to-end"] },
   }),
   said({ by: "ci", type: "https://slsa.dev/provenance/v1", predicate: provenance, at: NOW - DAY }),
+  said({
+    by: "release-verifier",
+    type: "https://slsa.dev/verification_summary/v1",
+    predicate: summary("https://verifier.example.com/v1", `oci://registry.example.com/default/app@${ARTIFACT}`, [
+      "SLSA_BUILD_LEVEL_3",
+    ]),
+  }),
+  said({
+    by: "source-verifier",
+    type: "https://slsa.dev/verification_summary/v1",
+    predicate: summary("https://source.example.com/verifier", "git+https://github.com/example/app", [
+      "SLSA_SOURCE_LEVEL_4",
+    ]),
+    annotations: { sourceRefs: ["refs/heads/main", "refs/tags/v1.2.3"] },
+  }),
 ];
 
 describe("docs/policy.md", () => {
-  it("has examples of all four kinds of rules", () => {
-    expect(blocks.length).toBeGreaterThanOrEqual(5);
-    for (const kind of ["evidence:", "age:", "tests:", "provenance:"]) expect(blocks.join("\n")).toContain(kind);
+  it("has examples of all kinds of rules", () => {
+    expect(blocks.length).toBeGreaterThanOrEqual(8);
+    for (const kind of Object.keys(RULE_KINDS).map((one) => `${one}:`)) expect(blocks.join("\n")).toContain(kind);
   });
 
   it.each(blocks.map((block, index) => [index + 1, block] as const))(
@@ -56,7 +81,7 @@ describe("docs/policy.md", () => {
         evaluate({
           policy: parsed.policy,
           policyDigest: parsed.digest,
-          artifact: { digest: ARTIFACT },
+          artifact: { digest: ARTIFACT, repository: "default/app" },
           candidates,
           trust: { org: "default", version: 1 },
           asOf: null,

@@ -259,7 +259,10 @@ describe("a key with several trust entries", () => {
         by: "first",
         also,
         type: "https://slsa.dev/provenance/v1",
-        predicate: { runDetails: { builder: { id: "x:builder" } }, buildDefinition: {} },
+        predicate: {
+          runDetails: { builder: { id: "x:builder" } },
+          buildDefinition: { buildType: "x:build", externalParameters: {} },
+        },
       });
     expect(outcome(decide(provenance, [built({ second: true })]))).toEqual(["satisfied"]);
     expect(outcome(decide(provenance, [built({ second: false })]))).toEqual(["unsatisfied", "builder-signer-mismatch"]);
@@ -321,7 +324,19 @@ describe("verification summaries", () => {
   });
 
   it("count if named, passed and by the named signer", () => {
-    expect(outcome(decide(rule, [summary({ verificationResult: "PASSED" })]))).toEqual(["satisfied"]);
+    const whole = {
+      verifier: { id: "https://verifier.example.com" },
+      timeVerified: "2026-11-22T10:00:00Z",
+      resourceUri: "pkg:oci/app",
+      policy: { uri: "https://verifier.example.com/policy" },
+      verificationResult: "PASSED",
+      verifiedLevels: ["SLSA_BUILD_LEVEL_3"],
+    };
+    expect(outcome(decide(rule, [summary(whole)]))).toEqual(["satisfied"]);
+    for (const key of Object.keys(whole).filter((one) => one !== "verificationResult" && one !== "timeVerified")) {
+      const without = Object.fromEntries(Object.entries(whole).filter(([name]) => name !== key));
+      expect(outcome(decide(rule, [summary(without)]))).toEqual(["unknown", "predicate-malformed"]);
+    }
     expect(
       outcome(decide(rule, [said({ by: "other", type: VSA, predicate: { verificationResult: "PASSED" } })])),
     ).toEqual(["unsatisfied", "other-signer"]);

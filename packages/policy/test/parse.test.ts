@@ -83,8 +83,7 @@ describe("errors tell line, column, path and what to do", () => {
       "provenance:\n      identities: [ci]\n      builders:\n        - id: x:y\n          identity: [ci]\n",
     );
     expect(shown(text)).toEqual([
-      "8:11 rules[0].provenance.builders[0].identities `identities` is missing: add it (a list).",
-      '9:11 rules[0].provenance.builders[0].identity Unknown key "identity": did you mean identities? Known here: id, identities.',
+      '9:11 rules[0].provenance.builders[0].identity Unknown key "identity": did you mean identities? Known here: id, identities, level.',
     ]);
     expect(shown(text.replace(/- id: x:y[^]*/, "- 7\n"))).toEqual([
       "8:11 rules[0].provenance.builders[0] Item 1 of `rules[0].provenance.builders` must be a text or a map of keys and values, but is 7.",
@@ -125,7 +124,7 @@ describe("errors tell line, column, path and what to do", () => {
 
   it("at rules that ask for nothing, two things, or have one id", () => {
     expect(shown("version: 1\nname: x\nrules:\n  - id: a\n")[0]).toBe(
-      "4:5 rules[0] Item 1 of `rules` asks for nothing: give it one of evidence, age, tests, provenance.",
+      "4:5 rules[0] Item 1 of `rules` asks for nothing: give it one of signature, evidence, age, tests, provenance, summary.",
     );
     expect(shown(`${GOOD}    tests: { identities: [ci] }\n`)).toEqual([
       "8:12 rules[0].tests `tests` is a second thing beside evidence: make it a rule of its own.",

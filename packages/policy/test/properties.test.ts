@@ -45,6 +45,23 @@ const body = fc.oneof(
     }),
     maximumAge: age,
   }),
+  fc.record({
+    kind: fc.constant("provenance"),
+    identities: someone,
+    builders: fc.constantFrom([{ id: "x:builder", level: 3 }], ["x:other", { id: "x:builder", level: 2 }]),
+    source: fc.constant({ repository: "https://example.com/app", ref: "refs/heads/main" }),
+    buildTypes: fc.constant(["x:build"]),
+    externalParameters: fc.constantFrom(["source"], ["source", "more"]),
+    level: fc.constantFrom(1, 2),
+  }),
+  fc.record({
+    kind: fc.constant("summary"),
+    identities: someone,
+    verifiers: fc.constant(["x:verifier"]),
+    resource: fc.constant("x:{digest}"),
+    levels: fc.constantFrom(["SLSA_BUILD_LEVEL_2"], ["SLSA_BUILD_LEVEL_1"]),
+    maximumAge: age,
+  }),
 );
 
 /** Rules as YAML: JSON is YAML. */
@@ -65,7 +82,16 @@ const rules = fc
 
 const builtFrom = (source: string): JsonValue => ({
   runDetails: { builder: { id: "x:builder" } },
-  buildDefinition: { externalParameters: { source } },
+  buildDefinition: { buildType: "x:build", externalParameters: { source } },
+});
+const summary = (change: { [key: string]: JsonValue } = {}): JsonValue => ({
+  verifier: { id: "x:verifier" },
+  timeVerified: "2026-11-22T10:00:00Z",
+  resourceUri: `x:${ARTIFACT}`,
+  policy: { uri: "x:policy" },
+  verificationResult: "PASSED",
+  verifiedLevels: ["SLSA_BUILD_LEVEL_2"],
+  ...change,
 });
 /** Types with predicates that satisfy, that do not, and that leave it open. */
 const content = fc.constantFrom<[string, JsonValue]>(
@@ -77,10 +103,14 @@ const content = fc.constantFrom<[string, JsonValue]>(
   [TESTS, {}],
   [V1, builtFrom("git+https://example.com/app@refs/heads/main")],
   [V1, builtFrom("git+https://example.com/app@refs/heads/main")],
+  [V1, builtFrom("git+https://example.com/app@refs/heads/main")],
   [V1, builtFrom("git+https://example.com/other@refs/heads/main")],
   [V1, { runDetails: { builder: { id: "x:builder" } }, buildDefinition: {} }],
   [VSA, { verificationResult: "PASSED" }],
-  [VSA, { verificationResult: "FAILED" }],
+  [VSA, summary()],
+  [VSA, summary()],
+  [VSA, summary({ verificationResult: "FAILED" })],
+  [VSA, summary({ verifiedLevels: ["SLSA_BUILD_LEVEL_1"] })],
 );
 
 /** Further entries of the key, that cover the evidence or do not. */
@@ -122,7 +152,7 @@ const candidate: fc.Arbitrary<Candidate> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.constantFrom({} as never, { ...said(), signer: null } as never) },
 );
-const candidates = fc.array(candidate, { maxLength: 16, size: "max" });
+const candidates = fc.array(candidate, { maxLength: 24, size: "max" });
 
 /** Enough runs that allowed decisions are common among them; the last test counts. */
 const RUNS = { numRuns: 1_500 };
@@ -291,7 +321,18 @@ describe("counting different identities", () => {
     .record({ keyId: name.map(hash), name, others: fc.subarray(NAMES) })
     .map(({ keyId, name, others }) => {
       const signedAs = new Set([name, ...others]);
-      return { keyId, entry: "e", name, names: [...signedAs].sort(), signedAs, knownAs: signedAs };
+      const names = [...signedAs].sort();
+      // The key ids here say nothing: one signer is one principal.
+      return {
+        kind: "key" as const,
+        keyId: hash("k"),
+        principal: keyId,
+        entry: "e",
+        name,
+        names,
+        signedAs,
+        knownAs: signedAs,
+      };
     });
   const entry = name.map((word) => ({ kind: "entry" as const, name: word }));
 
@@ -303,7 +344,9 @@ describe("counting different identities", () => {
         signer,
         (identities, signers, more) => {
           const count = countDistinct(identities, signers);
-          expect(count).toBeLessThanOrEqual(Math.min(identities.length, new Set(signers.map((one) => one.keyId)).size));
+          expect(count).toBeLessThanOrEqual(
+            Math.min(identities.length, new Set(signers.map((one) => one.principal)).size),
+          );
           expect(countDistinct(identities, [...signers, more])).toBeGreaterThanOrEqual(count);
           expect(count).toBe(
             bruteForce(
@@ -319,16 +362,16 @@ describe("counting different identities", () => {
 
   function bruteForce(
     [first, ...rest]: readonly string[],
-    signers: readonly { keyId: string; names: readonly string[] }[],
+    signers: readonly { principal: string; names: readonly string[] }[],
   ): number {
     if (first === undefined) return 0;
-    const keys = new Set(signers.filter((one) => one.names.includes(first)).map((one) => one.keyId));
+    const keys = new Set(signers.filter((one) => one.names.includes(first)).map((one) => one.principal));
     const taken = [...keys].map(
       (key) =>
         1 +
         bruteForce(
           rest,
-          signers.filter((one) => one.keyId !== key),
+          signers.filter((one) => one.principal !== key),
         ),
     );
     return Math.max(bruteForce(rest, signers), ...taken);

@@ -26,6 +26,7 @@ const altered = digestOf(nodeCrypto, utf8Encode("the artifacT"));
 const entry = (name: string, key: typeof ci): TrustVersion["entries"][number] => ({
   id: `id-${name}`,
   name,
+  kind: "key",
   publicKeyPem: formatPublicKeyPem(key.publicKey),
   keyId: key.publicKey.keyId,
   scope: { repositories: ["default/*"], predicateTypes: ["*"] },
@@ -39,6 +40,7 @@ const trust = parseTrustFile(
     version: 7,
     entries: [entry("release-key", release), entry("ci", ci)],
     logs: [],
+    roots: [],
   }),
 );
 
@@ -73,7 +75,7 @@ async function bundles(releaseKey = release): Promise<Uint8Array[]> {
     await attest(releaseKey, COSIGN, {}),
     await attest(ci, "https://in-toto.io/attestation/test-result/v0.1", { result: "PASSED", configuration: [] }),
     await attest(ci, "https://slsa.dev/provenance/v1", {
-      buildDefinition: { externalParameters: { workflow: source } },
+      buildDefinition: { buildType: "https://example.com/build/v1", externalParameters: { workflow: source } },
       runDetails: { builder: { id: "https://ci.example.com/builder/v1" } },
     }),
   ];

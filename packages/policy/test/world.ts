@@ -27,6 +27,14 @@ type Said = {
   /** The word whose hash is the key's id; by default the signer's name. */
   readonly key?: string;
   readonly entry?: string;
+  /** How the signer proves who it is; a key unless said otherwise. */
+  readonly kind?: "key" | "certificate" | "openpgp";
+  /** The word whose hash counts as the one signer; left out for a key, whose id does. */
+  readonly principal?: string;
+  /** What the certificate says of its holder. */
+  readonly claims?: { readonly [name: string]: string };
+  /** Annotations of the statement's subject. */
+  readonly annotations?: JsonObject;
   /** Further trust entries of the key, by name: true for those that cover the evidence. */
   readonly also?: { readonly [name: string]: boolean };
   readonly type?: string;
@@ -51,24 +59,46 @@ export function said(what: Said = {}): Verified {
     at = NOW - 3_600_000,
     source = "received-here",
   } = what;
-  const keyId = hash(what.key ?? by);
+  const { kind = "key" } = what;
+  // Version 4 fingerprints of OpenPGP have 40 digits.
+  const keyId = kind === "openpgp" ? hash(what.key ?? by).slice(0, 40) : hash(what.key ?? by);
+  const principal = kind === "key" && what.principal === undefined ? undefined : hash(what.principal ?? what.key ?? by);
   const entry = what.entry ?? `entry-${by}`;
   const others = Object.entries(what.also ?? {}).map(([name, counts]) => ({ entry: `entry-${name}`, name, counts }));
   const entries = [{ entry, name: by, counts: true }, ...others];
   return {
     status: "verified",
-    evidence: digest(JSON.stringify([keyId, type, predicate, about, at, what.nonce, what.also])),
+    evidence: digest(JSON.stringify([keyId, type, predicate, about, at, what.nonce, what.also, what.annotations])),
     statement: {
       predicateType: type,
-      subjects: [{ name: "x", digest: { sha256: about.slice(7) } }],
+      subjects: [
+        {
+          name: "x",
+          digest: { sha256: about.slice(7) },
+          ...(what.annotations === undefined ? {} : { annotations: what.annotations }),
+        },
+      ],
       predicate: predicate as JsonObject,
     },
-    signer: { kind: "key", keyId, algorithm: "ed25519", entry, name: by, entries },
+    // Without a principal it is evidence as it was judged before there were other signers than keys.
+    signer: {
+      kind,
+      keyId,
+      algorithm: "ed25519",
+      entry,
+      name: by,
+      entries,
+      ...(principal === undefined ? {} : { principal: kind === "openpgp" ? keyId : principal }),
+      ...(what.claims === undefined
+        ? {}
+        : { certificate: { issuer: null, subject: by, fingerprint: hash(`certificate ${by}`), claims: what.claims } }),
+    } as Verified["signer"],
     primary: false,
     time: at === null ? null : { source, time: at, evidence: "record 17" },
     ...(what.sequence === undefined ? {} : { sequence: what.sequence }),
     payloadDigest: digest(JSON.stringify([type, predicate, about])),
     notEvaluated: [],
+    steps: [],
   };
 }
 
@@ -79,6 +109,7 @@ export function refused(code: RefusalCode, predicateType?: string): Candidate {
     evidence,
     code,
     message: "It is not so.",
+    steps: [],
     ...(predicateType === undefined ? {} : { predicateType }),
   };
 }

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import type { Crypto } from "@assay/evidence";
+import type { Crypto, Digest } from "@assay/evidence";
 import swagger from "@fastify/swagger";
 import Fastify, {
   type FastifyBaseLogger,
@@ -19,7 +19,9 @@ import {
 } from "fastify-type-provider-zod";
 import type { Logger } from "pino";
 import type { Admission } from "./admission.ts";
-import { Authenticator, countDenials, requireActor } from "./access/authenticate.ts";
+import { Authenticator, countBootstrapUses, countDenials, requireActor } from "./access/authenticate.ts";
+import { registerExchangeRoute } from "./access/exchange-routes.ts";
+import { OutsideIssuers } from "./access/outside-issuers.ts";
 import { registerAccessRoutes } from "./access/routes.ts";
 import { registerTokenRoutes } from "./access/token-routes.ts";
 import { lastBackup } from "./backup/last-backup.ts";
@@ -53,8 +55,10 @@ import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { logsDirectory, successions } from "./record/succession.ts";
 import { RecordProver } from "./record/prover.ts";
 import { retryAfter } from "./pressure/refusals.ts";
+import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
+import { artifactSize } from "./registry/queries.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { Metrics } from "./signals/metrics.ts";
 import type { BlobStore } from "./storage/blobs.ts";
@@ -92,6 +96,10 @@ export interface AppOptions {
   readonly scrubRate: number;
   /** Who witnesses our log, and whose logs we witness; nobody, when absent. */
   readonly witnesses?: WitnessSettings & { readonly urls: readonly string[] };
+  /** Whose identity tokens are exchanged for ours (OpenID Connect issuers), as their tokens spell them; nobody's, when absent. */
+  readonly oidcIssuers?: readonly string[] | undefined;
+  /** Hosts this server may ask although they have private addresses. */
+  readonly egressPrivate?: readonly string[] | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
 }
@@ -99,6 +107,8 @@ export interface AppOptions {
 /** The HTTP application and what must be told when it ends. */
 export interface App {
   readonly server: FastifyInstance;
+  /** Every route of the application: method and pattern. */
+  readonly routes: readonly { readonly method: string; readonly url: string }[];
   /** Starts this process's share of the background work; returns what ends it and hands back what is under way. */
   maintain(): () => Promise<void>;
   /** Flushes what is counted in memory. Called after the last request. */
@@ -214,6 +224,10 @@ export async function createApp(options: AppOptions): Promise<App> {
     onConstructorPoisoning: "error",
     ...(options.tls === undefined ? {} : { https: { ...options.tls, handshakeTimeout: TLS_HANDSHAKE_MS } }),
   });
+  const routes: { method: string; url: string }[] = [];
+  server.addHook("onRoute", ({ method, url }) => {
+    for (const name of [method].flat()) routes.push({ method: name, url });
+  });
   // The own API takes JSON and nothing else; text would reach the schemas as a string.
   server.removeContentTypeParser("text/plain");
   server.setValidatorCompiler(validatorCompiler);
@@ -264,6 +278,9 @@ export async function createApp(options: AppOptions): Promise<App> {
   const logs = [prover.vkey];
   const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
   countDenials(server, authenticator);
+  countBootstrapUses(server, authenticator);
+  const egress = { privatePlaces: new Set(options.egressPrivate ?? []) };
+  const issuers = new OutsideIssuers(options.oidcIssuers ?? [], egress, Date.now);
   const { dataDirectory, scrubRate } = options;
   const scrub = new Scrub({
     dataDirectory,
@@ -321,6 +338,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     logger: options.logger,
   });
   const { own: ownWitnesses } = witnesses;
+  const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
 
   await server.register(async (own) => {
     // Who sends a body is known before any of it is read: nobody else makes this process hold and parse megabytes.
@@ -333,14 +351,24 @@ export async function createApp(options: AppOptions): Promise<App> {
         throw error;
       }
     });
-    registerAccessRoutes(own, { reader, record, authenticator });
+    registerAccessRoutes(own, { reader, record, authenticator, issuers });
     registerTrustRoutes(own, { reader, record, authenticator, logs });
-    registerAttestationsRoutes(own, { reader, record, authenticator, blobs, prover: receipts, logs });
+    registerAttestationsRoutes(own, {
+      reader,
+      record,
+      authenticator,
+      blobs,
+      artifactSize: sizeOf,
+      prover: receipts,
+      logs,
+      publicUrl,
+    });
     registerGateRoutes(own, {
       reader,
       record,
       authenticator,
       blobs,
+      artifactSize: sizeOf,
       keyring,
       publicUrl,
       prover: receipts,
@@ -348,6 +376,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       now: Date.now,
     });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
+    registerArtifactRoutes(own, { reader, authenticator });
     registerJobRoutes(own, {
       reader,
       record,
@@ -377,6 +406,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     });
     own.get("/openapi.json", { schema: { hide: true } }, async () => server.swagger());
   });
+  registerExchangeRoute(server, { reader, record, authenticator, issuers });
   registerLogRoutes(server, {
     prover,
     witnessed: async () =>
@@ -410,12 +440,13 @@ export async function createApp(options: AppOptions): Promise<App> {
       record,
       blobs,
       authenticator,
-      companions: evidenceCompanions({ reader, blobs }),
+      companions: evidenceCompanions({ reader, blobs, artifactSize: sizeOf }),
       mayGrow: () => options.admission.disk.goOn(),
     });
   });
   return {
     server,
+    routes,
     maintain() {
       runner.start();
       ownWitnesses?.rounds.start();

@@ -25,6 +25,9 @@ import { recordMigration } from "./storage/migrations/0001-record.ts";
 import { witnessMigration } from "./storage/migrations/0008-witness.ts";
 import { redactionMigration } from "./storage/migrations/0010-redaction.ts";
 import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
+import { rolesMigration } from "./storage/migrations/0014-roles.ts";
+import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
+import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
 import { trustPart } from "./trust/part.ts";
 import { witnessPart } from "./witness/operations.ts";
@@ -58,6 +61,9 @@ export const MIGRATIONS: readonly Migration[] = [
   witnessMigration,
   redactionMigration,
   firstStateMigration,
+  evidenceIndexMigration,
+  trustKindsMigration,
+  rolesMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

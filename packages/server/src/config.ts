@@ -4,6 +4,7 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
 import { organisationNameSchema } from "./access/names.ts";
+import { issuerSchema } from "./access/workload-identity.ts";
 import { ServerError } from "./errors.ts";
 import { syncDirectorySync } from "./storage/durable.ts";
 import { parseBlobsUrl, type S3Location } from "./storage/s3-location.ts";
@@ -49,6 +50,27 @@ const blobsUrlSchema = z.string().transform((text, context) => {
     return z.NEVER;
   }
 });
+
+/** Several, with commas between them. */
+function listSchema<S extends z.ZodType<string, string>>(item: S) {
+  return z
+    .string()
+    .transform((text) => text.split(",").map((part) => part.trim()))
+    .pipe(z.array(item).max(100));
+}
+
+/** A host as URLs spell it, with a port or without. */
+const placeSchema = z
+  .string()
+  .max(300)
+  .refine((text) => {
+    const url = `https://${text}`;
+    // "*" is a character hosts may have; here it would look like a pattern, which there is none of.
+    return /^[a-z0-9.:[\]_-]+$/.test(text) && URL.canParse(url) && new URL(url).host === text;
+  }, "must be a host, or host:port, in lower case, for example gitlab.internal.example");
+
+/** Where the two largest public CI systems issue their jobs' identity tokens. */
+const PUBLIC_ISSUERS = "https://token.actions.githubusercontent.com,https://gitlab.com";
 
 /**
  * Every setting of the server, by its environment variable. A flag of the same name (`--listen` for ASSAY_LISTEN) wins over the
@@ -103,6 +125,12 @@ const settingsSchema = z.object({
     .transform((seconds) => Number(seconds) * 1000)
     .optional(),
   ASSAY_SCRUB_RATE: sizeSchema.optional(),
+  ASSAY_OIDC_ISSUERS: z
+    .literal("none")
+    .transform((): string[] => [])
+    .or(listSchema(issuerSchema))
+    .prefault(PUBLIC_ISSUERS),
+  ASSAY_EGRESS_PRIVATE: listSchema(placeSchema).optional(),
   ASSAY_WITNESS_POLICY: z.string().min(1).optional(),
   ASSAY_WITNESS_LOGS: z.string().min(1).optional(),
   ASSAY_WITNESS_LATE: z
@@ -154,6 +182,10 @@ export interface Config {
   readonly drainGraceMs?: number | undefined;
   /** Bytes per second the background scrub reads; 0 is off, undefined the default (integrity/limits.ts). */
   readonly scrubRate?: number | undefined;
+  /** Whose identity tokens are exchanged for ours, as they spell it. */
+  readonly oidcIssuers?: readonly string[] | undefined;
+  /** Hosts that may be asked although they have private addresses. */
+  readonly egressPrivate?: readonly string[] | undefined;
   /** Files: the witnesses of our own log (tlog-policy), and the logs we witness (verifier keys). */
   readonly witnessPolicy?: string | undefined;
   readonly witnessLogs?: string | undefined;
@@ -180,6 +212,8 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_MAX_CONNECTIONS",
   "ASSAY_DRAIN_GRACE",
   "ASSAY_SCRUB_RATE",
+  "ASSAY_OIDC_ISSUERS",
+  "ASSAY_EGRESS_PRIVATE",
   "ASSAY_WITNESS_POLICY",
   "ASSAY_WITNESS_LOGS",
   "ASSAY_WITNESS_LATE",
@@ -253,6 +287,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     maxConnections: settings.ASSAY_MAX_CONNECTIONS,
     drainGraceMs: settings.ASSAY_DRAIN_GRACE,
     scrubRate: settings.ASSAY_SCRUB_RATE,
+    oidcIssuers: settings.ASSAY_OIDC_ISSUERS,
+    egressPrivate: settings.ASSAY_EGRESS_PRIVATE,
   };
 }
 

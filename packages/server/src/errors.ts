@@ -53,6 +53,9 @@ export type ServerErrorCode =
   | "restore-refused"
   | "restore-unfinished"
   | "succession-refused"
+  | "egress-refused"
+  | "egress-failed"
+  | "issuer-unavailable"
   | "internal";
 
 /** An error with a stable code, the cause, and what to do about it. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { recordBootstrapUses } from "./access/bootstrap-use.ts";
 import { ServerError } from "./errors.ts";
 import { defineJob, type JobDefinition, type Schedule } from "./jobs/job.ts";
 import { SCRUB_LIMITS } from "./integrity/limits.ts";
@@ -46,6 +47,13 @@ export function composeJobs(context: JobsContext): {
         run: (_body, { renew }) => writeHeads(record, renew),
       }),
       defineJob({
+        kind: "access.record-bootstrap-uses",
+        body: nothing,
+        maxAttempts: 5,
+        leaseMs: 5 * MINUTE,
+        run: () => recordBootstrapUses(record),
+      }),
+      defineJob({
         kind: "jobs.sweep",
         body: nothing,
         maxAttempts: 5,
@@ -70,6 +78,12 @@ export function composeJobs(context: JobsContext): {
       ...(scrub === undefined ? [] : [{ key: "integrity.scrub", kind: "integrity.scrub", body: {}, everyMs: MINUTE }]),
       { key: "registry.sweep", kind: "registry.sweep", body: {}, everyMs: 10 * MINUTE },
       { key: "record.write-heads", kind: "record.write-heads", body: {}, everyMs: 10 * MINUTE },
+      {
+        key: "access.record-bootstrap-uses",
+        kind: "access.record-bootstrap-uses",
+        body: {},
+        everyMs: 10 * MINUTE,
+      },
       { key: "jobs.sweep", kind: "jobs.sweep", body: {}, everyMs: 10 * MINUTE },
     ],
   };

@@ -90,6 +90,8 @@ export async function serve(
     admission,
     tls: await tlsMaterial(config),
     metricsHere: config.metricsListen === undefined,
+    oidcIssuers: config.oidcIssuers,
+    egressPrivate: config.egressPrivate,
     scrubRate: config.scrubRate ?? SCRUB_LIMITS.rate,
     witnesses: {
       policy: config.witnessPolicy,

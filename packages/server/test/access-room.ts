@@ -1,9 +1,11 @@
 /** The access room alone over a real record in a temporary directory, with its doors on an in-process Fastify. */
 import Fastify, { type FastifyInstance } from "fastify";
 import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod";
-import { Authenticator, countDenials } from "../src/access/authenticate.ts";
+import { Authenticator, countBootstrapUses, countDenials } from "../src/access/authenticate.ts";
 import { generateApiKey, hashSecret } from "../src/access/api-key.ts";
 import { accessPart } from "../src/access/part.ts";
+import { registerExchangeRoute } from "../src/access/exchange-routes.ts";
+import { OutsideIssuers } from "../src/access/outside-issuers.ts";
 import { registerAccessRoutes } from "../src/access/routes.ts";
 import type { Role } from "../src/access/roles.ts";
 import { registerTokenRoutes } from "../src/access/token-routes.ts";
@@ -23,6 +25,7 @@ import { migrate } from "../src/storage/migrate.ts";
 import { recordMigration } from "../src/storage/migrations/0001-record.ts";
 import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
+import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
@@ -60,10 +63,14 @@ export interface AccessRoom {
 }
 
 /** Opens a room whose default organisation is `default`, with `organisations` beside it. */
-export async function openAccessRoom(organisations: readonly string[] = []): Promise<AccessRoom> {
+export async function openAccessRoom(
+  organisations: readonly string[] = [],
+  /** Issuers on this machine whose tokens are believed. */
+  believed: readonly string[] = [],
+): Promise<AccessRoom> {
   const directory = await temporaryDirectory();
   const database = openWriter(await placeOf(directory.path));
-  await migrate(database, [recordMigration, accessMigration, witnessMigration]);
+  await migrate(database, [recordMigration, accessMigration, witnessMigration, rolesMigration]);
   const { writer, keyring } = await openRecord({
     database,
     dataDirectory: directory.path,
@@ -92,7 +99,11 @@ export async function openAccessRoom(organisations: readonly string[] = []): Pro
     return reply.code(status ?? given).send({ error: { code: "other", message: String(error) } });
   });
   countDenials(app, authenticator);
-  registerAccessRoutes(app, { reader, record: writer, authenticator });
+  countBootstrapUses(app, authenticator);
+  const privatePlaces = new Set(believed.map((issuer) => new URL(issuer).host));
+  const issuers = new OutsideIssuers(believed, { privatePlaces }, () => clock.now);
+  registerAccessRoutes(app, { reader, record: writer, authenticator, issuers });
+  registerExchangeRoute(app, { reader, record: writer, authenticator, issuers });
   registerTokenRoutes(app, { reader, authenticator, defaultOrg: "default" });
   await app.ready();
 

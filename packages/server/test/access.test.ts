@@ -93,10 +93,13 @@ describe("roles", () => {
       "trust.read",
       "policy.read",
       "record.read",
+      "environment.read",
     ];
-    const member = [...reader, "registry.push", "evidence.write", "decision.make"];
+    const snapshotter = [...reader, "environment.write"];
+    const member = [...snapshotter, "registry.push", "evidence.write", "decision.make"];
     const admin = [...member, "registry.delete", "trust.write", "policy.write", "org.administer"];
     expect(allowed.get("reader")?.toSorted()).toEqual(reader.toSorted());
+    expect(allowed.get("snapshotter")?.toSorted()).toEqual(snapshotter.toSorted());
     expect(allowed.get("member")?.toSorted()).toEqual(member.toSorted());
     expect(allowed.get("admin")?.toSorted()).toEqual(admin.toSorted());
   });

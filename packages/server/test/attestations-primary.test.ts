@@ -1,9 +1,11 @@
+import { join } from "node:path";
 import type { Digest } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { primaryOf } from "../src/attestations/queries.ts";
 import { proveSigners } from "../src/attestations/signers.ts";
-import { readPostedBundle } from "../src/attestations/reading.ts";
+import { readPosted } from "../src/attestations/reading.ts";
 import { newestSequence } from "../src/record/newest.ts";
+import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
 import { ADMIN } from "./core.ts";
 import { artifact, attest, makeKey, openRoom, provenance, replayDifferences, type Room } from "./evidence-room.ts";
 
@@ -133,8 +135,10 @@ describe("primary provenance", () => {
     const late = makeKey();
     const subject = artifact("late key");
     const bundle = await provenance(late, subject, "1");
-    const piece = readPostedBundle(bundle);
-    const proven = await proveSigners(room.instance.reader, "acme", bundle, piece);
+    const piece = readPosted(bundle);
+    const { reader, dataDirectory } = room.instance;
+    const context = { reader, blobs: await DirectoryBlobs.open(join(dataDirectory, "unused")) };
+    const proven = await proveSigners(context, "acme", bundle, piece, Date.now());
     expect(proven.signers).toEqual([]);
     await room.trust("acme", late, { name: "late", primary: true });
     const appended = await room.instance.record.append({

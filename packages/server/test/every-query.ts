@@ -1,8 +1,14 @@
+import { makeAuthority } from "./authority.ts";
 /** Whoever asks a server everything it can be asked, so that each of its queries is made at least once. */
 import { randomBytes } from "node:crypto";
 import { formatPublicKeyPem, parseDigest } from "@assay/evidence";
 import { generateKeyPair } from "@assay/evidence/node";
+import { unrecordedUses } from "../src/access/bootstrap-queries.ts";
 import { currentAdmins, currentRoles, hasLiveKey, roleAsOf } from "../src/access/queries.ts";
+import { currentRepositoryRoles, repositoryRolesOf } from "../src/access/repository-role-queries.ts";
+import { currentWorkload, findExchange, repositoriesOfRow, workloadsOf } from "../src/access/workload-queries.ts";
+import { bundlesAbout } from "../src/attestations/about-queries.ts";
+import { fieldsOf } from "../src/attestations/search-queries.ts";
 import {
   findEvidence,
   firstOfSignature,
@@ -15,9 +21,9 @@ import {
 } from "../src/attestations/queries.ts";
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
-import { manifestsNaming } from "../src/registry/queries.ts";
+import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
 import type { Reader } from "../src/storage/database.ts";
-import { currentEntry, keysSince } from "../src/trust/queries.ts";
+import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
 import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
 import type { RecordClient } from "../src/record/client.ts";
@@ -66,6 +72,21 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["POST", "/api/assay/v1/orgs/acme/service-accounts", { name: "ci" }],
     ["GET", "/api/assay/v1/orgs/acme/service-accounts"],
     ["GET", "/api/assay/v1/orgs"],
+    ["PUT", "/api/assay/v1/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "reader" }],
+    ["GET", "/api/assay/v1/orgs/acme/repository-roles"],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/acme/workload-identities/release",
+      {
+        issuer: "https://ci.example.com",
+        audience: "a",
+        conditions: [{ claim: "sub", value: "x" }],
+        serviceAccount: "ci",
+      },
+    ],
+    ["GET", "/api/assay/v1/orgs/acme/workload-identities"],
+    ["GET", "/api/assay/v1/whoami"],
+    ["GET", "/api/assay/v1/bootstrap-admin"],
     [
       "POST",
       "/api/assay/v1/orgs/default/trust/entries",
@@ -78,12 +99,28 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/orgs/default/trust"],
     ["GET", "/api/assay/v1/orgs/default/trust?version=1"],
     ["GET", "/api/assay/v1/orgs/default/trust/versions"],
+    ["PUT", "/api/assay/v1/orgs/default/trust/roots/house", { certificates: await makeAuthority("House") }],
+    ["POST", "/api/assay/v1/orgs/default/trust/rollback", { to: 1, base: 2 }],
+    ["GET", "/api/assay/v1/orgs/default/trust/diff?from=1&to=2"],
     [
       "POST",
       "/api/assay/v1/orgs/default/reports",
       { subject: image.manifest, predicateType: "https://example.com/r", predicate: {}, repository: "default/app" },
     ],
     ["GET", `/api/assay/v1/orgs/default/attestations/${image.manifest}`],
+    ["GET", `/api/assay/v1/orgs/default/artifacts/${image.manifest}`],
+    ["GET", "/api/assay/v1/orgs/default/evidence"],
+    ["GET", "/api/assay/v1/orgs/default/evidence?predicateType=a"],
+    ["GET", `/api/assay/v1/orgs/default/evidence?signer=${"0".repeat(64)}`],
+    ["GET", `/api/assay/v1/orgs/default/evidence?field=a=b&signer=${"0".repeat(64)}&predicateType=c`],
+    ["GET", `/api/assay/v1/orgs/default/evidence?field=a=b&field=c=d&predicateType=e&signer=${"0".repeat(64)}`],
+    ["GET", "/api/assay/v1/orgs/default/evidence?after=0&before=2000-01-01T00:00:00Z"],
+    [
+      "GET",
+      `/api/assay/v1/orgs/default/evidence?subject=${image.manifest}&field=a=b&signer=${"0".repeat(64)}&predicateType=c&after=0&before=1`,
+    ],
+    ["GET", `/orgs/default/attestations/${image.manifest}?predicate_type=provenance`],
+    ["GET", `/repos/default/app/attestations/${image.manifest}`],
     ["GET", "/api/assay/v1/orgs/default/attestations?flow=a"],
     ["GET", "/api/assay/v1/orgs/default/attestations?flow=a&trail=b&name=c"],
     [
@@ -98,6 +135,8 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["POST", "/api/assay/v1/decisions", { org: "default", digest: image.manifest, policy: { name: "p" } }],
     ["POST", "/api/assay/v1/decisions", { org: "default", digest: image.manifest, policy: { name: "p" } }],
     ["GET", "/api/assay/v1/orgs/default/decisions"],
+    ["POST", "/api/assay/v1/orgs/default/trust/preview", { version: 0 }],
+    ["POST", "/api/assay/v1/orgs/default/trust/preview", { version: 0, cursor: "decisions.WzEsMTAwMCwwXQ" }],
     ["GET", "/api/assay/v1/orgs/default/record?limit=10"],
     ["GET", "/api/assay/v1/record/3/receipt"],
     ["GET", "/api/assay/v1/keys"],
@@ -152,8 +191,18 @@ async function askDirectly(
   await currentAdmins(reader, org);
   await currentRoles(reader, person);
   await hasLiveKey(reader, person, 0);
+  repositoriesOfRow({ repositories: '["acme/app"]' });
+  await currentRepositoryRoles(reader, org, person);
+  await repositoryRolesOf(reader, person);
+  await workloadsOf(reader, "service:acme/ci");
+  await currentWorkload(reader, org, "release");
+  await findExchange(reader, { org, identity: "release", token: "0".repeat(64) });
+  await unrecordedUses(reader, 1, 10);
   await findEvidence(reader, org, digest);
   await firstOfSignature(reader, org, digest);
+  await bundlesAbout(reader, org, digest, { asOf: 9, before: 1, after: 0, limit: 1 });
+  await fieldsOf(reader, org, [1]);
+  await artifactSize(reader, org, digest);
   await isAbout(reader, org, { evidence: digest, form: "report" }, digest);
   await subjectsOf(reader, org, digest, 10);
   await signersOf(reader, org, digest);
@@ -166,6 +215,7 @@ async function askDirectly(
   await manifestsNaming(reader, "default/app", digest, 10);
   await keysSince(reader, org, 0);
   await currentEntry(reader, org, "id");
+  await currentRoot(reader, org, "house");
   await witnessedLog(reader, "example.com/log");
   await newestWitnessed(reader, "record");
   await turnOf(reader, "record");

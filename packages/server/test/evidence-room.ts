@@ -37,7 +37,25 @@ export interface Body {
   readonly error: { readonly code: string; readonly message: string; readonly detail: readonly Body[] };
   readonly version: number;
   readonly entry: { readonly id: string; readonly name: string; readonly keyId: string };
-  readonly entries: readonly { readonly name: string; readonly primary: boolean; readonly validUntil: number | null }[];
+  readonly entries: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly keyId: string;
+    readonly primary: boolean;
+    readonly validUntil: number | null;
+  }[];
+  readonly root: { readonly name: string; readonly profile: string };
+  readonly roots: readonly { readonly name: string }[];
+  readonly diff: Readonly<
+    Record<
+      "entries" | "roots",
+      {
+        readonly added: readonly Body[];
+        readonly removed: readonly Body[];
+        readonly changed: readonly { readonly members: readonly string[] }[];
+      }
+    >
+  >;
   readonly receipt: RecordReceipt;
   readonly items: readonly Item[];
   readonly next: string;
@@ -54,6 +72,7 @@ export interface Body {
 /** One item of a list. */
 export interface Item {
   readonly version: number;
+  readonly change: string;
   readonly evidence: string;
   readonly id: string;
   readonly name: string;

@@ -396,6 +396,7 @@ describe("the verification summary", () => {
       version: 1,
       entries: [
         {
+          kind: "key",
           id: "assay",
           name: "assay",
           publicKeyPem: pem,
@@ -407,6 +408,7 @@ describe("the verification summary", () => {
         },
       ],
       logs: [],
+      roots: [],
     };
     return { pem, verdict: await verify(nobleCrypto, { bundle, artifact: subject, trust, times: [] }) };
   }

@@ -27,6 +27,8 @@ export interface Instance {
   /** Resolves when everything committed is published. */
   published(): Promise<void>;
   readonly reader: ReadDatabase;
+  /** Every route of the application. */
+  readonly routes: readonly { readonly method: string; readonly url: string }[];
   /** Stops the server and starts it again on the same data directory and port, with `changes` to its settings. */
   restart(changes?: Partial<Config>): Promise<void>;
   /** Stops the server and leaves the data directory. */
@@ -80,6 +82,7 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
     const reader = openReader(config);
     return {
       url: serving.url,
+      routes: serving.app.routes,
       writer,
       log,
       reader,
@@ -104,6 +107,9 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
     },
     get reader() {
       return running.reader;
+    },
+    get routes() {
+      return running.routes;
     },
     published: () => running.log.published(),
     async restart(changes = {}) {

@@ -1,4 +1,4 @@
-import { formatPublicKeyPem, parseTrustFile, utf8Encode } from "@assay/evidence";
+import { formatPublicKeyPem, type JsonObject, parseTrustFile, utf8Encode } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { currentTrustNumber, trustVersion } from "../src/trust/queries.ts";
 import { makeKey, openRoom, replayDifferences, type Room } from "./evidence-room.ts";
@@ -12,7 +12,7 @@ afterAll(() => room.stop());
 
 const EVERYTHING = { repositories: ["**"], predicateTypes: ["*"] };
 
-function entry(key = makeKey(), more: Record<string, unknown> = {}): Record<string, unknown> {
+function entry(key = makeKey(), more: JsonObject = {}): JsonObject {
   return { name: "release", publicKeyPem: formatPublicKeyPem(key.publicKey), scope: EVERYTHING, ...more };
 }
 
@@ -182,7 +182,7 @@ describe("two tenants", () => {
     const member = await room.person("mia", "acme", "member");
     expect((await room.call("GET", "/orgs/acme/trust", undefined, member.token)).status).toBe(200);
     expect(await room.refusal("POST", "/orgs/acme/trust/entries", entry(), member.token)).toMatch(/^403 /);
-    const body = { name: "sneaky", publicKeyPem: formatPublicKeyPem(makeKey().publicKey), scope: EVERYTHING };
+    const body = { entry: entry(makeKey(), { name: "sneaky" }) };
     const appended = await room.instance.record.append({
       type: "trust.add-entry",
       org: "acme",

@@ -1,4 +1,5 @@
 import { usageError } from "../errors.ts";
+import type { Setting } from "../explain.ts";
 import type { JsonValue } from "../output.ts";
 import { oneLine, quantity } from "../table.ts";
 import { type Piece, pieceJson, pieceLines } from "./piece.ts";
@@ -49,6 +50,8 @@ export function verifyAnswer(
     readonly refuse?: string;
     readonly json?: { readonly [name: string]: JsonValue };
     readonly lines?: readonly string[];
+    /** Show what was checked below each piece, set so. */
+    readonly explain?: Setting;
   } = {},
 ): VerifyAnswer {
   const meeting = pieces.filter((piece) => meets(piece, demands));
@@ -70,10 +73,10 @@ export function verifyAnswer(
     subject.kind === "digest" ? subject.digest : `${subject.digest}  ${subject.kind} ${subject.named}`,
     `trust of ${trust.org}, version ${trust.version}${asOf === null ? "" : `, as of record ${asOf}`}, ${source}, ${repository === undefined ? "in no repository" : `in ${repository}`}`,
     "",
-    ...meeting.flatMap(pieceLines),
+    ...meeting.flatMap((piece) => pieceLines(piece, also.explain)),
     // Under a demand, "verified" is said of what meets it; the rest is shown apart, so that nobody reads it as a yes.
     ...(demanded === "" || others.length === 0 ? [] : [`not ${demanded}, or not verified:`]),
-    ...others.flatMap(pieceLines),
+    ...others.flatMap((piece) => pieceLines(piece, also.explain)),
     ...(also.lines ?? []),
     ...(pieces.length + (also.lines?.length ?? 0) === 0 ? [] : [""]),
     verdict,
@@ -93,7 +96,7 @@ export function verifyAnswer(
       asOf,
       demanded: { predicateType: demands.predicateType ?? null, by: demands.by ?? null },
       satisfiedBy: verified ? satisfiedBy : [],
-      evidence: pieces.map(pieceJson),
+      evidence: pieces.map((piece) => pieceJson(also.explain === undefined ? { ...piece, steps: null } : piece)),
       ...also.json,
     },
     text: lines.map((line) => oneLine(line)).join("\n"),

@@ -18,15 +18,19 @@ export type EvidenceList = {
 
 /**
  * Asks the server for the evidence about an artifact. `repository` decides which trust entries are in scope; without it only
- * those that are for everything. Errors: those of the server, `answer-invalid`.
+ * those that are for everything. `explain` asks for what was checked, too. Errors: those of the server, `answer-invalid`.
  */
 export async function evidenceAbout(
   api: OrganisationClient,
   digest: Digest,
   repository: string | undefined,
+  explain = false,
 ): Promise<EvidenceList> {
   const { client, org, path } = api;
-  const { first, items } = await askList(client, path("attestations", digest), { repository });
+  const { first, items } = await askList(client, path("attestations", digest), {
+    repository,
+    explain: explain ? "true" : undefined,
+  });
   // An answer to another question than the one asked is none.
   if (first.text("subject") !== digest) throw answerInvalid("it is about another artifact");
   const trust = first.object("trust");

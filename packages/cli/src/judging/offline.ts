@@ -48,25 +48,34 @@ export async function checkReceipt(path: string, keys: readonly NoteKey[]): Prom
   }
 }
 
-/** Verifies one bundle file with nothing but what is given. */
-export async function checkBundle(
-  path: string,
-  request: {
-    readonly artifact: Digest;
-    readonly artifactBytes: Uint8Array | undefined;
-    readonly repository: string | undefined;
-    readonly trust: TrustVersion;
-    readonly receipts: readonly OfflineReceipt[];
-  },
-): Promise<Piece> {
-  const bundle = await readInput(path, LIMITS.bundleBytes);
-  const { artifact, artifactBytes, repository, trust, receipts } = request;
+/** What evidence is judged by, with nothing but what is given. */
+export type OfflineQuestion = {
+  readonly artifact: Digest;
+  readonly artifactBytes: Uint8Array | undefined;
+  readonly repository: string | undefined;
+  readonly trust: TrustVersion;
+  readonly receipts: readonly OfflineReceipt[];
+};
+
+/** Verifies one file of evidence. */
+export async function checkBundle(path: string, question: OfflineQuestion): Promise<Piece> {
+  return checkEvidence(await readInput(path, LIMITS.bundleBytes), path, question);
+}
+
+/** Verifies evidence at hand. @param path where it came from, for people. */
+export async function checkEvidence(bundle: Uint8Array, path: string, question: OfflineQuestion): Promise<Piece> {
+  const { artifact, artifactBytes, repository, trust, receipts } = question;
+  // It brings a library, which is loaded only where somebody is trusted whose signatures it reads.
+  const openpgp = trust.entries.some(({ kind }) => kind === "openpgp")
+    ? { openpgp: (await import("@assay/evidence/openpgp")).openPgp }
+    : {};
   const judge = (times: readonly ProvenTime[]) =>
     verify(nodeCrypto, {
       bundle,
       artifact,
       trust,
       times,
+      ...openpgp,
       ...(artifactBytes === undefined ? {} : { artifactBytes }),
       ...(repository === undefined ? {} : { repository }),
     });
@@ -81,11 +90,17 @@ export async function checkBundle(
   const common = { evidence: verdict.evidence, claim, primary: false, receivedAt: null, sequence: null, file: path };
   if (verdict.status === "refused") {
     const { code, message } = verdict;
-    return { ...common, predicateType: verdict.predicateType ?? null, status: { status: "refused", code, message } };
+    return {
+      ...common,
+      steps: verdict.steps,
+      predicateType: verdict.predicateType ?? null,
+      status: { status: "refused", code, message },
+    };
   }
   const { entry, name, keyId, entries } = verdict.signer;
   return {
     ...common,
+    steps: verdict.steps,
     predicateType: verdict.statement.predicateType,
     status: { status: "verified", by: { entry, name, keyId, entries }, time: verdict.time },
   };

@@ -1,5 +1,6 @@
-import { isDigest, type ProvenTime } from "@assay/evidence";
+import { isDigest, type ProvenTime, type Step } from "@assay/evidence";
 import { type AnswerObject, answerInvalid } from "../answer.ts";
+import { explanationLines, readSteps, type Setting, stepsJson } from "../explain.ts";
 import { showMoment } from "../moment.ts";
 import type { JsonValue } from "../output.ts";
 import { oneLine } from "../table.ts";
@@ -40,6 +41,8 @@ export type Piece = {
   readonly sequence: number | null;
   /** The file it was read from; null when it came from the server. */
   readonly file: string | null;
+  /** Everything that was checked; null where it was not asked for. */
+  readonly steps: readonly Step[] | null;
 };
 
 /** Reads an item of the server's list. Errors: `answer-invalid`. */
@@ -55,6 +58,7 @@ export function readPiece(item: AnswerObject): Piece {
     receivedAt: item.whole("receivedAt"),
     sequence: item.whole("sequence"),
     file: null,
+    steps: item.object("status").raw("steps") === undefined ? null : readSteps(item.object("status")),
   };
 }
 
@@ -102,8 +106,11 @@ const TIME_SOURCES: Record<ProvenTime["source"], string> = {
   log: "by a transparency log",
 };
 
-/** A piece in lines: what it says, by whom, since when and proven by what; or why it does not count. */
-export function pieceLines(piece: Piece): string[] {
+/** What stands before the lines of an explanation, below those of its piece. */
+const EXPLAINED = "            ";
+
+/** A piece in lines: what it says, by whom, since when and proven by what; or why it does not count. With `explain` also what was checked. */
+export function pieceLines(piece: Piece, explain?: Setting): string[] {
   const { evidence, predicateType, status, claim, primary, receivedAt, sequence, file } = piece;
   const type = oneLine(predicateType ?? "(its type is not known)");
   const lines = [`${status.status.padEnd(10)}${type}${primary ? "  [primary provenance]" : ""}`];
@@ -133,10 +140,14 @@ export function pieceLines(piece: Piece): string[] {
   if (status.status !== "verified" && receivedAt !== null)
     add(`received  ${showMoment(receivedAt)} (record ${sequence})`);
   add(`evidence  ${evidence}${file === null ? "" : ` (${file})`}`);
+  if (explain !== undefined && piece.steps !== null) {
+    const width = explain.width === undefined ? undefined : explain.width - EXPLAINED.length;
+    lines.push(...explanationLines(piece.steps, { ...explain, width }).map((line) => `${EXPLAINED}${line}`));
+  }
   return lines;
 }
 
 /** A piece as programs get it: the same from the server and offline. */
-export function pieceJson({ claim, ...piece }: Piece): JsonValue {
-  return { ...piece, says: claim?.says ?? null };
+export function pieceJson({ claim, steps, ...piece }: Piece): JsonValue {
+  return { ...piece, says: claim?.says ?? null, ...(steps === null ? {} : { steps: stepsJson(steps) }) };
 }

@@ -1,5 +1,4 @@
 import type { Session } from "../session.ts";
-import { Transport } from "../transport.ts";
 import { findCredentials } from "./credentials.ts";
 import { type Image, ownOrigin } from "./image.ts";
 import { Registry } from "./registry.ts";
@@ -7,8 +6,7 @@ import { Registry } from "./registry.ts";
 /** The repository of an image, with the credentials this run has for it; closed with the session. */
 export async function connect(session: Session, image: Image): Promise<Registry> {
   const settings = await session.settings();
-  const transport = new Transport();
-  session.onClose(() => transport.close());
+  const transport = await session.transport();
   let found: ReturnType<typeof findCredentials> | undefined;
   const credentials = (): NonNullable<typeof found> => {
     found ??= findCredentials(image.host, image.repository, settings, session.env);

@@ -1,9 +1,9 @@
-import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { CliError, Exit, fileError, systemCode } from "../errors.ts";
 import type { Environment } from "../environment.ts";
+import { helperGet } from "../keyring/docker-helper.ts";
 import type { Settings } from "../settings.ts";
 
 /** How to identify oneself to a registry: a user with a password, or a token to be exchanged (OAuth 2 refresh token). */
@@ -27,12 +27,13 @@ export async function findCredentials(
   settings: Settings,
   env: Environment,
 ): Promise<Credentials | undefined> {
-  if (settings.server !== undefined && settings.token !== undefined && new URL(settings.server).host === host) {
-    return { kind: "password", username: "admin", password: settings.token };
+  if (settings.server !== undefined && new URL(settings.server).host === host) {
+    const token = await settings.token();
+    if (token !== undefined) return { kind: "password", username: "admin", password: token };
   }
   for (const path of authFiles(env)) {
     const file = await readAuthFile(path);
-    const found = file === undefined ? undefined : await fromAuthFile(file, path, host, repository);
+    const found = file === undefined ? undefined : await fromAuthFile(file, path, host, repository, env);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -75,11 +76,12 @@ async function fromAuthFile(
   path: string,
   host: string,
   repository: string,
+  env: Environment,
 ): Promise<Credentials | undefined> {
   const helper = file.helpers.get(host) ?? file.store;
   const key = host === DOCKER_HUB ? DOCKER_HUB_KEY : host;
   if (typeof helper === "string" && helper !== "") {
-    const found = await askHelper(helper, key);
+    const found = await askHelper(helper, key, env);
     if (found !== undefined) return found;
   }
   for (const name of authKeys(host, repository)) {
@@ -114,51 +116,12 @@ function parseAuth(entry: Record<string, unknown>, path: string): Credentials | 
   return undefined;
 }
 
-const HELPER_MS = 30_000;
-const HELPER_BYTES = 1 << 20;
-
-/** Docker's credential helper protocol: the server's name on standard input, JSON {Username, Secret} on standard output. */
-async function askHelper(name: string, key: string): Promise<Credentials | undefined> {
-  // The name becomes part of a program's name; anything but a plain word could name another program.
-  if (!/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/.test(name)) throw helperError(name, "its name is not a plain word");
-  const { code, stdout } = await new Promise<{ code: number | null; stdout: string }>((resolve, reject) => {
-    const child = spawn(`docker-credential-${name}`, ["get"], {
-      stdio: ["pipe", "pipe", "ignore"],
-      timeout: HELPER_MS,
-    });
-    let stdout = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text;
-      if (stdout.length > HELPER_BYTES) child.kill();
-    });
-    child.on("error", (error) => reject(helperError(name, "it could not be started", error)));
-    child.on("close", (code) => resolve({ code, stdout }));
-    // A helper may end without reading its input; its exit code says how it went.
-    child.stdin.on("error", () => undefined).end(key);
-  });
-  if (code !== 0) {
-    if (/credentials not found/i.test(stdout)) return undefined;
-    throw helperError(name, `it ended with code ${code}`);
-  }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(stdout);
-  } catch (error) {
-    throw helperError(name, "it did not answer with JSON", error);
-  }
-  if (!isObject(parsed) || typeof parsed.Username !== "string" || typeof parsed.Secret !== "string") {
-    throw helperError(name, "its answer has no Username and Secret");
-  }
-  if (parsed.Username === "<token>") return { kind: "identity-token", token: parsed.Secret };
-  return { kind: "password", username: parsed.Username, password: parsed.Secret };
-}
-
-function helperError(name: string, why: string, cause?: unknown): CliError {
-  return new CliError("credential-helper", `the credential helper ${JSON.stringify(name)} failed: ${why}`, {
-    exit: Exit.unknown,
-    hint: "Repair it, or remove it from the Docker configuration.",
-    cause,
-  });
+/** Docker's credential helper protocol; a username of "<token>" means that the secret is an identity token. */
+async function askHelper(name: string, key: string, env: Environment): Promise<Credentials | undefined> {
+  const found = await helperGet(name, key, env);
+  if (found === undefined) return undefined;
+  if (found.username === "<token>") return { kind: "identity-token", token: found.secret };
+  return { kind: "password", username: found.username, password: found.secret };
 }
 
 function invalidFile(path: string, cause?: unknown): CliError {

@@ -1,6 +1,7 @@
 import { CliError, Exit } from "../errors.ts";
 import { LOGIN_HINT } from "../http.ts";
-import { exitOfStatus, type Incoming, isLoopback, type Outgoing, Transport } from "../transport.ts";
+import { isLoopback } from "../server-address.ts";
+import { exitOfStatus, type Incoming, type Outgoing, type Transport } from "../transport.ts";
 import { parseChallenges } from "./challenge.ts";
 import { type Credentials, DOCKER_HUB } from "./credentials.ts";
 

@@ -1,4 +1,8 @@
 import { Argument, type Command, Option } from "commander";
+import { withReceipt } from "../account/receipt.ts";
+import { repositoryPattern } from "../account/repository.ts";
+import { rotateKey } from "../account/rotate.ts";
+import { defineWorkload } from "../account/workload.ts";
 import type { AnswerObject } from "../answer.ts";
 import { CliError, Exit, usageError } from "../errors.ts";
 import { type ServerClient, serverClient } from "../http.ts";
@@ -11,8 +15,10 @@ import { facts, table } from "../table.ts";
 /** People are the whole service's; service accounts are one organisation's. */
 const KINDS = ["person", "service"] as const;
 type Kind = (typeof KINDS)[number];
-const ROLES = ["admin", "member", "reader"] as const;
+const ROLES = ["admin", "member", "snapshotter", "reader"] as const;
 type Role = (typeof ROLES)[number];
+
+const REPOSITORY = "in these repositories only: app, 'team/*' (one component), 'team/**' (any number)";
 
 export function define(command: Command, session: Session): void {
   command
@@ -43,13 +49,21 @@ export function define(command: Command, session: Session): void {
     .argument("<kind>", KINDS.join(" or "), kindOf)
     .argument("<name>", "whose")
     .addArgument(new Argument("<role>", "what it may do").choices(ROLES))
-    .action((kind: Kind, name: string, given: Role) => setRole(session, kind, name, given));
+    .option("--repository <pattern>", REPOSITORY)
+    .action((kind: Kind, name: string, given: Role, { repository }: { repository?: string }) =>
+      repository === undefined
+        ? setRole(session, kind, name, given)
+        : setRepositoryRole(session, kind, name, given, repository),
+    );
   role
     .command("take")
     .description("take an account's role away: it may do nothing in the organisation any more")
     .argument("<kind>", KINDS.join(" or "), kindOf)
     .argument("<name>", "whose")
-    .action((kind: Kind, name: string) => takeRole(session, kind, name));
+    .option("--repository <pattern>", REPOSITORY)
+    .action((kind: Kind, name: string, { repository }: { repository?: string }) =>
+      repository === undefined ? takeRole(session, kind, name) : takeRepositoryRole(session, kind, name, repository),
+    );
 
   const key = command.command("key").description("API keys of people and service accounts");
   key
@@ -69,12 +83,33 @@ export function define(command: Command, session: Session): void {
     .argument("<name>", "whose")
     .action((kind: Kind, name: string) => listKeys(session, kind, name));
   key
+    .command("rotate")
+    .description("put a new key in the place of one; both work until the grace ends. It is shown this once")
+    .argument("<kind>", KINDS.join(" or "), kindOf)
+    .argument("<name>", "whose")
+    .argument("<id>", "the old key's id", keyIdOf)
+    .option("--grace <time>", "how long the old key still works: 90s, 30m, 24h, 7d, or 0", "24h")
+    .option("--expires-in-days <days>", 'how long the new one works: a number, or "never" (default: as the old one)')
+    .action(async (kind: Kind, name: string, id: string, options: { grace: string; expiresInDays?: string }) =>
+      rotateKey(session, await accountsPath(session, kind, name, "keys", id), options),
+    );
+  key
     .command("revoke")
     .description("make a key stop working, at once and for good")
     .argument("<kind>", KINDS.join(" or "), kindOf)
     .argument("<name>", "whose")
     .argument("<id>", "the key's id: see `assay account key list`, or the part between the _ of assay_ID_…", keyIdOf)
     .action((kind: Kind, name: string, id: string) => revokeKey(session, kind, name, id));
+
+  defineWorkload(
+    command.command("workload").description("CI jobs that act as a service account by their own identity tokens"),
+    session,
+  );
+
+  command
+    .command("disable-admin-token")
+    .description("make the bootstrap admin's token stop working; only who starts the server can undo it")
+    .action(() => disableAdminToken(session));
 }
 
 function kindOf(text: string): Kind {
@@ -145,11 +180,8 @@ function thereAlready(kind: Kind, name: string, role: Role, error: unknown): unk
   });
 }
 
-/** Takes something back. An answer without the record's receipt (null: not published yet) is none: it may have done nothing. */
 async function takeBack(session: Session, path: string): Promise<AnswerObject> {
-  const answer = await askObject(await serverClient(session), { method: "DELETE", path });
-  if (answer.raw("receipt") !== null) answer.object("receipt").whole("sequence");
-  return answer;
+  return withReceipt(await askObject(await serverClient(session), { method: "DELETE", path }));
 }
 
 async function remove(session: Session, kind: Kind, name: string): Promise<void> {
@@ -179,6 +211,50 @@ async function takeRole(session: Session, kind: Kind, name: string): Promise<voi
   session.output.result(
     { ...answer.json, kind, name, org, role: null },
     `${kind} ${name} has no role in ${org} any more. Its keys still name it: \`assay account key list ${kind} ${name}\`.`,
+  );
+}
+
+async function repositoryRolePath(session: Session, kind: Kind, name: string): Promise<{ org: string; path: string }> {
+  const org = requireOrg(await session.settings());
+  return { org, path: `${API}/orgs/${[org, "repository-roles", kind, name].map(encodeURIComponent).join("/")}` };
+}
+
+async function setRepositoryRole(
+  session: Session,
+  kind: Kind,
+  name: string,
+  role: Role,
+  repository: string,
+): Promise<void> {
+  const { org, path } = await repositoryRolePath(session, kind, name);
+  const json = { repository: repositoryPattern(org, repository), role };
+  const answer = await askObject(await serverClient(session), { method: "PUT", path, json });
+  session.output.result(
+    { ...answer.json, org },
+    facts([
+      ["account", answer.text("principal")],
+      ["role", `${answer.text("role")} in ${answer.text("repository")}`],
+    ]),
+  );
+}
+
+async function takeRepositoryRole(session: Session, kind: Kind, name: string, repository: string): Promise<void> {
+  const { org, path } = await repositoryRolePath(session, kind, name);
+  const pattern = repositoryPattern(org, repository);
+  const answer = await takeBack(session, `${path}?${new URLSearchParams({ repository: pattern }).toString()}`);
+  session.output.result(
+    { ...answer.json, kind, name, org, repository: pattern, role: null },
+    `${kind} ${name} has no role of its own in ${pattern} any more.`,
+  );
+}
+
+async function disableAdminToken(session: Session): Promise<void> {
+  const client = await serverClient(session);
+  const path = `${API}/bootstrap-admin/disable`;
+  const answer = withReceipt(await askObject(client, { method: "POST", path, json: {} }));
+  session.output.result(
+    { ...answer.json, disabled: true },
+    "The admin token works no more. To undo it, start the server once with ASSAY_ENABLE_ADMIN=1.",
   );
 }
 
@@ -235,7 +311,9 @@ async function listKeys(session: Session, kind: Kind, name: string): Promise<voi
   const rows = items.map((item) => {
     const expires = item.wholeOrNull("expires");
     const revoked = item.wholeOrNull("revoked");
-    const until = expires === null ? "until revoked" : `until ${showMoment(expires)}`;
+    const next = item.raw("replacedBy");
+    const follows = typeof next === "string" ? `, then ${next}` : "";
+    const until = expires === null ? "until revoked" : `until ${showMoment(expires)}${follows}`;
     return [
       item.text("id"),
       item.text("label"),

@@ -50,7 +50,7 @@ async function decide(session: Session, words: string, options: Options): Promis
   const asked = kind === "digest" ? "" : `  ${kind} ${oneLine(named)}`;
   const [head = "", ...rest] = explain(decision.decision).split("\n");
   const summary = options.vsa === undefined ? "" : `\nsummary ${options.vsa}`;
-  session.output.result(
+  session.output.verdict(
     // The decision object, and beside it what was asked about.
     { ...decision.json, asked: { kind, named } },
     `${head}${asked}\n${rest.join("\n")}\ndecision ${answer.text("id")} (record ${answer.whole("sequence")})${again}${summary}`,

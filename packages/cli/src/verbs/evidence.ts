@@ -1,19 +1,14 @@
-import {
-  type Digest,
-  digestOf,
-  EvidenceError,
-  isDigest,
-  isJsonObject,
-  LIMITS,
-  parseJson,
-  utf8Decode,
-} from "@assay/evidence";
+import { type Digest, digestOf, isDigest, utf8Decode } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { Command } from "commander";
 import { AnswerObject, answerInvalid } from "../answer.ts";
 import { writeFileAtomically } from "../atomic.ts";
-import { type CliError, usageError } from "../errors.ts";
-import { readInput } from "../input.ts";
+import { usageError } from "../errors.ts";
+import { checkExport, type CheckOptions } from "../evidence/check.ts";
+import { exportEvidence } from "../evidence/export.ts";
+import { detachedEvidence, type GivenEvidence, wholeEvidence } from "../evidence/given.ts";
+import { importEvidence } from "../evidence/import.ts";
+import { searchEvidence, type SearchOptions } from "../evidence/search.ts";
 import { claimIn, hasOutcome } from "../judging/claim.ts";
 import { evidenceBytes } from "../judging/claims.ts";
 import { askedArtifact, evidenceAbout } from "../judging/list.ts";
@@ -68,12 +63,71 @@ export function define(command: Command, session: Session): void {
 
   command
     .command("add")
-    .description("give the server a signed bundle (Sigstore bundle v0.3), made here or by another tool")
-    .argument("<bundle>", "the bundle's file")
+    .description("give the server signed evidence, made here or by another tool: a bundle, an envelope, a signature")
+    .argument("[evidence]", "the file: a Sigstore bundle, a DSSE envelope, a clear-signed text, a Notary signature")
+    .option("--signature <file>", "instead: a signature in a file of its own (cosign .sig, GPG .asc or .sig)")
+    .option("--artifact <file>", "with --signature: the file that it signs")
+    .option("--certificate <file>", "with --signature: the signer's certificate, PEM")
     .option("--repository <name>", "org/name of the repository the artifact is in")
     .option("--receipt <file>", "write the record's receipt here")
-    .action((bundle: string, options: { repository?: string; receipt?: string }) => add(session, bundle, options));
+    .action((evidence: string | undefined, options: AddOptions) => add(session, evidence, options));
+
+  command
+    .command("search")
+    .description("find evidence by what it says, who signed it, and when it came")
+    .option("--builder <id>", "provenance from this builder (builder.id)")
+    .option("--source-repository <uri>", "of builds from this repository (source.repository)")
+    .option("--field <name=value...>", "by any other field: what `assay evidence show` lists")
+    .option("--predicate-type <uri>", "of this type")
+    .option("--signer <key id>", "whose signature was proven to be of this identity when it came in")
+    .option("--subject <digest>", "about this artifact")
+    .option("--after <time>", "received at this time or later: ISO 8601")
+    .option("--before <time>", "received before this time")
+    .option("--limit <number>", "pieces shown at most (default: 100)")
+    .addHelpText("after", "\nIt finds claims. What a piece is worth, `assay verify` says of the artifact.")
+    .action((options: SearchOptions) => searchEvidence(session, options));
+
+  command
+    .command("import")
+    .description(
+      "give the server a file of evidence, one piece a line (.intoto.jsonl); what is no evidence is passed over",
+    )
+    .argument("<file>", "JSON Lines")
+    .option("--repository <name>", "org/name of the repository the artifacts are in")
+    .action((file: string, options: { repository?: string }) => importEvidence(session, file, options.repository));
+
+  command
+    .command("export")
+    .description("write everything about an artifact into one file that `assay evidence check` verifies elsewhere")
+    .argument("<subject>", "a file, a digest (sha256:…), or an image")
+    .addOption(artifactTypeOption())
+    .option("--to <file>", "where to write it")
+    .option("--trust-to <file>", "also write the trust file of now here: keep it apart from the evidence")
+    .action((subject: string, options: { artifactType?: ArtifactType; to?: string; trustTo?: string }) =>
+      exportEvidence(session, subject, options),
+    );
+
+  command
+    .command("check")
+    .description("verify an exported file with no network, under a trust file of your own")
+    .argument("<file>", "as written by `assay evidence export`")
+    .option("--trust <file>", "whom to believe, as written by `assay trust export`")
+    .option("--artifact <file>", "the artifact itself, for signatures over its bytes")
+    .option("--repository <name>", "org/name of the repository it is to be used from")
+    .addHelpText(
+      "after",
+      "\nThe trust inside the export is not used: whoever made the file chose it.\n\nExit code 0: at least one piece is verified. 1: none, or a receipt does not hold. 3: could not find out.",
+    )
+    .action((file: string, options: CheckOptions) => checkExport(session, file, options));
 }
+
+type AddOptions = {
+  signature?: string;
+  artifact?: string;
+  certificate?: string;
+  repository?: string;
+  receipt?: string;
+};
 
 /** What says it belongs to a flow: an index of claims, without a judgement. */
 async function listFlow(session: Session, { flow, trail, name }: ListOptions): Promise<void> {
@@ -103,7 +157,9 @@ async function list(session: Session, words: string, options: ListOptions): Prom
     const head = kind === "digest" ? digest : `${digest}  ${kind} ${oneLine(named)}`;
     session.output.result(
       { subject: digest, kind, named, repository: repository ?? null, trust, asOf, evidence: pieces.map(pieceJson) },
-      pieces.length === 0 ? `there is no evidence about ${head}` : [head, "", ...pieces.flatMap(pieceLines)].join("\n"),
+      pieces.length === 0
+        ? `there is no evidence about ${head}`
+        : [head, "", ...pieces.flatMap((piece) => pieceLines(piece))].join("\n"),
     );
   });
 }
@@ -165,21 +221,19 @@ async function download(session: Session, digest: Digest, options: { file?: stri
   );
 }
 
-async function add(session: Session, path: string, options: { repository?: string; receipt?: string }): Promise<void> {
-  const bytes = await readInput(path, LIMITS.bundleBytes);
-  const text = bundleText(path, bytes);
+async function add(session: Session, path: string | undefined, options: AddOptions): Promise<void> {
+  const { body, bytes } = await givenEvidence(path, options);
+  const { repository } = options;
   const api = await organisationClient(session);
   const answer = await askObject(api.client, {
     method: "POST",
     path: api.path("attestations"),
-    json: {
-      // As text the bundle keeps its bytes, and so its digest.
-      bundle: text,
-      ...(options.repository === undefined ? {} : { repository: options.repository }),
-    },
+    json: { ...body, ...(repository === undefined ? {} : { repository }) },
   });
   const evidence = requireDigest(answer.text("evidence"));
-  if (evidence !== digestOf(nodeCrypto, bytes)) throw answerInvalid("it took other bytes than were sent");
+  if (bytes !== undefined && evidence !== digestOf(nodeCrypto, bytes)) {
+    throw answerInvalid("it took other bytes than were sent");
+  }
   if (options.receipt !== undefined) await writeReceipt(api, evidence, options.receipt);
   const primary = answer.text("primary");
   session.output.result(
@@ -195,24 +249,20 @@ async function add(session: Session, path: string, options: { repository?: strin
   );
 }
 
-/** The text of a file that is at least a JSON object; what kind of bundle it is, the server says. Errors: `bundle-invalid` (usage). */
-function bundleText(path: string, bytes: Uint8Array): string {
-  try {
-    const limits = { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth };
-    if (isJsonObject(parseJson(bytes, limits))) return utf8Decode(bytes);
-  } catch (error) {
-    if (!(error instanceof EvidenceError)) throw error;
-    throw notABundle(path, error.message);
+function givenEvidence(path: string | undefined, options: AddOptions): Promise<GivenEvidence> {
+  const { signature, artifact, certificate } = options;
+  if (signature === undefined) {
+    if (path !== undefined && artifact === undefined && certificate === undefined) return wholeEvidence(path);
+    throw usageError("usage", "which evidence?", "Name its file, or --signature FILE with --artifact FILE.");
   }
-  throw notABundle(path, "it is no JSON object");
-}
-
-function notABundle(path: string, why: string): CliError {
-  return usageError(
-    "bundle-invalid",
-    `${path} is not a bundle: ${why}`,
-    "Name a Sigstore bundle v0.3, as written by `assay sign --bundle`, `assay attest --bundle` or cosign.",
-  );
+  if (path !== undefined || artifact === undefined) {
+    throw usageError(
+      "usage",
+      "a signature in a file of its own needs the file that it signs, and nothing else",
+      "Add --artifact FILE, and name no other file.",
+    );
+  }
+  return detachedEvidence({ signature, artifact, certificate });
 }
 
 async function writeReceipt({ client, path }: OrganisationClient, evidence: Digest, file: string): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { serverClient } from "../http.ts";
 import { showMoment } from "../moment.ts";
-import { API, askList, askObject } from "../organisation.ts";
+import { API, askList, askObject, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { facts, table } from "../table.ts";
 
@@ -39,6 +39,23 @@ export function define(command: Command, session: Session): void {
       session.output.result(
         items.map((item) => item.json),
         rows.length === 0 ? "you see no organisation" : table(["NAME", "YOUR ROLE", "MADE", "DEFAULT"], rows),
+      );
+    });
+
+  command
+    .command("members")
+    .description("list who has which role in the organisation, and in which of its repositories")
+    .action(async () => {
+      const { client, org, path } = await organisationClient(session);
+      const { items } = await askList(client, path("members"));
+      const { items: inRepositories } = await askList(client, path("repository-roles"));
+      const rows = [
+        ...items.map((item) => [item.text("principal"), item.text("role"), org]),
+        ...inRepositories.map((item) => [item.text("principal"), item.text("role"), item.text("repository")]),
+      ];
+      session.output.result(
+        [...items.map((item) => ({ ...item.json, repository: null })), ...inRepositories.map((item) => item.json)],
+        rows.length === 0 ? "nobody has a role here yet" : table(["WHO", "ROLE", "IN"], rows),
       );
     });
 }

@@ -1,6 +1,6 @@
 import { digestOf, type TrustVersion, utf8Decode, utf8Encode } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { type ParsedPolicy, parsePolicy, type Policy, POLICY_LIMITS, showIdentity } from "@assay/policy";
+import { type ParsedPolicy, parsePolicy, type Policy, POLICY_LIMITS, showIdentity, trustNames } from "@assay/policy";
 import type { Command } from "commander";
 import { answerInvalid } from "../answer.ts";
 import { CliError, Exit } from "../errors.ts";
@@ -9,7 +9,7 @@ import { showMoment } from "../moment.ts";
 import { askList, askObject, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { facts, oneLine, table } from "../table.ts";
-import { readTrust } from "./trust.ts";
+import { readTrust } from "../trust/read.ts";
 
 export function define(command: Command, session: Session): void {
   command
@@ -98,14 +98,14 @@ async function set(session: Session, name: string, file: string): Promise<void> 
  * is yet to be trusted. Each once, as the policy writes them.
  */
 export function unknownIdentities(policy: Policy, trust: Pick<TrustVersion, "entries">): string[] {
-  const names = new Set(trust.entries.flatMap(({ id, name }) => [id, name]));
-  const keys = new Set(trust.entries.map(({ keyId }) => keyId));
+  const known = new Set(trustNames(trust));
   const named = policy.rules.flatMap((rule) => [
     ...rule.identities,
     ...rule.except,
     ...(rule.kind === "provenance" ? rule.builders.flatMap(({ identities }) => identities) : []),
+    ...(rule.kind === "summary" ? rule.verifiers.flatMap(({ identities }) => identities) : []),
   ]);
-  const unknown = named.filter((who) => !(who.kind === "key" ? keys.has(who.keyId) : names.has(who.name)));
+  const unknown = named.filter((who) => !known.has(who.kind === "key" ? who.keyId : showIdentity(who)));
   return [...new Set(unknown.map(showIdentity))];
 }
 

@@ -132,7 +132,7 @@ async function verifyFile(session: Session, path: string, options: VerifyOptions
   const log = { origin: checkpoint.origin, size: checkpoint.size, root: toBase64(checkpoint.root) };
   // An event is JSON without values that JSON.stringify would lose.
   const shown = event as unknown as JsonValue;
-  session.output.result(
+  session.output.verdict(
     { result: "proven", sequence: verified.sequence, time: event.time, event: shown, log },
     `PROVEN  record ${verified.sequence} of ${checkpoint.origin}\n\n${facts([
       ["what", event.type],
@@ -158,7 +158,7 @@ async function verifyRedacted(
   };
   const verified = await proving(files.receipt, () => verifyRedaction(nodeCrypto, claim, keys));
   const { event, redaction, fields, reason, checkpoint } = verified;
-  session.output.result(
+  session.output.verdict(
     {
       result: "redacted",
       sequence: verified.sequence,
@@ -214,7 +214,7 @@ async function verifyServer(session: Session, options: { vkey?: string; trust?: 
     before === undefined
       ? "first look: its key is taken on trust and pinned. Compare it with the operator's, by another way."
       : `everything seen before is still there (${before} entries then, ${size} now)`;
-  session.output.result(
+  session.output.verdict(
     { result: "holds", origin, size, root, vkey, firstUse: before === undefined, before: before ?? null },
     `HOLDS  ${origin}\n\n${facts([
       ["entries", String(size)],

@@ -42,6 +42,11 @@ const START: readonly (readonly [flag: string, meaning: string])[] = [
   ["--max-memory <bytes>", "memory above which bodies are refused (ASSAY_MAX_MEMORY)"],
   ["--max-connections <number>", "connections at once (ASSAY_MAX_CONNECTIONS; default: 4096)"],
   ["--scrub-rate <bytes>", "bytes per second of the background scrub, 0 is off (ASSAY_SCRUB_RATE; default: 8M)"],
+  [
+    "--oidc-issuers <urls>",
+    "whose CI tokens are exchanged for ours, or none (ASSAY_OIDC_ISSUERS; default: GitHub, GitLab)",
+  ],
+  ["--egress-private <hosts>", "hosts that may be asked at private addresses (ASSAY_EGRESS_PRIVATE)"],
   ["--witness-policy <file>", "who must cosign this service's checkpoints: a tlog-policy (ASSAY_WITNESS_POLICY)"],
   ["--witness-late <time>", "how long a quorum of them may take: 90s, 5m, 1h (ASSAY_WITNESS_LATE; default: 5m)"],
   ["--witness-logs <file>", "the logs of others to witness, a verifier key a line (ASSAY_WITNESS_LOGS)"],

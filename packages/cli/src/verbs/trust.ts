@@ -5,7 +5,6 @@ import {
   parseTrustFile,
   type TrustEntry,
   type TrustVersion,
-  utf8Encode,
 } from "@assay/evidence";
 import type { Command } from "commander";
 import { answerInvalid } from "../answer.ts";
@@ -14,13 +13,15 @@ import { CliError, Exit, usageError } from "../errors.ts";
 import { readInput } from "../input.ts";
 import { patternOf } from "../judging/repository.ts";
 import { parseMoment, showMoment } from "../moment.ts";
-import { askObject, type OrganisationClient, organisationClient } from "../organisation.ts";
+import { askObject, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
-import { publicKeyIn, readKeyFile } from "../signing/key.ts";
 import { facts, quantity, table } from "../table.ts";
+import { applyChange, previewChange, type Proposal, showDiff } from "../trust/change.ts";
+import { readTrust, trustJson } from "../trust/read.ts";
+import { listRoots, removeRoot, type RootOptions, setRoot } from "../trust/roots.ts";
+import { readWhom, type WhomOptions } from "../trust/whom.ts";
 
-type AddOptions = {
-  key: string;
+type AddOptions = WhomOptions & {
   repository?: string[];
   predicateType?: string[];
   from?: string;
@@ -37,9 +38,14 @@ export function define(command: Command, session: Session): void {
 
   command
     .command("add")
-    .description("trust a public key")
+    .description("trust a public key, an OpenPGP certificate, or whom certificates are issued for")
     .argument("<name>", "who this is, as policies name them")
-    .requiredOption("--key <file>", "the public key: PEM, such as cosign.pub")
+    .option("--key <file>", "a public key: PEM, such as cosign.pub")
+    .option("--gpg <file>", "an OpenPGP certificate: what `gpg --armor --export FINGERPRINT` writes")
+    .option("--certificate-identity <text>", "whom a certificate must be issued for: an address or a URL, exact")
+    .option("--certificate-identity-pattern <pattern>", 'the same with "*" for a part up to "/", "**" for anything')
+    .option("--certificate-oidc-issuer <url>", "the issuer that the certificate must name, exact")
+    .option("--root <name>", "the trust root that vouches for the certificate (`assay trust root`)")
     .option(
       "--repository <pattern...>",
       'repositories it may speak about, such as acme/app or "acme/*"; app is ORG/app (default: "**", any)',
@@ -62,30 +68,67 @@ export function define(command: Command, session: Session): void {
     .option("--at-version <number>", "an earlier version of trust", versionNumber)
     .option("-o, --file <file>", "write it here (default: standard output)")
     .action((options: { atVersion?: number; file?: string }) => exportFile(session, options));
+
+  command
+    .command("import")
+    .description("make trust what a trust file says, after showing what that would change")
+    .argument("<file>", "a trust file, as `assay trust export` writes it")
+    .option("--no-preview", "do not look first at what it would change")
+    .action((file: string, { preview }: { preview: boolean }) => applyChange(session, { file }, preview));
+
+  command
+    .command("diff")
+    .description("show what differs between two versions of trust, or the newest one and a file")
+    .argument("[from]", "the earlier version (default: the newest)", versionNumber)
+    .argument("[to]", "the later version (default: the newest)", versionNumber)
+    .option("--file <file>", "compare with a trust file instead of a later version")
+    .action((from: number | undefined, to: number | undefined, { file }: { file?: string }) =>
+      showDiff(session, from, to, file),
+    );
+
+  command
+    .command("preview")
+    .description("show what a change of trust would change over everything that is stored; changes nothing")
+    .argument("[file]", "the trust file that trust would be made like")
+    .option("--to <number>", "the earlier version that trust would be rolled back to", versionNumber)
+    .action((file: string | undefined, { to }: { to?: number }) => previewChange(session, proposalOf(file, to)));
+
+  command
+    .command("rollback")
+    .description("make trust what it was at an earlier version, after showing what that would change")
+    .argument("<version>", "the version to go back to", versionNumber)
+    .option("--no-preview", "do not look first at what it would change")
+    .action((version: number, { preview }: { preview: boolean }) => applyChange(session, { version }, preview));
+
+  const root = command.command("root").description("the authorities and logs that certificates are judged under");
+  root
+    .command("list")
+    .description("show the trust roots")
+    .action(() => listRoots(session));
+  root
+    .command("set")
+    .description("set a trust root")
+    .argument("<name>", "the root's name, as entries name it")
+    .option("--trusted-root <file>", "a Sigstore trusted_root.json")
+    .option("--ca <file>", "certificate authorities of your own, PEM")
+    .option("--tsa <file>", "timestamp authorities whose word counts as proven time, PEM")
+    .action((name: string, options: RootOptions) => setRoot(session, name, options));
+  root
+    .command("remove")
+    .description("remove a trust root that no entry is judged under")
+    .argument("<name>", "the root's name")
+    .action((name: string) => removeRoot(session, name));
+}
+
+function proposalOf(file: string | undefined, version: number | undefined): Proposal {
+  if (file !== undefined && version === undefined) return { file };
+  if (file === undefined && version !== undefined) return { version };
+  throw usageError("usage", "name either a trust file or --to", "See `assay trust preview --help`.");
 }
 
 function versionNumber(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw usageError("usage", `--at-version ${JSON.stringify(text)} is not a number`);
-}
-
-/** The organisation's trust, current or at a version. Errors: `answer-invalid`, those of the server. */
-export async function readTrust(
-  { client, org, path }: OrganisationClient,
-  version: number | undefined,
-): Promise<TrustVersion> {
-  const query = { version: version === undefined ? undefined : String(version) };
-  const answer = await client.json({ method: "GET", path: path("trust"), query });
-  let trust: TrustVersion;
-  try {
-    // Read as the offline verifier will read it: what it would refuse must not be handed on.
-    trust = parseTrustFile(utf8Encode(JSON.stringify(answer ?? null)));
-  } catch (error) {
-    if (error instanceof EvidenceError) throw answerInvalid(error.message, error);
-    throw error;
-  }
-  if (trust.org !== org) throw answerInvalid("it is another organisation's trust");
-  return trust;
+  throw usageError("usage", `${JSON.stringify(text)} is not the number of a version`);
 }
 
 async function list(session: Session, version: number | undefined): Promise<void> {
@@ -94,23 +137,33 @@ async function list(session: Session, version: number | undefined): Promise<void
   const rows = trust.entries.map((entry) => [
     entry.id,
     entry.name,
-    `${entry.keyId.slice(0, 16)}…`,
+    showWhom(entry),
     entry.scope.repositories.join(" "),
     entry.scope.predicateTypes.join(" "),
     showWindow(entry),
     entry.primary ? "yes" : "",
   ]);
-  const columns = ["ENTRY", "NAME", "KEY", "REPOSITORIES", "MAY SAY", "TRUSTED", "PRIMARY"];
+  const columns = ["ENTRY", "NAME", "WHO", "REPOSITORIES", "MAY SAY", "TRUSTED", "PRIMARY"];
   session.output.result(
-    trust,
+    trustJson(trust),
     rows.length === 0 ? `${head}: nobody is trusted yet` : `${head}\n\n${table(columns, rows)}`,
   );
 }
 
+/** Who an entry is about, in a table's cell. */
+function showWhom(entry: TrustEntry): string {
+  switch (entry.kind) {
+    case "key":
+      return `key ${entry.keyId.slice(0, 16)}…`;
+    case "openpgp":
+      return `gpg ${entry.keyId}`;
+    case "certificate":
+      return `${entry.subject.value}${entry.issuer === null ? "" : ` by ${entry.issuer}`}, root ${entry.root}`;
+  }
+}
+
 async function add(session: Session, name: string, options: AddOptions): Promise<void> {
-  const pem = await readKeyFile(options.key);
-  // A private key given by mistake must not leave this machine.
-  const key = publicKeyIn(pem, options.key);
+  const whom = await readWhom(options);
   const { client, org, path } = await organisationClient(session);
   const validFrom = options.from === undefined ? null : parseMoment("--from", options.from);
   const validUntil = options.until === undefined ? null : parseMoment("--until", options.until, true);
@@ -121,7 +174,7 @@ async function add(session: Session, name: string, options: AddOptions): Promise
     path: path("trust", "entries"),
     json: {
       name,
-      publicKeyPem: pem,
+      ...whom.json,
       scope: { repositories, predicateTypes: options.predicateType ?? ["*"] },
       validFrom,
       validUntil,
@@ -129,14 +182,22 @@ async function add(session: Session, name: string, options: AddOptions): Promise
     },
   });
   const entry = answer.object("entry");
-  if (entry.text("keyId") !== key.keyId) throw answerInvalid("it took another key than was sent");
+  const keyId = entry.text("keyId");
+  if (whom.keyId !== undefined && keyId !== whom.keyId) throw answerInvalid("it took another key than was sent");
   const scope = entry.object("scope");
   const window = { validFrom: entry.wholeOrNull("validFrom"), validUntil: entry.wholeOrNull("validUntil") };
   session.output.result(
     answer.json,
     facts([
       ["trusted", `${entry.text("name")} (${entry.text("id")})`],
-      ["key", key.keyId],
+      ["key", whom.keyId],
+      ["issued for", options.certificateIdentity ?? options.certificateIdentityPattern],
+      [
+        "by",
+        options.root === undefined
+          ? undefined
+          : [options.certificateOidcIssuer, `root ${options.root}`].filter(Boolean).join(", "),
+      ],
       ["about", scope.texts("repositories").join(" ")],
       ["may say", scope.texts("predicateTypes").join(" ")],
       ["when", showWindow(window)],

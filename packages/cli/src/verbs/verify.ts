@@ -5,6 +5,7 @@ import { askedArtifact, evidenceAbout } from "../judging/list.ts";
 import type { Piece } from "../judging/piece.ts";
 import { repositoryOf } from "../judging/repository.ts";
 import { offlineSubject } from "../judging/subject.ts";
+import type { Setting } from "../explain.ts";
 import { findOut, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { type ArtifactType, artifactTypeOption } from "./fingerprint.ts";
@@ -16,6 +17,7 @@ type Options = Demands & {
   bundle?: string[];
   trust?: string;
   receipt?: string[];
+  explain?: true;
 };
 
 export function define(command: Command, session: Session): void {
@@ -29,6 +31,7 @@ export function define(command: Command, session: Session): void {
     .option("--bundle <file...>", "offline: the evidence")
     .option("--trust <file>", "offline: whom to believe, as written by `assay trust export`")
     .option("--receipt <file...>", "offline: the record's receipts, which prove when evidence was there")
+    .option("--explain", "below each piece of evidence everything that was checked, and what failed")
     .addHelpText(
       "after",
       "\nVerified is the signature: that somebody trusted says it. Whether what is said is enough, a policy decides (`assay decide`).\n\nExit code 0: at least one piece of evidence is verified and meets the demands. 1: none. 3: could not find out.",
@@ -36,13 +39,18 @@ export function define(command: Command, session: Session): void {
     .action(async (subject: string, options: Options) => {
       checkDemands(options);
       const answer = await (options.offline === true ? verifyOffline : verifyOnline)(session, subject, options);
-      session.output.result(answer.json, answer.text);
+      session.output.verdict(answer.json, answer.text);
       session.answer(answer.verified ? Exit.yes : Exit.no);
     });
 }
 
 function demandsOf({ predicateType, by }: Options): Demands {
   return { predicateType, by };
+}
+
+/** How to show what was checked, where that is asked for. */
+function explaining(session: Session, { explain }: Options): { readonly explain?: Setting } {
+  return explain === true ? { explain: session.setting } : {};
 }
 
 async function verifyOnline(session: Session, words: string, options: Options): Promise<VerifyAnswer> {
@@ -57,8 +65,14 @@ async function verifyOnline(session: Session, words: string, options: Options): 
   return findOut(async () => {
     const api = await organisationClient(session);
     const subject = await askedArtifact(session, api, words, options);
-    const { pieces, trust, asOf, repository } = await evidenceAbout(api, subject.digest, subject.repository);
-    return verifyAnswer({ subject, repository, source: api.client.server, trust, asOf }, demandsOf(options), pieces);
+    const { pieces, trust, asOf, repository } = await evidenceAbout(
+      api,
+      subject.digest,
+      subject.repository,
+      options.explain === true,
+    );
+    const question = { subject, repository, source: api.client.server, trust, asOf };
+    return verifyAnswer(question, demandsOf(options), pieces, explaining(session, options));
   });
 }
 
@@ -94,6 +108,7 @@ async function verifyOffline(session: Session, words: string, options: Options):
     demandsOf(options),
     pieces,
     {
+      ...explaining(session, options),
       ...(broken === 0 ? {} : { refuse: `${broken} of ${receipts.length} receipt(s) do not hold` }),
       json: { receipts: receipts.map((receipt) => receiptJson(receipt, pieces)) },
       lines: receipts.flatMap((receipt) => receiptLines(receipt, pieces)),

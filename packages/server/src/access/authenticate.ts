@@ -8,10 +8,13 @@ import type { Actor } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { equalHashes, hashSecret, parseApiKey } from "./api-key.ts";
 import { credentialRefusal } from "./authorize.ts";
-import { ANONYMOUS, DenialCounter } from "./denials.ts";
+import { bootstrapUseCounter } from "./bootstrap-use.ts";
+import { ANONYMOUS, denialCounter } from "./denials.ts";
+import type { HourCounter } from "./hour-counter.ts";
 import { BOOTSTRAP_ADMIN } from "./names.ts";
 import { findKey } from "./queries.ts";
 import { RegistryTokens } from "./registry-token.ts";
+import { WorkloadTokens } from "./workload-token.ts";
 
 /** The longest Authorization header that is looked at, bytes. */
 const MAX_AUTHORIZATION = 16 * 1024;
@@ -26,9 +29,9 @@ export interface RequestHeaders {
 
 export interface AuthenticatorOptions {
   readonly reader: Reader;
-  /** Takes the counts of refusals. */
+  /** Takes the counts of refusals, and of the bootstrap admin's requests. */
   readonly record: Pick<RecordClient, "operate">;
-  readonly keyring: Pick<Keyring, "key" | "sign">;
+  readonly keyring: Pick<Keyring, "key" | "sign" | "has">;
   readonly publicUrl: string;
   /** The bootstrap admin's token. Only its hash is kept. */
   readonly adminToken: string;
@@ -37,17 +40,19 @@ export interface AuthenticatorOptions {
 }
 
 /**
- * Says who a request comes from. Bearer: the admin token, an API key, or a registry token; Basic: `admin` with the admin token, or any
- * user name with an API key. Every secret is compared by its SHA-256 hash in constant time, and every answer comes from the database
+ * Says who a request comes from. Bearer: the admin token, an API key, a workload's token, or a registry token; Basic: `admin` with the admin
+ * token, or any user name with an API key or a workload's token. Every secret is compared by its SHA-256 hash in constant time, and every answer comes from the database
  * as it is now: a revoked key is dead at once.
  */
 export class Authenticator {
   readonly tokens: RegistryTokens;
+  readonly workloadTokens: WorkloadTokens;
   readonly #reader: Reader;
   readonly #publicUrl: string;
   readonly #adminHash: Buffer;
   readonly #now: () => number;
-  readonly #denials: DenialCounter;
+  readonly #denials: HourCounter;
+  readonly #bootstrapUses: HourCounter;
   /** Who each request in flight turned out to be, by its headers object. */
   readonly #identities = new WeakMap<object, string>();
 
@@ -61,8 +66,10 @@ export class Authenticator {
     this.#publicUrl = options.publicUrl;
     this.#adminHash = sha256(options.adminToken);
     this.#now = options.now ?? Date.now;
-    this.#denials = new DenialCounter(options.record, this.#now);
+    this.#denials = denialCounter(options.record, this.#now);
+    this.#bootstrapUses = bootstrapUseCounter(options.record, this.#now);
     this.tokens = new RegistryTokens(options.keyring, options.publicUrl);
+    this.workloadTokens = new WorkloadTokens(options.keyring, options.publicUrl);
   }
 
   /** The authenticator's clock, ms. */
@@ -78,8 +85,13 @@ export class Authenticator {
   async authenticate(headers: RequestHeaders): Promise<Actor | undefined> {
     if (headers.authorization === undefined) return undefined;
     const actor = await this.#fromHeader(headers.authorization);
-    this.#identities.set(headers, actor.id);
+    this.identified(headers, actor);
     return actor;
+  }
+
+  /** Says who a request comes from that brought its credentials elsewhere than in its headers. */
+  identified(headers: RequestHeaders, actor: Actor): void {
+    this.#identities.set(headers, actor.id);
   }
 
   /** @throws Problem 401 `unauthorized`. */
@@ -87,6 +99,7 @@ export class Authenticator {
     // The admin token is good under its own name only; an API key says itself whose it is.
     const isAdmin = this.#isAdminToken(password);
     if (isAdmin && user === BOOTSTRAP_ADMIN) return await this.#standing(ADMIN_ACTOR);
+    if (password.includes(".")) return await this.#withWorkloadToken(password);
     return await this.#withKey(password);
   }
 
@@ -95,8 +108,7 @@ export class Authenticator {
     if (this.#isAdminToken(token)) return await this.#standing(ADMIN_ACTOR);
     if (token.includes(".")) {
       const actor = await this.tokens.verify(token, this.#now());
-      if (actor === undefined) throw this.#unauthorized("the registry token is not valid, or not any more");
-      return await this.#standing(actor);
+      return actor === undefined ? await this.#withWorkloadToken(token) : await this.#standing(actor);
     }
     return await this.#withKey(token);
   }
@@ -111,9 +123,15 @@ export class Authenticator {
     this.#denials.count(this.identityOf(headers), route);
   }
 
-  /** Writes down the refusals counted so far. */
-  flush(): Promise<void> {
-    return this.#denials.flush();
+  /** Counts a request that came under the bootstrap admin's token, or under a registry token bought with it. */
+  bootstrapUsed(route: string): void {
+    this.#bootstrapUses.count(BOOTSTRAP_ADMIN, route);
+  }
+
+  /** Writes down what was counted so far. */
+  async flush(): Promise<void> {
+    await this.#denials.flush();
+    await this.#bootstrapUses.flush();
   }
 
   async #fromHeader(authorization: string): Promise<Actor> {
@@ -148,6 +166,12 @@ export class Authenticator {
 
   #isAdminToken(token: string): boolean {
     return timingSafeEqual(sha256(token), this.#adminHash);
+  }
+
+  async #withWorkloadToken(token: string): Promise<Actor> {
+    const actor = await this.workloadTokens.verify(token, this.#now());
+    if (actor === undefined) throw this.#unauthorized("the token is not valid, or not any more");
+    return await this.#standing(actor);
   }
 
   async #withKey(text: string): Promise<Actor> {
@@ -212,8 +236,16 @@ export async function requireActor(
   return actor;
 }
 
-/** Problems that say "there is no such thing that you may see" of what access guards. */
-const HIDDEN: ReadonlySet<string> = new Set(["org-unknown", "principal-unknown", "key-unknown"]);
+/** Problems that say "there is no such thing that you may see" of what access guards, and that need no status to say it. */
+const HIDDEN: ReadonlySet<string> = new Set([
+  "org-unknown",
+  "principal-unknown",
+  "key-unknown",
+  "workload-identity-unknown",
+  "exchange-refused",
+  "decision-unknown",
+  "event-unknown",
+]);
 
 /**
  * Counts every request of `app` that access refused: per identity, route and hour. Called on the whole application before its doors
@@ -227,5 +259,16 @@ export function countDenials(app: FastifyInstance, authenticator: Authenticator)
       (error.status === 401 && request.headers.authorization !== undefined) ||
       HIDDEN.has(error.code);
     if (refused) authenticator.denied(request.headers, `${request.method} ${request.routeOptions.url ?? "(none)"}`);
+  });
+}
+
+/**
+ * Counts every request of `app` that came under the bootstrap admin's token, whatever became of it. Called on the whole application before
+ * its doors are registered.
+ */
+export function countBootstrapUses(app: FastifyInstance, authenticator: Authenticator): void {
+  app.addHook("onResponse", async (request) => {
+    if (authenticator.identityOf(request.headers) !== BOOTSTRAP_ADMIN) return;
+    authenticator.bootstrapUsed(`${request.method} ${request.routeOptions.url ?? "(none)"}`);
   });
 }

@@ -1,9 +1,21 @@
+import { matchesRepository } from "@assay/evidence";
 import type { Actor, Refusal, TokenAccess } from "../record/command.ts";
 import { SYSTEM_ORG } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { BOOTSTRAP_ADMIN, parsePrincipal } from "./names.ts";
 import { currentRole, findKey, findPrincipal, organisationExists } from "./queries.ts";
-import { type Action, leastRole, REGISTRY_ACTIONS, REGISTRY_TOKEN_ACTIONS, ROLE_ACTIONS } from "./roles.ts";
+import { currentRepositoryRoles } from "./repository-role-queries.ts";
+import {
+  type Action,
+  greaterRole,
+  leastRole,
+  REGISTRY_ACTIONS,
+  REGISTRY_TOKEN_ACTIONS,
+  REPOSITORY_ACTIONS,
+  type Role,
+  ROLE_ACTIONS,
+} from "./roles.ts";
+import { currentWorkload, repositoriesOfRow, type WorkloadRow } from "./workload-queries.ts";
 
 export { organisationExists } from "./queries.ts";
 export type { Action } from "./roles.ts";
@@ -48,6 +60,10 @@ const REVOKED: Refusal = {
  * `org-unknown`, for both); their role allows it (`forbidden`, 403); a registry token was narrowed to it (`token-insufficient`,
  * 401: a new token helps).
  *
+ * Their role is the one in the organisation or, where the target is a repository, the greater of that and those under patterns that name the
+ * repository. Who has none of either sees nothing: an organisation where somebody has roles in some repositories only is, everywhere else,
+ * not there for them.
+ *
  * @returns why not; undefined when they may.
  */
 export async function authorize(
@@ -58,9 +74,34 @@ export async function authorize(
 ): Promise<Refusal | undefined> {
   const revoked = await credentialRefusal(reader, actor);
   if (revoked !== undefined) return revoked;
-  const inRole = await roleRefusal(reader, actor, action, target.org);
+  const inRole = await roleRefusal(reader, actor, action, target);
   if (inRole !== undefined) return inRole;
   return tokenRefusal(actor, action, target);
+}
+
+/** In which repositories of an organisation an actor may do something. */
+export type Sight =
+  | { readonly refusal: Refusal }
+  /** `whole`: everywhere, and with what lies in no repository. */
+  | { readonly refusal: undefined; readonly whole: boolean; sees(repository: string): boolean };
+
+/**
+ * The same question for lists and searches, where no repository is named: everything for those with a role in the organisation, some
+ * repositories for those with roles there only, and else the refusal that {@link authorize} gives. What `sees` denies is to be treated as not
+ * there, and may not be counted either.
+ */
+export async function authorizeSight(reader: Reader, actor: Actor, action: Action, org: string): Promise<Sight> {
+  const refusal = await authorize(reader, actor, action, { org });
+  if (refusal === undefined) return { refusal, whole: true, sees: (repository) => repository.startsWith(`${org}/`) };
+  if (refusal.code !== "org-unknown" || !REPOSITORY_ACTIONS.has(action)) return { refusal };
+  const allowed = (given: Role | undefined): boolean => given !== undefined && ROLE_ACTIONS[given].has(action);
+  const standing = await standingIn(reader, actor, org, allowed);
+  // With a role in the organisation, and refused all the same: the token is bound to repositories.
+  const somewhere = allowed(standing.role) || standing.repositories.some(({ role }) => allowed(role));
+  if (!somewhere) return { refusal };
+  const token = tokenRefusal(actor, action, { org });
+  if (token !== undefined) return { refusal: token };
+  return { refusal: undefined, whole: false, sees: (repository) => allowed(roleIn(standing, { org, repository })) };
 }
 
 /** Does the credential still stand, whatever it is used for? Everything here can change while a request waits for the writer. */
@@ -70,6 +111,7 @@ export async function credentialRefusal(reader: Reader, actor: Actor): Promise<R
   if (credential.kind === "system") return actor.id === "system" ? undefined : REVOKED;
   const principal = await findPrincipal(reader, actor.id);
   if (principal === undefined || principal.ended_sequence !== null) return REVOKED;
+  if (credential.workload !== undefined && (await workloadOf(reader, actor)) === undefined) return REVOKED;
   switch (credential.kind) {
     case "admin-token":
       return actor.id === BOOTSTRAP_ADMIN ? undefined : REVOKED;
@@ -79,10 +121,62 @@ export async function credentialRefusal(reader: Reader, actor: Actor): Promise<R
     }
     case "registry-token":
       return credential.epoch === principal.epoch ? undefined : REVOKED;
+    case "workload-token":
+      return credential.workload !== undefined && credential.epoch === principal.epoch ? undefined : REVOKED;
   }
 }
 
-async function roleRefusal(reader: Reader, actor: Actor, action: Action, org: string): Promise<Refusal | undefined> {
+/**
+ * The identity a token was exchanged under, as it was then; undefined when it was set anew, removed, or given to another service account
+ * since: then the token is void.
+ */
+async function workloadOf(reader: Reader, actor: Actor): Promise<WorkloadRow | undefined> {
+  const { workload } = actor.credential;
+  const name = parsePrincipal(actor.id);
+  if (workload === undefined || name?.kind !== "service") return undefined;
+  const row = await currentWorkload(reader, name.org, workload.name);
+  return row?.from_seq === workload.since && row.service_account === actor.id ? row : undefined;
+}
+
+/** What somebody holds in an organisation. */
+interface Standing {
+  /** In the organisation as a whole. */
+  readonly role: Role | undefined;
+  readonly repositories: readonly { readonly repository: string; readonly role: Role }[];
+  /** Patterns their token is bound to; undefined: to none. */
+  readonly bound: readonly string[] | undefined;
+}
+
+/** @param enough says of the role in the organisation that no other can add to it: then no other is read. */
+async function standingIn(
+  reader: Reader,
+  actor: Actor,
+  org: string,
+  enough: (role: Role | undefined) => boolean,
+): Promise<Standing> {
+  const workload = actor.credential.workload === undefined ? undefined : await workloadOf(reader, actor);
+  const role = await currentRole(reader, org, actor.id);
+  return {
+    role,
+    repositories: enough(role) ? [] : await currentRepositoryRoles(reader, org, actor.id),
+    bound: workload === undefined ? undefined : repositoriesOfRow(workload),
+  };
+}
+
+/** The role that counts for a target; undefined when none does. */
+function roleIn(standing: Standing, { repository }: Target): Role | undefined {
+  const { bound } = standing;
+  if (repository === undefined) return bound === undefined ? standing.role : undefined;
+  if (bound !== undefined && !matchesRepository(bound, repository)) return undefined;
+  return standing.repositories
+    .filter((given) => matchesRepository([given.repository], repository))
+    .reduce((held, given) => greaterRole(held, given.role), standing.role);
+}
+
+async function roleRefusal(reader: Reader, actor: Actor, action: Action, target: Target): Promise<Refusal | undefined> {
+  const { org } = target;
+  // A role in a repository gives nothing that is the organisation's, whatever repository the question names.
+  const place: Target = REPOSITORY_ACTIONS.has(action) ? target : { org };
   const role = leastRole(action);
   if (role === undefined) {
     // The server's own actions: their organisation, if any, need not exist yet.
@@ -92,13 +186,24 @@ async function roleRefusal(reader: Reader, actor: Actor, action: Action, org: st
     const there = org === SYSTEM_ORG || (await organisationExists(reader, org));
     return there ? undefined : organisationUnknown(org);
   }
-  const held = await currentRole(reader, org, actor.id);
+  const enough = (given: Role | undefined): boolean =>
+    place.repository === undefined || (given !== undefined && ROLE_ACTIONS[given].has(action));
+  const held = roleIn(await standingIn(reader, actor, org, enough), place);
   if (held === undefined) return organisationUnknown(org);
-  return ROLE_ACTIONS[held].has(action) ? undefined : forbidden(actor, action, org, held);
+  if (!ROLE_ACTIONS[held].has(action)) return forbidden(actor, action, place, held);
+  // What lasts longer than a token is not made with one: a token that leaked must not make itself last.
+  return action === "org.administer" && actor.credential.workload !== undefined
+    ? {
+        code: "forbidden",
+        status: 403,
+        message: "a workload's token does not administer an organisation",
+        hint: "use an API key of an admin",
+      }
+    : undefined;
 }
 
-function forbidden(actor: Actor, action: Action, org?: string, held?: string): Refusal {
-  if (org === undefined || held === undefined) {
+function forbidden(actor: Actor, action: Action, target?: Target, held?: Role): Refusal {
+  if (target === undefined || held === undefined) {
     return {
       code: "forbidden",
       status: 403,
@@ -109,8 +214,8 @@ function forbidden(actor: Actor, action: Action, org?: string, held?: string): R
   return {
     code: "forbidden",
     status: 403,
-    message: `${actor.id} is ${held} in ${org} and may not ${action}`,
-    hint: `an admin of ${org} can give the role ${leastRole(action) ?? "admin"}`,
+    message: `${actor.id} is ${held} in ${target.repository ?? target.org} and may not ${action}`,
+    hint: `an admin of ${target.org} can give the role ${leastRole(action) ?? "admin"}`,
   };
 }
 

@@ -1,10 +1,13 @@
 import { z } from "zod";
 import { accept, type CommandDefinition, type Decided, defineCommand, refuse, SYSTEM_ORG } from "../record/command.ts";
 import { authorize } from "./authorize.ts";
+import { bootstrapUseCommands } from "./bootstrap-use.ts";
 import { keyCommands } from "./key-commands.ts";
 import { BOOTSTRAP_ADMIN, nameSchema, organisationNameSchema } from "./names.ts";
 import { principalCommands } from "./principal-commands.ts";
 import { currentAdmins, defaultOrganisation, findPrincipal, hasLiveKey, organisationExists } from "./queries.ts";
+import { repositoryRoleCommands } from "./repository-role-commands.ts";
+import { workloadCommands } from "./workload-commands.ts";
 
 /** Who, of the service itself, may change how it was founded. */
 function onlySystem(actor: {
@@ -109,4 +112,11 @@ function nameTaken(id: string, removed: boolean): Decided {
 }
 
 /** Everything that can be asked of this room. */
-export const accessCommands: readonly CommandDefinition[] = [...foundingCommands, ...principalCommands, ...keyCommands];
+export const accessCommands: readonly CommandDefinition[] = [
+  ...foundingCommands,
+  ...principalCommands,
+  ...repositoryRoleCommands,
+  ...keyCommands,
+  ...workloadCommands,
+  ...bootstrapUseCommands,
+];

@@ -1,22 +1,19 @@
 import { z } from "zod";
-import { defineEvent, type EventDefinition, type SameShape } from "../record/command.ts";
+import { defineEvent, type EventDefinition } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
-import { BOOTSTRAP_ADMIN, nameSchema, parsePrincipal, personId, serviceAccountId } from "./names.ts";
+import { BOOTSTRAP_ADMIN, parsePrincipal, personId, serviceAccountId } from "./names.ts";
+import { sameName, samePrincipal } from "./redactable.ts";
+import { TOKEN_LIFETIME } from "./registry-token.ts";
+import { repositoryRoleEvents } from "./repository-role-events.ts";
 import { ROLES } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
+import { workloadEvents } from "./workload-events.ts";
+import { bootstrapUseEvents } from "./bootstrap-use.ts";
 
 // Bodies are read for ever: they hold what was true then, so names are plain strings here and the grammar stands in commands.
 const nameBody = z.strictObject({ name: z.string() });
 const principalBody = z.strictObject({ principal: z.string() });
 const emptyBody = z.strictObject({});
-
-/** What may stand in the place of a name that is redacted: another name of the grammar, and a principal of the same kind and place. */
-const sameName: SameShape = (replacement) => nameSchema.safeParse(replacement).success;
-const samePrincipal: SameShape = (replacement, former) => {
-  const [to, from] = [parsePrincipal(replacement), parsePrincipal(former)];
-  if (to === undefined || from === undefined) return false;
-  return to.kind === "service" ? from.kind === "service" && to.org === from.org : from.kind === "person";
-};
 
 /**
  * Voids the registry tokens a principal holds: the credential they rest on may be gone. A change of role does not: whoever acts is
@@ -164,7 +161,9 @@ export const accessEvents: readonly EventDefinition[] = [
   }),
   defineEvent({
     type: "access.role-granted",
-    version: 1,
+    // Version 2 knows the role snapshotter; its bodies of before read the same.
+    version: 2,
+    upcast: { 1: (body) => body },
     body: z.strictObject({ principal: z.string(), role: z.enum(ROLES) }),
     redactable: { "/principal": samePrincipal },
     project: async (transactor, event) => {
@@ -188,18 +187,28 @@ export const accessEvents: readonly EventDefinition[] = [
   }),
   defineEvent({
     type: "access.api-key-created",
-    version: 1,
+    // Version 2 says which key it follows.
+    version: 2,
+    upcast: { 1: (body) => ({ ...body, replaces: null }) },
     body: z.strictObject({
       id: z.string(),
       principal: z.string(),
       label: z.string(),
       secretHash: z.string(),
       expires: z.int().nullable(),
+      replaces: z.string().nullable(),
     }),
     redactable: { "/principal": samePrincipal, "/label": () => true },
     project: async (transactor, event) => {
-      await transactor
-        .tables<AccessTables>()
+      const tables = transactor.tables<AccessTables>();
+      if (event.body.replaces !== null) {
+        await tables
+          .updateTable("api_key")
+          .set({ replaced_by: event.body.id })
+          .where("id", "=", event.body.replaces)
+          .execute();
+      }
+      await tables
         .insertInto("api_key")
         .values({
           id: event.body.id,
@@ -212,8 +221,25 @@ export const accessEvents: readonly EventDefinition[] = [
           expires_time: event.body.expires,
           revoked_sequence: null,
           revoked_time: null,
+          replaced_by: null,
         })
         .execute();
+    },
+  }),
+  defineEvent({
+    type: "access.api-key-shortened",
+    version: 1,
+    body: z.strictObject({ id: z.string(), principal: z.string(), expires: z.int() }),
+    redactable: { "/principal": samePrincipal },
+    project: async (transactor, event) => {
+      await transactor
+        .tables<AccessTables>()
+        .updateTable("api_key")
+        .set({ expires_time: event.body.expires })
+        .where("id", "=", event.body.id)
+        .execute();
+      // Registry tokens made with it do not outlive it.
+      if (event.body.expires - event.time < TOKEN_LIFETIME * 1000) await nextEpoch(transactor, event.body.principal);
     },
   }),
   defineEvent({
@@ -231,4 +257,7 @@ export const accessEvents: readonly EventDefinition[] = [
       await nextEpoch(transactor, event.body.principal);
     },
   }),
+  ...repositoryRoleEvents,
+  ...workloadEvents,
+  ...bootstrapUseEvents,
 ];

@@ -4,6 +4,7 @@ import {
   type CommandDefinition,
   type DecideContext,
   defineCommand,
+  type NewEvent,
   type Refusal,
   refuse,
   SYSTEM_ORG,
@@ -15,6 +16,12 @@ import { countLiveKeys, findKey, findPrincipal } from "./queries.ts";
 
 /** Keys of one principal that may be live at once: enough to rotate, few enough to look through. */
 const MAX_LIVE_KEYS = 100;
+
+/** The longest a rotated key may still work: 90 days, ms. */
+const MAX_GRACE = 90 * 86_400_000;
+
+/** The same in seconds, as the request gives it. */
+export const MAX_GRACE_SECONDS = MAX_GRACE / 1000;
 
 /** What an owner may call a key: printable, short, no control characters. */
 export const keyLabelSchema = z
@@ -76,10 +83,70 @@ export const keyCommands: readonly CommandDefinition[] = [
       if (expires !== null && expires <= context.time) {
         return refuse("key-expiry-past", "the key would be expired already", { status: 400 });
       }
-      return accept([{ type: "access.api-key-created", org: homeOf(body.principal), body: { ...body, expires } }], {
+      const created = { ...body, expires, replaces: null };
+      return accept([{ type: "access.api-key-created", org: homeOf(body.principal), body: created }], {
         created: context.time,
         expires,
       });
+    },
+  }),
+  defineCommand({
+    type: "access.rotate-api-key",
+    body: z.strictObject({
+      /** The key to be followed. */
+      id: z.string().max(64),
+      principal: principalIdSchema,
+      newId: z.string().regex(/^[0-9a-z]{16}$/),
+      secretHash: z.string().regex(/^[0-9a-f]{64}$/),
+      /** How long the old key still works, ms. */
+      grace: z.int().min(0).max(MAX_GRACE),
+      /** When the new one ends; null: not by itself; absent: after as long as the old one was made for. */
+      expires: z.int().nonnegative().nullable().optional(),
+    }),
+    decide: async (reader, body, context) => {
+      const { principal } = body;
+      const refusal = await authorizeKeys(reader, context.actor, principal);
+      if (refusal !== undefined) return { accepted: false, refusal };
+      const old = await findKey(reader, body.id);
+      if (old === undefined || old.principal !== principal) return { accepted: false, refusal: keyUnknown(body.id) };
+      if (old.revoked_sequence !== null || (old.expires_time !== null && old.expires_time <= context.time)) {
+        return refuse("key-ended", `the key ${body.id} does not work any more`, { hint: "create a new one" });
+      }
+      // Twice would leave two keys in its place, and nobody who knows of both.
+      if (old.replaced_by !== null) {
+        return refuse("key-rotated", `the key ${body.id} was rotated already: ${old.replaced_by} follows it`, {
+          hint: "rotate that one, or revoke what is not in use",
+        });
+      }
+      if ((await findKey(reader, body.newId)) !== undefined)
+        return refuse("key-exists", `there is a key ${body.newId} already`);
+      if ((await countLiveKeys(reader, principal, context.time)) >= MAX_LIVE_KEYS) {
+        return refuse("keys-full", `${principal} has ${MAX_LIVE_KEYS} live keys`, { hint: "revoke those not in use" });
+      }
+      const asLong = old.expires_time === null ? null : context.time + (old.expires_time - old.created_time);
+      const wanted = body.expires === undefined ? asLong : body.expires;
+      // As with a key made with one's own key: a stolen one can not make itself last.
+      const own = context.actor.id === principal ? await credentialExpiry(reader, context) : null;
+      const expires = own === null ? wanted : Math.min(own, wanted ?? own);
+      if (expires !== null && expires <= context.time) {
+        return refuse("key-expiry-past", "the new key would be expired already", { status: 400 });
+      }
+      const graceEnds = Math.min(context.time + body.grace, old.expires_time ?? Number.MAX_SAFE_INTEGER);
+      const org = homeOf(principal);
+      const created = {
+        id: body.newId,
+        principal,
+        label: old.label,
+        secretHash: body.secretHash,
+        expires,
+        replaces: body.id,
+      };
+      const ended: NewEvent =
+        body.grace === 0
+          ? { type: "access.api-key-revoked", org, body: { id: body.id, principal } }
+          : { type: "access.api-key-shortened", org, body: { id: body.id, principal, expires: graceEnds } };
+      const result = { created: context.time, expires, label: old.label, oldWorksUntil: graceEnds };
+      return accept([{ type: "access.api-key-created", org, body: created }, ended], result);
     },
   }),
   defineCommand({

@@ -6,7 +6,7 @@ import type { Actor } from "../record/command.ts";
 import { generateApiKey, hashSecret } from "./api-key.ts";
 import { requireActor } from "./authenticate.ts";
 import { authorizeKeys } from "./authorize.ts";
-import { homeOf, keyLabelSchema } from "./key-commands.ts";
+import { homeOf, keyLabelSchema, MAX_GRACE_SECONDS } from "./key-commands.ts";
 import { personId, serviceAccountId } from "./names.ts";
 import { type KeyRow, listKeys } from "./queries.ts";
 import {
@@ -32,6 +32,7 @@ const keySchema = z.strictObject({
   createdBy: z.string(),
   expires: timeSchema.nullable().describe("null: until revoked"),
   revoked: timeSchema.nullable(),
+  replacedBy: z.string().nullable().describe("the key a rotation put in its place; it may work until `expires`"),
 });
 
 const createBody = z.strictObject({
@@ -55,6 +56,34 @@ const createdAnswer = z.strictObject({
   receipt: receiptField,
 });
 
+const rotateBody = z.strictObject({
+  graceSeconds: z
+    .int()
+    .min(0)
+    .max(MAX_GRACE_SECONDS)
+    .default(86_400)
+    .describe("How long the old key still works; 0: not any more."),
+  expiresInDays: z
+    .int()
+    .min(1)
+    .max(3660)
+    .nullable()
+    .optional()
+    .describe("null: until revoked; absent: as long as the old key was made for."),
+});
+
+const rotatedAnswer = createdAnswer.extend({
+  replaces: z.string(),
+  oldWorksUntil: timeSchema.describe("when the old key stops working"),
+});
+
+const rotatedResult = z.object({
+  created: z.int(),
+  expires: z.int().nullable(),
+  label: z.string(),
+  oldWorksUntil: z.int(),
+});
+
 const createdResult = z.object({ created: z.int(), expires: z.int().nullable() });
 
 const tags = ["access"];
@@ -68,6 +97,7 @@ function showKey(row: KeyRow): z.output<typeof keySchema> {
     createdBy: row.created_by,
     expires: row.expires_time,
     revoked: row.revoked_time,
+    replacedBy: row.replaced_by,
   };
 }
 
@@ -170,6 +200,54 @@ function registerFor<S extends typeof personParams | typeof serviceParams>(
         (row) => row.created_sequence,
         showKey,
       );
+    },
+  );
+
+  app.post(
+    `${kind.path}/:id/rotate`,
+    {
+      schema: {
+        summary: `Put a new API key in the place of one of ${kind.whose}`,
+        description: `${kind.who} The new key is shown in this answer only; the old one works until its grace ends.`,
+        tags,
+        params: kind.params.extend({ id: z.string().min(1).max(64) }),
+        body: rotateBody,
+        response: { 201: rotatedAnswer },
+      },
+    },
+    async (request, reply) => {
+      const actor = await requireActor(authenticator, request);
+      const principal = kind.principal(kind.params.parse(request.params) as z.output<S>);
+      await mayAdminister(actor, principal);
+      const { id } = idParams.parse(request.params);
+      const { graceSeconds, expiresInDays } = request.body;
+      const key = generateApiKey();
+      const expires =
+        expiresInDays === undefined || expiresInDays === null ? null : authenticator.now() + expiresInDays * DAY;
+      const appended = await append(record, {
+        type: "access.rotate-api-key",
+        org: homeOf(principal),
+        actor,
+        body: {
+          id,
+          principal,
+          newId: key.id,
+          secretHash: hashSecret(key.secret),
+          grace: graceSeconds * 1000,
+          ...(expiresInDays === undefined ? {} : { expires }),
+        },
+      });
+      return await reply
+        .code(201)
+        .header("cache-control", "no-store")
+        .send({
+          id: key.id,
+          principal,
+          replaces: id,
+          ...rotatedResult.parse(appended.results[0]),
+          key: key.text,
+          receipt: appended.receipts[0] ?? null,
+        });
     },
   );
 

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { Problem } from "../http/problem.ts";
 import { requireActor } from "./authenticate.ts";
 import { authorize, organisationUnknown } from "./authorize.ts";
-import { organisationNameSchema, personId, serviceAccountId } from "./names.ts";
+import { organisationNameSchema } from "./names.ts";
 import { currentRole, findOrganisation, listMembers, listOrganisations, type OrganisationRow } from "./queries.ts";
 import type { Role } from "./roles.ts";
 import {
@@ -12,6 +12,7 @@ import {
   API,
   append,
   createdTime,
+  memberId,
   memberParams,
   orgParams,
   pageParams,
@@ -176,9 +177,4 @@ export function registerOrganisationRoutes(instance: FastifyInstance, context: A
       return { receipt: appended.receipts[0] ?? null };
     },
   );
-}
-
-/** `person/alice` and `service/ci` in an organisation's paths; a service account named there is that organisation's own. */
-function memberId(params: z.output<typeof memberParams>): string {
-  return params.kind === "person" ? personId(params.name) : serviceAccountId(params.org, params.name);
 }

@@ -12,7 +12,9 @@ import type { Reader } from "../storage/database.ts";
 import { authorize, principalUnknown } from "./authorize.ts";
 import { parsePrincipal, principalIdSchema } from "./names.ts";
 import { currentAdmins, currentRole, currentRoles, findPrincipal } from "./queries.ts";
+import { repositoryRolesOf } from "./repository-role-queries.ts";
 import { ROLES } from "./roles.ts";
+import { workloadsOf } from "./workload-queries.ts";
 
 /**
  * INVARIANT: an organisation that has an admin keeps one. Decided inside the appending transaction, where commands run strictly
@@ -85,6 +87,16 @@ export const principalCommands: readonly CommandDefinition[] = [
       for (const { org, role } of await currentRoles(reader, body.principal)) {
         if (role === "admin" && (await isLastAdmin(reader, org, body.principal))) return lastAdmin(org, body.principal);
         events.push({ type: "access.role-revoked", org, body });
+      }
+      for (const { org, repository } of await repositoryRolesOf(reader, body.principal)) {
+        events.push({
+          type: "access.repository-role-revoked",
+          org,
+          body: { principal: body.principal, repository },
+        });
+      }
+      for (const workload of await workloadsOf(reader, body.principal)) {
+        events.push({ type: "access.workload-identity-removed", org: home, body: { name: workload } });
       }
       events.push({ type: "access.principal-removed", org: home, body });
       return accept(events);

@@ -1,26 +1,21 @@
 import { randomUUID } from "node:crypto";
-import { errors, jwtVerify } from "jose";
 import { z } from "zod";
 import type { Keyring } from "../keys/keyring.ts";
 import type { Actor, TokenAccess } from "../record/command.ts";
 import { registryService } from "./challenge.ts";
+import { signToken, TOKEN_SKEW, type TokenKind, verifyToken } from "./signed-token.ts";
 
 /** Registry tokens live this long at most, seconds. */
 export const TOKEN_LIFETIME = 300;
 
-/** Another `typ` than any other token of the service (RFC 8725 §3.11), so that none passes for another. */
-const TOKEN_TYPE = "assay-registry+jwt";
-
-/** How far apart the clocks of two servers may be, seconds. */
-const SKEW = 30;
-
-/** Node refuses larger headers anyway; what we issue is far below. */
-const MAX_TOKEN_LENGTH = 12 * 1024;
+/** The workload identity a token rests on, as an actor's credential names it. */
+export const workloadClaim = z.strictObject({ name: z.string(), since: z.int().nonnegative() });
 
 const claimsSchema = z.object({
   sub: z.string(),
   epoch: z.int().nonnegative(),
   access: z.array(z.strictObject({ type: z.string(), name: z.string(), actions: z.array(z.string()) })),
+  workload: workloadClaim.optional(),
 });
 
 /** A token as its answer describes it. */
@@ -34,22 +29,26 @@ export interface IssuedToken {
 
 /**
  * The tokens of the registry (Docker registry token authentication): JWTs signed with a key of their own (purpose `registry-token`),
- * narrow and short. They are good at /v2/ only, for what their `access` says, under the revocation epoch they were issued in.
+ * narrow and short. They are good at /v2/ only, for what their `access` says, under the revocation epoch they were issued in and, where they
+ * were bought with a workload's token, under the workload identity that one was.
  */
 export class RegistryTokens {
   readonly #keyring: Pick<Keyring, "key" | "sign">;
-  readonly #issuer: string;
-  readonly #audience: string;
+  readonly #kind: TokenKind;
 
   constructor(keyring: Pick<Keyring, "key" | "sign">, publicUrl: string) {
     this.#keyring = keyring;
-    this.#issuer = publicUrl;
-    this.#audience = registryService(publicUrl);
+    this.#kind = {
+      purpose: "registry-token",
+      type: "assay-registry+jwt",
+      issuer: publicUrl,
+      audience: registryService(publicUrl),
+    };
   }
 
   /** The `service` of challenges, and every token's audience. */
   get service(): string {
-    return this.#audience;
+    return this.#kind.audience;
   }
 
   /**
@@ -62,28 +61,24 @@ export class RegistryTokens {
     subject: string;
     epoch: number;
     access: readonly TokenAccess[];
+    workload?: { readonly name: string; readonly since: number } | undefined;
     now: number;
     notAfter: number | null;
   }): IssuedToken {
     const issuedAt = Math.floor(grant.now / 1000);
     const left = grant.notAfter === null ? TOKEN_LIFETIME : Math.floor(grant.notAfter / 1000) - issuedAt;
     const expiresIn = Math.max(0, Math.min(TOKEN_LIFETIME, left));
-    const header = { alg: "EdDSA", typ: TOKEN_TYPE, kid: this.#keyring.key("registry-token").id };
-    const claims = {
-      iss: this.#issuer,
+    const token = signToken(this.#keyring, this.#kind, {
       sub: grant.subject,
-      aud: this.#audience,
       iat: issuedAt,
-      nbf: issuedAt - SKEW,
+      nbf: issuedAt - TOKEN_SKEW,
       exp: issuedAt + expiresIn,
       jti: randomUUID(),
       access: grant.access,
       epoch: grant.epoch,
-    };
-    // JWS Compact Serialization (RFC 7515 §3.1, §5.1); EdDSA (RFC 8037 §3.1). The private key stays behind the keyring.
-    const input = `${base64urlJson(header)}.${base64urlJson(claims)}`;
-    const signature = Buffer.from(this.#keyring.sign("registry-token", Buffer.from(input))).toString("base64url");
-    return { token: `${input}.${signature}`, issuedAt, expiresIn };
+      ...(grant.workload === undefined ? {} : { workload: grant.workload }),
+    });
+    return { token, issuedAt, expiresIn };
   }
 
   /**
@@ -93,27 +88,12 @@ export class RegistryTokens {
    * @param now ms.
    */
   async verify(token: string, now: number): Promise<Actor | undefined> {
-    if (token.length > MAX_TOKEN_LENGTH) return undefined;
-    try {
-      const { payload } = await jwtVerify(token, this.#keyring.key("registry-token").publicKey, {
-        algorithms: ["EdDSA"],
-        typ: TOKEN_TYPE,
-        issuer: this.#issuer,
-        audience: this.#audience,
-        requiredClaims: ["sub", "iat", "nbf", "exp", "jti"],
-        currentDate: new Date(now),
-      });
-      const claims = claimsSchema.safeParse(payload);
-      if (!claims.success) return undefined;
-      const { sub, epoch, access } = claims.data;
-      return { id: sub, credential: { kind: "registry-token", access, epoch } };
-    } catch (error) {
-      if (error instanceof errors.JOSEError) return undefined;
-      throw error;
-    }
+    const claims = claimsSchema.safeParse(await verifyToken(this.#keyring, this.#kind, token, now));
+    if (!claims.success) return undefined;
+    const { sub, epoch, access, workload } = claims.data;
+    return {
+      id: sub,
+      credential: { kind: "registry-token", access, epoch, ...(workload === undefined ? {} : { workload }) },
+    };
   }
-}
-
-function base64urlJson(value: unknown): string {
-  return Buffer.from(JSON.stringify(value)).toString("base64url");
 }

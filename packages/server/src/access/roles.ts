@@ -20,12 +20,14 @@ export const ACTIONS = [
   "policy.write",
   "decision.make",
   "record.read",
+  "environment.read",
+  "environment.write",
 ] as const;
 
 export type Action = (typeof ACTIONS)[number];
 
-/** A principal's place in one organisation. Each role may everything the one before it may. */
-export const ROLES = ["reader", "member", "admin"] as const;
+/** A principal's place in an organisation or in a repository. Each role may everything the one before it may. */
+export const ROLES = ["reader", "snapshotter", "member", "admin"] as const;
 
 export type Role = (typeof ROLES)[number];
 
@@ -37,25 +39,48 @@ const READER: readonly Action[] = [
   "trust.read",
   "policy.read",
   "record.read",
+  "environment.read",
 ];
 
-const MEMBER: readonly Action[] = [...READER, "registry.push", "evidence.write", "decision.make"];
+/** What reports from a running place: it reads everything, and writes what runs there. */
+const SNAPSHOTTER: readonly Action[] = [...READER, "environment.write"];
+
+const MEMBER: readonly Action[] = [...SNAPSHOTTER, "registry.push", "evidence.write", "decision.make"];
 
 const ADMIN: readonly Action[] = [...MEMBER, "registry.delete", "trust.write", "policy.write", "org.administer"];
 
 /**
- * THE table: role → what it may, inside its own organisation. What stands in no row (`org.create`, `people.administer`,
+ * THE table: role → what it may, inside its own organisation, or inside the repositories it was given for: there only what is aimed at one
+ * of them (authorize.ts). What stands in no row (`org.create`, `people.administer`,
  * `jobs.administer`) is the bootstrap admin's alone, who may everything in every organisation.
  */
 export const ROLE_ACTIONS: Readonly<Record<Role, ReadonlySet<Action>>> = {
   reader: new Set(READER),
+  snapshotter: new Set(SNAPSHOTTER),
   member: new Set(MEMBER),
   admin: new Set(ADMIN),
 };
 
+/** What can be done in one repository: what a role there gives, and what a token bound to repositories may do. All else is the organisation's. */
+export const REPOSITORY_ACTIONS: ReadonlySet<Action> = new Set<Action>([
+  "registry.list",
+  "registry.pull",
+  "registry.push",
+  "registry.delete",
+  "evidence.read",
+  "evidence.write",
+  "decision.make",
+]);
+
 /** The least role that may `action`; undefined when no role may. */
 export function leastRole(action: Action): Role | undefined {
   return ROLES.find((role) => ROLE_ACTIONS[role].has(action));
+}
+
+/** The role that may more; undefined is none at all. */
+export function greaterRole(left: Role | undefined, right: Role | undefined): Role | undefined {
+  if (left === undefined || right === undefined) return left ?? right;
+  return ROLES.indexOf(left) >= ROLES.indexOf(right) ? left : right;
 }
 
 /** The actions of a registry token (Docker token authentication, `access[].actions`). */

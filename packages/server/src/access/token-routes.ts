@@ -89,8 +89,9 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
       subject: actor.id,
       epoch: principal.epoch,
       access,
+      workload: actor.credential.workload,
       now: authenticator.now(),
-      notAfter: key?.expires_time ?? null,
+      notAfter: key?.expires_time ?? actor.credential.expires ?? null,
     });
     return {
       answer: {
@@ -126,7 +127,8 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
 
     door.get(TOKEN_PATH, { schema: { hide: true } }, async (request, reply) => {
       const actor = await authenticator.authenticate(request.headers);
-      if (actor === undefined) throw unauthorized("a token needs credentials: Basic, with an API key as password");
+      if (actor === undefined)
+        throw unauthorized("a token needs credentials: Basic, with an API key or a workload's token as password");
       if (actor.credential.kind === "registry-token") throw unauthorized("a registry token buys no other token");
       const query = new URL(request.url, "http://localhost").searchParams;
       const { answer } = await issue(actor, { service: query.get("service"), scopes: query.getAll("scope") });
@@ -139,6 +141,7 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
         throw new Problem(400, "request-invalid", "a token request is a form (application/x-www-form-urlencoded)");
       }
       const actor = await formActor(authenticator, form);
+      authenticator.identified(request.headers, actor);
       const { answer, access } = await issue(actor, { service: form.get("service"), scopes: form.getAll("scope") });
       return await reply
         .header("cache-control", "no-store")
@@ -147,7 +150,7 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
   });
 }
 
-/** Who asks, by a form. An API key serves as a refresh token: clients that keep one keep that. */
+/** Who asks, by a form. An API key or a workload's token serves as a refresh token: clients that keep one keep that. */
 async function formActor(authenticator: Authenticator, form: URLSearchParams): Promise<Actor> {
   switch (form.get("grant_type")) {
     case "password":

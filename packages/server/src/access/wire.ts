@@ -7,7 +7,7 @@ import type { Command } from "../record/command.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { Reader } from "../storage/database.ts";
 import type { Authenticator } from "./authenticate.ts";
-import { nameSchema } from "./names.ts";
+import { nameSchema, personId, serviceAccountId } from "./names.ts";
 import type { ListPlace } from "./queries.ts";
 import { ROLES } from "./roles.ts";
 
@@ -32,6 +32,12 @@ export const orgParams = z.object({ org: z.string().min(1).max(64) });
 export const personParams = z.object({ name: nameSchema });
 export const serviceParams = orgParams.extend({ name: nameSchema });
 export const memberParams = orgParams.extend({ kind: z.enum(["person", "service"]), name: nameSchema });
+
+/** `person/alice` and `service/ci` in an organisation's paths; a service account named there is that organisation's own. */
+export function memberId(params: z.output<typeof memberParams>): string {
+  return params.kind === "person" ? personId(params.name) : serviceAccountId(params.org, params.name);
+}
+
 export const pageParams = z.object(pageQuery);
 
 /** A page of a list. */

@@ -29,8 +29,8 @@ export const addResult = z.strictObject({
 export type AddResult = z.output<typeof addResult>;
 
 /**
- * What an actor must be allowed to do. A bundle that comes as a referrer comes with its manifest, in the same append, and who may push
- * that may attach it.
+ * What an actor must be allowed to do. Evidence that comes as a referrer comes with its manifest, in the same append, and who may push
+ * that may attach it. Under a tag that names another artifact it is evidence that is written, whatever manifest carries it.
  */
 async function mayAdd(reader: Reader, given: Given, context: DecideContext): Promise<Refusal | undefined> {
   const action = given.source.kind === "referrer" ? "registry.push" : "evidence.write";

@@ -1,17 +1,24 @@
-import { type Digest, isDigest } from "@assay/evidence";
+import { type Digest, EvidenceError, formatCosignSignature } from "@assay/evidence";
 import { Problem } from "../http/problem.ts";
 import type { Actor, Command } from "../record/command.ts";
-import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
+import type { ArtifactBytes } from "./artifact-bytes.ts";
+import { type Attachment, attachmentsOf, type Layer } from "./attachments.ts";
+import { evidenceLines } from "./lines.ts";
 import type { Given } from "./piece.ts";
-import { MAX_BUNDLE_BYTES, readAttachedBundle, type ReadPiece, unreadablePiece } from "./reading.ts";
+import {
+  MAX_EVIDENCE_BYTES,
+  readAttached,
+  readAttachedStatement,
+  readLine,
+  type ReadPiece,
+  readSbom,
+  unreadablePiece,
+} from "./reading.ts";
 import { proveSigners } from "./signers.ts";
 
-/** What the media types of Sigstore bundles, of every version, begin with. */
-const BUNDLE_FAMILY = "application/vnd.dev.sigstore.bundle";
-
-/** Bundles one manifest may carry; clients put one in each. */
-const MAX_BUNDLES = 16;
+/** Pieces one manifest may bring. cosign 2 collects all signatures of an image in one manifest, which it pushes again with each. */
+const MAX_PIECES = 256;
 
 /** What the registry tells of a manifest it is about to record. */
 export interface PushedManifest {
@@ -22,72 +29,117 @@ export interface PushedManifest {
   readonly digest: Digest;
   readonly subject: Digest | undefined;
   readonly artifactType: string | undefined;
-  readonly layers: readonly { readonly mediaType: string; readonly digest: string; readonly size: number }[];
+  /** Those of its layers that this repository holds: naming another tenant's bytes makes evidence of nothing. */
+  readonly layers: readonly { readonly digest: string }[];
+  /** Tags this push sets. */
+  readonly tags: readonly string[];
+  readonly bytes: Uint8Array;
 }
 
-export interface CompanionsContext {
+export interface CompanionsContext extends ArtifactBytes {
   readonly reader: Reader;
-  readonly blobs: BlobStore;
+}
+
+/** A piece that came in a manifest: its bytes, unless they are too many to read. */
+interface Brought {
+  readonly piece: ReadPiece;
+  readonly bytes: Uint8Array | undefined;
 }
 
 /**
  * The evidence in a manifest: what fills the registry's hook. The commands it returns are appended together with the manifest's own, so
- * that a pushed bundle is in the index when the push is answered, and a refused one leaves no manifest behind.
+ * that pushed evidence is in the index when the push is answered, and a refused one leaves no manifest behind. A tag that moves adds what
+ * its new manifest has; what the old one had stays.
  */
 export function evidenceCompanions(context: CompanionsContext): (pushed: PushedManifest) => Promise<Command[]> {
   return async (pushed) => {
-    const { subject } = pushed;
-    if (subject === undefined) return [];
-    const bundles = pushed.layers.filter(
-      (layer) => isBundleType(layer.mediaType) || isBundleType(pushed.artifactType ?? ""),
-    );
-    if (bundles.length > MAX_BUNDLES) {
-      throw new Problem(400, "too-many-bundles", `the manifest carries ${bundles.length} Sigstore bundles`, {
-        hint: `attach at most ${MAX_BUNDLES} in one manifest`,
-      });
+    const held = new Set(pushed.layers.map(({ digest }) => digest));
+    const attachments = attachmentsOf(pushed).filter(({ layer }) => held.has(layer.digest));
+    if (attachments.length > MAX_PIECES) throw tooMany(attachments.length);
+    const commands = new Map<string, Command>();
+    for (const attachment of attachments) {
+      for (const brought of await bring(context, attachment)) {
+        const { evidence, form } = brought.piece;
+        // The same piece listed twice is one piece.
+        const name = `${evidence} ${form} ${attachment.subject}`;
+        if (!commands.has(name)) commands.set(name, await command(context, pushed, attachment, brought));
+        if (commands.size > MAX_PIECES) throw tooMany(commands.size);
+      }
     }
-    const commands: Command[] = [];
-    for (const layer of bundles) {
-      if (!isDigest(layer.digest)) continue;
-      const command = await companion(context, pushed, subject, layer.digest);
-      if (command !== undefined) commands.push(command);
-    }
-    return commands;
+    return [...commands.values()];
   };
 }
 
-function isBundleType(mediaType: string): boolean {
-  return mediaType.startsWith(BUNDLE_FAMILY);
+function tooMany(count: number): Problem {
+  return new Problem(400, "too-many-bundles", `the manifest carries ${count} or more pieces of evidence`, {
+    hint: `attach at most ${MAX_PIECES} in one manifest`,
+  });
 }
 
-async function companion(
+async function bring(context: CompanionsContext, { layer, taking, subject }: Attachment): Promise<Brought[]> {
+  const size = await context.blobs.size(layer.digest);
+  // A layer that is not here makes the registry refuse the manifest, and these commands with it.
+  if (size === undefined) return [];
+  if (size > MAX_EVIDENCE_BYTES) {
+    const reason = `too-large: it has ${size} bytes; evidence has at most ${MAX_EVIDENCE_BYTES}`;
+    return [{ piece: unreadablePiece(layer.digest, size, subject, reason), bytes: undefined }];
+  }
+  const bytes = await context.blobs.readSmall(layer.digest, MAX_EVIDENCE_BYTES);
+  switch (taking.as) {
+    case "itself":
+      return [{ piece: readAttached(bytes, subject), bytes }];
+    case "statement":
+      return [readAttachedStatement(bytes, subject)];
+    case "lines":
+      return [...lines(bytes)];
+    case "sbom":
+      return [readSbom(bytes, taking.predicateType, subject)];
+    case "cosign":
+      return [cosignPiece(layer, bytes, subject)];
+  }
+}
+
+/** A layer of cosign 2 with its annotations. Where they make no container together, the layer stays as what cannot be read. */
+function cosignPiece(layer: Layer, bytes: Uint8Array, subject: Digest): Brought {
+  try {
+    const { mediaType, annotations } = layer;
+    const wrapped = formatCosignSignature({ mediaType, bytes, annotations });
+    return { piece: readAttached(wrapped, subject), bytes: wrapped };
+  } catch (error) {
+    if (!(error instanceof EvidenceError)) throw error;
+    const reason = `${error.code}: ${error.message}`;
+    return { piece: unreadablePiece(layer.digest, bytes.length, subject, reason), bytes };
+  }
+}
+
+/** The pieces in the lines of a layer. They say themselves what they are about; what does not, or cannot be read, is no evidence. */
+function* lines(bytes: Uint8Array): Generator<Brought> {
+  for (const line of evidenceLines(bytes)) {
+    try {
+      yield { piece: readLine(line), bytes: line };
+    } catch (error) {
+      if (!(error instanceof EvidenceError)) throw error;
+      // "Consumers MUST ignore lines they do not understand" (in-toto attestation, bundle.md): another tool's line is no fault.
+    }
+  }
+}
+
+async function command(
   context: CompanionsContext,
   pushed: PushedManifest,
-  subject: Digest,
-  layer: Digest,
-): Promise<Command | undefined> {
-  const size = await context.blobs.size(layer);
-  // A layer that is not here makes the registry refuse the manifest, and this command with it.
-  if (size === undefined) return undefined;
-  let piece: ReadPiece;
-  let bytes: Uint8Array | undefined;
-  if (size > MAX_BUNDLE_BYTES) {
-    piece = unreadablePiece(
-      layer,
-      size,
-      subject,
-      `too-large: it has ${size} bytes; bundles have at most ${MAX_BUNDLE_BYTES}`,
-    );
-  } else {
-    bytes = await context.blobs.readSmall(layer, MAX_BUNDLE_BYTES);
-    piece = readAttachedBundle(bytes, subject);
-  }
-  const { signers, provenUnder } = await proveSigners(context.reader, pushed.org, bytes ?? new Uint8Array(0), piece);
+  { tag, layer }: Attachment,
+  { piece, bytes }: Brought,
+): Promise<Command> {
+  const now = Date.now();
+  const { signers, provenUnder } = await proveSigners(context, pushed.org, bytes ?? new Uint8Array(0), piece, now);
+  // What is made of a layer, a container or a line, is a blob of ours: here before the event that names it.
+  if (bytes !== undefined && piece.evidence !== layer.digest) await context.blobs.putSmall(bytes);
   const given: Given = {
     ...piece,
     signers,
     repository: pushed.repository,
-    source: { kind: "referrer", manifest: pushed.digest },
+    source:
+      tag === undefined ? { kind: "referrer", manifest: pushed.digest } : { kind: "tag", manifest: pushed.digest, tag },
   };
   return { type: "attestations.add", org: pushed.org, actor: pushed.actor, body: { ...given, provenUnder } };
 }

@@ -49,6 +49,20 @@ async function insertSubjects(transactor: Transactor, rows: readonly SubjectRow[
   }
 }
 
+/** Writes down what a piece can be found by. Redaction can make two fields the same: then it is found by one. */
+async function insertFields(
+  transactor: Transactor,
+  { org, sequence, body }: RecordedEvent<Pick<Given, "evidence" | "fields">>,
+): Promise<void> {
+  const fields = new Map(body.fields.map((field) => [JSON.stringify([field.name, field.value]), field]));
+  if (fields.size === 0) return;
+  await transactor
+    .tables<AttestationTables>()
+    .insertInto("evidence_field")
+    .values([...fields.values()].map(({ name, value }) => ({ org, name, value, digest: body.evidence, sequence })))
+    .execute();
+}
+
 /** Writes down where a piece was given, if it was given to a repository. */
 async function insertRepository(
   transactor: Transactor,
@@ -62,7 +76,7 @@ async function insertRepository(
       org,
       digest: body.evidence,
       repository: body.repository,
-      manifest: body.source.kind === "referrer" ? body.source.manifest : null,
+      manifest: body.source.kind === "api" ? null : body.source.manifest,
       sequence,
     })
     // The same bytes can come to a repository in two forms; where they are is one fact.
@@ -74,10 +88,14 @@ async function insertRepository(
 export const attestationEvents: readonly EventDefinition[] = [
   defineEvent({
     type: "attestations.evidence-added",
-    version: 2,
+    version: 3,
     body: addedBody,
-    // The first events of version 1 say nothing of the signature and of earlier pieces with it: such a piece counts as new when it came.
-    upcast: { 1: (body) => ({ signature: null, earlier: null, step: null, ...body }) },
+    upcast: {
+      // The first events of version 1 say nothing of the signature and of earlier pieces with it: such a piece counts as new when it came.
+      1: (body) => ({ signature: null, earlier: null, step: null, ...body }),
+      // Until version 2 all signed evidence came in Sigstore bundles, and nothing but type, subjects and steps was indexed.
+      2: (body) => ({ wrapping: null, fields: [], ...body }),
+    },
     redactable: {
       "/repository": isSiblingRepository,
       "/hint": isWords,
@@ -85,6 +103,7 @@ export const attestationEvents: readonly EventDefinition[] = [
       "/step/flow": isWords,
       "/step/trail": isWords,
       "/step/name": isWords,
+      "/fields/*/value": isWords,
     },
     project: async (transactor, event) => {
       const { org, sequence, body } = event;
@@ -101,6 +120,7 @@ export const attestationEvents: readonly EventDefinition[] = [
           signature: body.signature,
           hint: body.hint,
           unreadable: body.unreadable,
+          wrapping: body.wrapping,
           actor: event.actor,
           sequence,
           time: event.time,
@@ -132,6 +152,7 @@ export const attestationEvents: readonly EventDefinition[] = [
           })
           .execute();
       }
+      await insertFields(transactor, event);
       for (const key_id of new Set(body.signers)) {
         await tables.insertInto("evidence_signer").values({ org, key_id, digest: body.evidence, sequence }).execute();
       }

@@ -1,15 +1,16 @@
-import { BUNDLE_MEDIA_TYPE, type Digest, IN_TOTO_PAYLOAD_TYPE, parseDigest } from "@assay/evidence";
+import { type Digest, parseDigest } from "@assay/evidence";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { requireActor } from "../access/authenticate.ts";
-import { authorize } from "../access/authorize.ts";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
 import { newestSequence } from "../record/newest.ts";
-import { digestSchema, type EvidenceForm, EVIDENCE_FORMS } from "./piece.ts";
+import { mediaTypeOf } from "./evidence-bytes.ts";
+import { digestSchema, EVIDENCE_FORMS, WRAPPINGS } from "./piece.ts";
 import { type EvidenceRow, findEvidence, primaryBy, repositoriesOf, signersOf, subjectsOf } from "./queries.ts";
+import { fieldsOf } from "./search-queries.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
+import { type EvidenceSight, evidenceSight } from "./sight.ts";
 
 /** Subjects and repositories shown of one piece; `…More` says that there are more. */
 const SHOWN = 100;
@@ -19,6 +20,10 @@ const params = z.object({ org: z.string().min(1).max(64), digest: digestSchema }
 const metadata = z.strictObject({
   evidence: z.string(),
   form: z.enum(EVIDENCE_FORMS),
+  wrapping: z
+    .enum(WRAPPINGS)
+    .nullable()
+    .describe("In what the signed content came, where that is not a Sigstore bundle."),
   size: z.int(),
   predicateType: z.string().nullable(),
   payloadDigest: z.string().nullable(),
@@ -26,7 +31,8 @@ const metadata = z.strictObject({
   unreadable: z.string().nullable(),
   subjects: z.array(z.string()),
   subjectsMore: z.boolean(),
-  signers: z.array(z.string()).describe("Keys the signature was proven to be of when it came in."),
+  signers: z.array(z.string()).describe("Identities the signature was proven to be of when it came in."),
+  fields: z.array(z.strictObject({ name: z.string(), value: z.string() })).describe("What it can be found by."),
   repositories: z.array(z.strictObject({ repository: z.string(), manifest: z.string().nullable(), sequence: z.int() })),
   primaryFor: z.array(z.strictObject({ repository: z.string(), subject: z.string(), trustVersion: z.int() })),
   receivedAt: z.int(),
@@ -34,30 +40,21 @@ const metadata = z.strictObject({
   sequence: z.int(),
 });
 
-/** What the stored bytes are served as. Nothing a browser would run. */
-function mediaType(form: EvidenceForm): string {
-  switch (form) {
-    case "dsse":
-    case "message-signature":
-      return BUNDLE_MEDIA_TYPE;
-    case "report":
-      return IN_TOTO_PAYLOAD_TYPE;
-    case "unreadable":
-      return "application/octet-stream";
-  }
-}
-
 /** One piece of evidence by its own digest: what is known of it, its bytes, and the record's receipt for it. */
 export function registerEvidenceRoutes(instance: FastifyInstance, context: AttestationsRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { reader, blobs, authenticator, prover } = context;
+  const { reader, blobs, prover } = context;
   const tags = ["evidence"];
 
-  async function find(request: FastifyRequest, org: string, digest: Digest): Promise<EvidenceRow> {
-    const actor = await requireActor(authenticator, request);
-    const refusal = await authorize(reader, actor, "evidence.read", { org });
-    if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-    const row = await findEvidence(reader, org, digest);
+  async function find(
+    request: FastifyRequest,
+    org: string,
+    digest: Digest,
+    seen?: EvidenceSight,
+  ): Promise<EvidenceRow> {
+    const sight = seen ?? (await evidenceSight(context, request, org));
+    const found = await findEvidence(reader, org, digest);
+    const [row] = found === undefined ? [] : await sight.visible([found]);
     if (row === undefined) throw new Problem(404, "evidence-unknown", `${org} has no evidence ${digest}`);
     return row;
   }
@@ -75,13 +72,17 @@ export function registerEvidenceRoutes(instance: FastifyInstance, context: Attes
     },
     async (request) => {
       const { org } = request.params;
-      const row = await find(request, org, parseDigest(request.params.digest));
+      const sight = await evidenceSight(context, request, org);
+      const row = await find(request, org, parseDigest(request.params.digest), sight);
       const subjects = await subjectsOf(reader, org, row.digest, SHOWN + 1);
       const places = await repositoriesOf(reader, org, [row.digest], await newestSequence(reader));
       const primary = await primaryBy(reader, org, row.digest, SHOWN);
+      const seen = <T extends { readonly repository: string }>(list: readonly T[]): T[] =>
+        list.filter(({ repository }) => sight.sees(repository));
       return {
         evidence: row.digest,
         form: row.form,
+        wrapping: row.wrapping,
         size: row.size,
         predicateType: row.predicate_type,
         payloadDigest: row.payload_digest,
@@ -90,10 +91,11 @@ export function registerEvidenceRoutes(instance: FastifyInstance, context: Attes
         subjects: subjects.slice(0, SHOWN),
         subjectsMore: subjects.length > SHOWN,
         signers: await signersOf(reader, org, row.digest),
-        repositories: places
+        fields: (await fieldsOf(reader, org, [row.sequence])).map(({ name, value }) => ({ name, value })),
+        repositories: seen(places)
           .slice(0, SHOWN)
           .map(({ repository, manifest, sequence }) => ({ repository, manifest, sequence })),
-        primaryFor: primary.map(({ repository, subject, trust_version }) => ({
+        primaryFor: seen(primary).map(({ repository, subject, trust_version }) => ({
           repository,
           subject,
           trustVersion: trust_version,
@@ -115,7 +117,7 @@ export function registerEvidenceRoutes(instance: FastifyInstance, context: Attes
       const name = `${row.digest.slice("sha256:".length)}${row.form === "unreadable" ? ".bin" : ".json"}`;
       const stream = await blobs.read(digest);
       return reply
-        .header("content-type", mediaType(row.form))
+        .header("content-type", mediaTypeOf(row))
         .header("content-length", row.size)
         .header("content-disposition", `attachment; filename="${name}"`)
         .header("x-content-type-options", "nosniff")

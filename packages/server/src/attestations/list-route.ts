@@ -2,8 +2,6 @@ import { LIMITS, parseDigest } from "@assay/evidence";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { requireActor } from "../access/authenticate.ts";
-import { authorize } from "../access/authorize.ts";
 import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { newestSequence } from "../record/newest.ts";
@@ -12,6 +10,7 @@ import { repositoryIn } from "./repository-in.ts";
 import { digestSchema, EVIDENCE_FORMS } from "./piece.ts";
 import { type EvidenceAbout, evidenceAbout, primaryOf, repositoriesOf } from "./queries.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
+import { evidenceSight } from "./sight.ts";
 import { type Question, type Status, statusOf } from "./status.ts";
 
 const timeSchema = z.strictObject({
@@ -20,21 +19,40 @@ const timeSchema = z.strictObject({
   evidence: z.string().describe("What proves it."),
 });
 
+const steps = z
+  .array(z.record(z.string(), z.unknown()))
+  .optional()
+  .describe(
+    "With explain=true: what was checked, in order, each with its outcome (passed, failed, not-evaluated), a sentence, and the steps it was found by.",
+  );
+
 const statusSchema = z.discriminatedUnion("status", [
   z.strictObject({
     status: z.literal("verified"),
     by: z.strictObject({
+      kind: z.enum(["key", "certificate", "openpgp"]),
+      principal: z.string().describe("What counts as one signer, whatever entries it has."),
       entry: z.string(),
       name: z.string(),
       keyId: z.string(),
+      algorithm: z.string(),
+      certificate: z
+        .strictObject({
+          issuer: z.string().nullable().describe("The OIDC issuer it names."),
+          subject: z.string(),
+          fingerprint: z.string().describe("SHA-256 of its DER."),
+          claims: z.record(z.string(), z.string()).describe("What its authority says of its holder, by name."),
+        })
+        .optional(),
       entries: z
         .array(z.strictObject({ entry: z.string(), name: z.string(), counts: z.boolean() }))
-        .describe("Every trust entry that holds the key; `counts` where its scope and time cover this evidence."),
+        .describe("Every trust entry that means the signer; `counts` where its scope and time cover this evidence."),
     }),
     time: timeSchema.nullable(),
+    steps,
   }),
-  z.strictObject({ status: z.literal("reported") }),
-  z.strictObject({ status: z.literal("refused"), code: z.string(), message: z.string() }),
+  z.strictObject({ status: z.literal("reported"), steps }),
+  z.strictObject({ status: z.literal("refused"), code: z.string(), message: z.string(), steps }),
 ]);
 
 const itemSchema = z.strictObject({
@@ -58,26 +76,29 @@ const listAnswer = z.strictObject({
   next: z.string().nullable(),
 });
 
-/** The wire form of a status: who, or why not. */
-function showStatus(status: Status): z.output<typeof statusSchema> {
+/** The wire form of a status: who, or why not; and how that was found out, when that is asked. */
+function showStatus(status: Status, explain: boolean): z.output<typeof statusSchema> {
+  const how = explain ? { steps: status.steps.map((step) => ({ ...step })) } : {};
   switch (status.status) {
     case "verified": {
-      const { entry, name, keyId, entries } = status.signer;
-      return { status: "verified", by: { entry, name, keyId, entries: [...entries] }, time: status.time };
+      const { entries, certificate, ...by } = status.signer;
+      const claims =
+        certificate === undefined ? {} : { certificate: { ...certificate, claims: { ...certificate.claims } } };
+      return { status: "verified", by: { ...by, entries: [...entries], ...claims }, time: status.time, ...how };
     }
     case "reported":
-      return { status: "reported" };
+      return { status: "reported", ...how };
     case "refused":
-      return { status: "refused", code: status.code, message: status.message };
+      return { status: "refused", code: status.code, message: status.message, ...how };
   }
 }
 
 /** Everything an organisation has about an artifact, each piece judged now. */
 export function registerListRoute(instance: FastifyInstance, context: AttestationsRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { reader, blobs, authenticator } = context;
+  const { reader } = context;
 
-  async function item(row: EvidenceAbout, question: Question, places: string[], primary: boolean) {
+  async function item(row: EvidenceAbout, question: Question, places: string[], primary: boolean, explain: boolean) {
     return {
       evidence: row.digest,
       form: row.form,
@@ -87,7 +108,7 @@ export function registerListRoute(instance: FastifyInstance, context: Attestatio
       sequence: row.sequence,
       repositories: places,
       primary,
-      status: showStatus(await statusOf(blobs, row, question)),
+      status: showStatus(await statusOf(context, row, question), explain),
     };
   }
 
@@ -109,17 +130,17 @@ export function registerListRoute(instance: FastifyInstance, context: Attestatio
             .optional()
             .describe("Where the artifact is to be used: decides which trust entries are in scope. It hides nothing."),
           trustVersion: z.coerce.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER).optional(),
+          explain: z.enum(["true", "false"]).optional().describe("Whether each status says how it was found out."),
         }),
         response: { 200: listAnswer },
       },
     },
     async (request) => {
-      const actor = await requireActor(authenticator, request);
       const { org } = request.params;
-      const refusal = await authorize(reader, actor, "evidence.read", { org });
-      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      const sight = await evidenceSight(context, request, org);
       const artifact = parseDigest(request.params.digest);
       const { cursor, limit, predicateType } = request.query;
+      const explain = request.query.explain === "true";
       const repository = repositoryIn(org, request.query.repository);
       const from = cursor === undefined ? undefined : decodeCursor(cursor);
       const asOf = from?.asOf ?? (await newestSequence(reader));
@@ -133,15 +154,17 @@ export function registerListRoute(instance: FastifyInstance, context: Attestatio
         limit: limit + 1,
         predicateType,
       });
-      const { items, next } = pageOf(rows, limit, asOf, (row) => row.about);
-      const places = await repositoriesOf(reader, org, [...new Set(items.map((row) => row.digest))], asOf);
+      const { items: page, next } = pageOf(rows, limit, asOf, (row) => row.about);
+      const items = await sight.visible(page);
+      const given = await repositoriesOf(reader, org, [...new Set(items.map((row) => row.digest))], asOf);
+      const places = given.filter((place) => sight.sees(place.repository));
       const [primary] = repository === undefined ? [] : await primaryOf(reader, org, repository, [artifact]);
       const question: Question = { artifact, repository, trust };
       const judged: z.output<typeof itemSchema>[] = [];
       for (const row of items) {
-        const given = places.filter((place) => place.digest === row.digest).map((place) => place.repository);
+        const where = places.filter((place) => place.digest === row.digest).map((place) => place.repository);
         const isPrimary = row.form === "dsse" && primary?.evidence === row.digest && primary.sequence <= asOf;
-        judged.push(await item(row, question, given, isPrimary));
+        judged.push(await item(row, question, where, isPrimary, explain));
       }
       return {
         subject: artifact,

@@ -12,6 +12,7 @@ export const attestationsPart: RecordPart = {
     "evidence",
     "evidence_subject",
     "evidence_step",
+    "evidence_field",
     "evidence_signer",
     "evidence_repository",
     "primary_provenance",

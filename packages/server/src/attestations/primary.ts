@@ -16,6 +16,15 @@ export type PrimaryDecision =
   | { readonly kind: "already" }
   | { readonly kind: "refused"; readonly refusal: Refusal };
 
+/**
+ * Whether the piece says by what builder and in which way the artifact was built: the least that every version of provenance demands, and
+ * what it is indexed by. What cannot say that must not hold the place of the build's one provenance for ever.
+ */
+function isProvenance({ predicateType, fields }: Given): boolean {
+  const says = (name: string): boolean => fields.some((field) => field.name === name);
+  return predicateType !== null && BUILD_PROVENANCE.includes(predicateType) && says("builder.id") && says("buildType");
+}
+
 /** The one entry that makes the piece primary: rank, scope and window judged together, now. */
 function primaryEntry(
   entries: readonly TrustEntry[],
@@ -34,7 +43,7 @@ function primaryEntry(
 
 /**
  * Rule 2, inside the appending transaction: per repository an artifact has at most one primary build provenance. It is set when
- * provenance is proven to be signed by a key whose current trust entry is primary for that repository; the same payload again changes
+ * provenance is proven to be signed by an identity whose current trust entry is primary for that repository; the same payload again changes
  * nothing, a different one is refused.
  */
 export async function decidePrimary(
@@ -47,13 +56,16 @@ export async function decidePrimary(
   if (given.form !== "dsse" || repository === null || predicateType === null || payloadDigest === null) {
     return { kind: "none" };
   }
-  if (!BUILD_PROVENANCE.includes(predicateType) || given.subjects.length === 0) return { kind: "none" };
+  if (!isProvenance(given) || given.subjects.length === 0) return { kind: "none" };
 
   const current = await currentTrustNumber(reader, context.org);
-  // The signature was tried against the keys of version `provenUnder`. A key that came since was not, and it could be the one
-  // that makes this primary: what is not known to be no is not passed as no.
+  const entries = await currentEntriesOfKeys(reader, context.org, given.signers);
+  // The signature was tried against the identities of version `provenUnder`. One that came since was not, and it could be the one
+  // that makes this primary: what is not known to be no is not passed as no. Nor is yes: a key's id is the key, but under the id of a
+  // certificate identity or an OpenPGP certificate its authorities, revocations and subkeys may have changed since.
   if (current !== provenUnder) {
-    const untried = (await keysSince(reader, context.org, provenUnder)).filter((key) => !given.signers.includes(key));
+    const keys = new Set(entries.filter((entry) => entry.kind === "key").map((entry) => entry.keyId));
+    const untried = (await keysSince(reader, context.org, provenUnder)).filter((changed) => !keys.has(changed));
     if (untried.length > 0) {
       return {
         kind: "refused",
@@ -66,7 +78,6 @@ export async function decidePrimary(
       };
     }
   }
-  const entries = await currentEntriesOfKeys(reader, context.org, given.signers);
   const entry = primaryEntry(entries, repository, predicateType, context.time);
   if (entry === undefined) return { kind: "none" };
 
@@ -78,7 +89,7 @@ export async function decidePrimary(
       refusal: {
         code: "primary-provenance-exists",
         message: `${other.subject} already has a primary build provenance in ${repository}, and this is a different one`,
-        hint: "an artifact is built once: push the new build under its own digest, or sign with a key that is not primary to add further evidence",
+        hint: "an artifact is built once: push the new build under its own digest, or sign as somebody who is not primary to add further evidence",
         status: 409,
         detail: { repository, subject: other.subject, evidence: other.evidence, sequence: other.sequence },
       },

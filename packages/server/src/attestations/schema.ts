@@ -1,6 +1,6 @@
-import type { EvidenceForm } from "./piece.ts";
+import type { EvidenceForm, Wrapping } from "./piece.ts";
 
-/** The tables of attestations (migration 0005): projections of `attestations.*` events. Rows are added and never changed. */
+/** The tables of attestations (migrations 0005 and 0012): projections of `attestations.*` events. Rows are added and never changed. */
 export interface AttestationTables {
   /** One row per piece of evidence. The same bytes may be here twice: unreadable as a bundle, and readable as a report. */
   evidence: {
@@ -20,6 +20,8 @@ export interface AttestationTables {
     hint: string | null;
     /** Why it cannot be read; null when it can. */
     unreadable: string | null;
+    /** In what the signed content came; null: in a Sigstore bundle, or there is none. */
+    wrapping: Wrapping | null;
     actor: string;
     sequence: number;
     /** When these bytes were received here, ms. */
@@ -50,6 +52,11 @@ export interface AttestationTables {
     form: EvidenceForm;
     sequence: number;
   };
+  /**
+   * What a piece says of itself that it can be found by. `sequence` is that of the event that brought the piece, so pieces that have two
+   * fields are those whose sequence stands under both.
+   */
+  evidence_field: { org: string; name: string; value: string; digest: string; sequence: number };
   /** Keys the signature was proven to be of when the evidence came in. Whether they are trusted is asked when it is read. */
   evidence_signer: { org: string; key_id: string; digest: string; sequence: number };
   /** Repositories the evidence was given to. */

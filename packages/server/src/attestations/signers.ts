@@ -1,41 +1,73 @@
-import { type TrustVersion, verify } from "@assay/evidence";
-import { nodeCrypto } from "@assay/evidence/node";
+import { type Digest, type ProvenTime, type TrustVersion, verify } from "@assay/evidence";
 import { currentTrustNumber, trustVersion } from "../trust/queries.ts";
 import type { Reader } from "../storage/database.ts";
+import { type ArtifactBytes, artifactSource } from "./artifact-bytes.ts";
+import { formReaders } from "./openpgp.ts";
+import { judgingCrypto } from "./proofs.ts";
+import { firstOfSignature } from "./queries.ts";
 import type { ReadPiece } from "./reading.ts";
 
-/** Which keys a signature has been proven to be of, and the trust version whose keys were tried. */
+/** Identities one piece is listed under at most. */
+const MAX_SIGNERS = 16;
+
+/** Which identities a signature has been proven to be of, and the trust version whose identities were tried. */
 export interface ProvenSigners {
   readonly signers: string[];
   readonly provenUnder: number;
 }
 
+/** What proving needs. */
+export interface SignersContext extends ArtifactBytes {
+  readonly reader: Reader;
+}
+
 /**
- * Proves whose signature a bundle carries, among the keys the organisation trusts now for anything at all. That a key made a signature
- * stays true for ever; whether the key may say so is decided elsewhere, by its entries' scope and window.
+ * Proves whose signature a piece carries, among the identities the organisation trusts now for anything at all. That a key made a
+ * signature stays true for ever; whether it may say so is decided elsewhere, by its entries' scope and window.
+ *
+ * @param bytes the evidence's.
+ * @param now ms since 1970: certificates are judged as of the signature's first arrival, which is now for a new one.
  */
 export async function proveSigners(
-  reader: Reader,
+  context: SignersContext,
   org: string,
   bytes: Uint8Array,
   piece: ReadPiece,
+  now: number,
 ): Promise<ProvenSigners> {
+  const { reader } = context;
   const [artifact] = piece.subjects;
   if (artifact === undefined || piece.form === "report" || piece.form === "unreadable") {
     return { signers: [], provenUnder: await currentTrustNumber(reader, org) };
   }
   const trust = await trustVersion(reader, org, {}, []);
   if (trust === undefined) return { signers: [], provenUnder: 0 };
-  const verdict = await verify(nodeCrypto, { bundle: bytes, artifact, trust: withoutBounds(trust), times: [] });
-  return { signers: verdict.status === "verified" ? [verdict.signer.keyId] : [], provenUnder: trust.version };
+  const source = await artifactSource(context, org, artifact, piece.form);
+  const verdict = await verify(judgingCrypto, {
+    bundle: bytes,
+    artifact,
+    trust: withoutBounds(trust),
+    times: [await arrival(reader, org, piece.signature, now)],
+    ...formReaders,
+    ...(source === undefined ? {} : { artifactSource: source }),
+  });
+  if (verdict.status !== "verified") return { signers: [], provenUnder: trust.version };
+  const meant = new Set(verdict.signer.entries.map(({ entry }) => entry));
+  const signers = new Set(trust.entries.filter(({ id }) => meant.has(id)).map(({ keyId }) => keyId));
+  return { signers: [...signers].slice(0, MAX_SIGNERS), provenUnder: trust.version };
 }
 
-/** The same keys, each once, without scope or window: who said it, not whether they may. */
+async function arrival(reader: Reader, org: string, signature: Digest | null, now: number): Promise<ProvenTime> {
+  const first = signature === null ? undefined : await firstOfSignature(reader, org, signature);
+  return { source: "received-here", time: first?.time ?? now, evidence: "its arrival" };
+}
+
+/** The same identities, each once, without scope or window: who said it, not whether they may. */
 function withoutBounds(trust: TrustVersion): TrustVersion {
-  const keys = new Map(trust.entries.map((entry) => [entry.keyId, entry]));
+  const identities = new Map(trust.entries.map((entry) => [entry.keyId, entry]));
   return {
     ...trust,
-    entries: [...keys.values()].map((entry) => ({
+    entries: [...identities.values()].map((entry) => ({
       ...entry,
       scope: { repositories: ["**"], predicateTypes: ["*"] },
       validFrom: null,

@@ -1,14 +1,28 @@
-import { type Digest, parseDigest, type ProvenTime, type TrustVersion, type Verdict, verify } from "@assay/evidence";
-import { nodeCrypto } from "@assay/evidence/node";
+import {
+  type Digest,
+  parseDigest,
+  type ProvenTime,
+  type Step,
+  type TrustVersion,
+  type Verdict,
+  verify,
+} from "@assay/evidence";
 import { ServerError } from "../errors.ts";
-import type { BlobStore } from "../storage/blobs.ts";
+import { type ArtifactBytes, artifactSource } from "./artifact-bytes.ts";
+import { formReaders } from "./openpgp.ts";
+import { judgingCrypto } from "./proofs.ts";
 import type { EvidenceRow } from "./queries.ts";
-import { MAX_BUNDLE_BYTES } from "./reading.ts";
+import { MAX_EVIDENCE_BYTES } from "./reading.ts";
 
 /** What a piece of evidence is worth under a trust version: computed when it is asked, never stored. */
 export type Status =
   | Verdict
-  | { readonly status: "reported"; readonly evidence: Digest; readonly predicateType: string };
+  | {
+      readonly status: "reported";
+      readonly evidence: Digest;
+      readonly predicateType: string;
+      readonly steps: readonly Step[];
+    };
 
 /** About what, where, and believing whom. */
 export interface Question {
@@ -24,32 +38,53 @@ export function receivedTime(row: Pick<EvidenceRow, "first_time" | "first_sequen
 }
 
 /** Judges one piece. Whatever is wrong with it, its stored bytes included, is a refusal with its reason. */
-export async function statusOf(blobs: BlobStore, row: EvidenceRow, question: Question): Promise<Status> {
+export async function statusOf(context: ArtifactBytes, row: EvidenceRow, question: Question): Promise<Status> {
   const evidence = parseDigest(row.digest);
-  const refused = (message: string): Status => ({ status: "refused", evidence, code: "malformed", message });
+  const refused = (message: string): Status => ({
+    status: "refused",
+    evidence,
+    code: "malformed",
+    message,
+    steps: [{ check: "form", outcome: "failed", detail: message }],
+  });
   switch (row.form) {
     case "unreadable":
-      return refused(`It came as a bundle and cannot be read as one (${row.unreadable ?? "no reason kept"}).`);
-    case "report":
-      return { status: "reported", evidence, predicateType: row.predicate_type ?? "" };
+      return refused(`It came as evidence and cannot be read as any (${row.unreadable ?? "no reason kept"}).`);
+    case "report": {
+      const detail = "It is a report that nobody signed: no signature, so no signer.";
+      const steps: Step[] = [{ check: "signature", outcome: "not-evaluated", detail }];
+      return { status: "reported", evidence, predicateType: row.predicate_type ?? "", steps };
+    }
     case "dsse":
     case "message-signature":
+    case "simple-signing":
+    case "openpgp":
+    case "notation":
   }
   let bundle: Uint8Array;
   try {
-    bundle = await blobs.readSmall(evidence, MAX_BUNDLE_BYTES);
+    bundle = await context.blobs.readSmall(evidence, MAX_EVIDENCE_BYTES);
   } catch (error) {
     if (!(error instanceof ServerError)) throw error;
     return refused(`Its bytes cannot be read from the store (${error.code}): run \`assay server check\`.`);
   }
   const { artifact, repository, trust } = question;
-  const verdict = await verify(nodeCrypto, {
-    bundle,
-    artifact,
-    trust,
-    times: [receivedTime(row)],
-    ...(repository === undefined ? {} : { repository }),
-  });
+  const source = await artifactSource(context, row.org, artifact, row.form);
+  let verdict: Verdict;
+  try {
+    verdict = await verify(judgingCrypto, {
+      bundle,
+      artifact,
+      trust,
+      times: [receivedTime(row)],
+      ...formReaders,
+      ...(repository === undefined ? {} : { repository }),
+      ...(source === undefined ? {} : { artifactSource: source }),
+    });
+  } catch (error) {
+    if (!(error instanceof ServerError)) throw error;
+    return refused(`The artifact's bytes cannot be read from the store (${error.code}): run \`assay server check\`.`);
+  }
   // The row names bytes by digest; other bytes under that name are not this evidence, however well they verify.
   if (verdict.evidence !== evidence)
     return refused("The stored bytes are not those of this digest: run `assay server check`.");

@@ -1,14 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { requireActor } from "../access/authenticate.ts";
-import { authorize } from "../access/authorize.ts";
 import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
-import { Problem } from "../http/problem.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { EVIDENCE_FORMS } from "./piece.ts";
 import { evidenceInStep, subjectsOf } from "./queries.ts";
+import { evidenceSight } from "./sight.ts";
 
 /** Subjects shown of one piece here; its own page has more. */
 const SUBJECTS_SHOWN = 10;
@@ -36,7 +34,7 @@ const answer = z.strictObject({
 /** Evidence by the step of a flow that it says it belongs to. */
 export function registerStepRoute(instance: FastifyInstance, context: AttestationsRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { reader, authenticator } = context;
+  const { reader } = context;
 
   app.get(
     "/api/assay/v1/orgs/:org/attestations",
@@ -51,10 +49,8 @@ export function registerStepRoute(instance: FastifyInstance, context: Attestatio
       },
     },
     async (request) => {
-      const actor = await requireActor(authenticator, request);
       const { org } = request.params;
-      const refusal = await authorize(reader, actor, "evidence.read", { org });
-      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      const sight = await evidenceSight(context, request, org);
       const { cursor, limit, flow, trail, name } = request.query;
       const from = cursor === undefined ? undefined : decodeCursor(cursor);
       const asOf = from?.asOf ?? (await newestSequence(reader));
@@ -66,7 +62,7 @@ export function registerStepRoute(instance: FastifyInstance, context: Attestatio
       );
       const { items, next } = pageOf(rows, limit, asOf, (row) => row.sequence);
       const shown: z.output<typeof answer>["items"] = [];
-      for (const row of items) {
+      for (const row of await sight.visible(items)) {
         shown.push({
           evidence: row.digest,
           form: row.form,

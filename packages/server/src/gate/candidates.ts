@@ -16,10 +16,10 @@ const PAGE = 200;
  * More than the policy package looks at comes back as one more than that, which it refuses: looking at only some would let order decide.
  */
 export async function gatherCandidates(
-  context: Pick<GateContext, "reader" | "blobs">,
+  context: Pick<GateContext, "reader" | "blobs" | "artifactSize">,
   question: { org: string; artifact: Digest; repository: string | undefined; trust: TrustVersion; asOf: number },
 ): Promise<Candidate[]> {
-  const { reader, blobs } = context;
+  const { reader } = context;
   const ownKeys = new Set((await serviceKeys(reader, "vsa")).map((key) => key.id));
   const candidates: Candidate[] = [];
   let after: number | undefined;
@@ -34,7 +34,7 @@ export async function gatherCandidates(
     for (const row of rows) {
       after = row.about;
       if (own.has(parseDigest(row.digest))) continue;
-      const status = await statusOf(blobs, row, question);
+      const status = await statusOf(context, row, question);
       if (status.status === "verified" && ownKeys.has(status.signer.keyId)) continue;
       candidates.push({ ...status, receivedAt: row.time, sequence: row.sequence });
     }

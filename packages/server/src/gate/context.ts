@@ -1,15 +1,14 @@
 import type { RecordReceipt } from "@assay/evidence";
 import type { Authenticator } from "../access/authenticate.ts";
+import type { ArtifactBytes } from "../attestations/artifact-bytes.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import type { RecordClient } from "../record/client.ts";
-import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 
 /** What deciding needs. */
-export interface GateContext {
+export interface GateContext extends ArtifactBytes {
   readonly reader: Reader;
   readonly record: RecordClient;
-  readonly blobs: BlobStore;
   /** Signs verification summaries (purpose "vsa"). */
   readonly keyring: Pick<Keyring, "key" | "sign">;
   readonly prover: { receipt(sequence: number): Promise<RecordReceipt | undefined> };

@@ -4,12 +4,14 @@ import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
-import { authorize } from "../access/authorize.ts";
+import { authorize, authorizeSight } from "../access/authorize.ts";
+import { canonicalRepository } from "../access/names.ts";
 import { digestSchema } from "../attestations/piece.ts";
 import { repositoryIn } from "../attestations/repository-in.ts";
 import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
+import { SYSTEM_ORG } from "../record/command.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { GateRoutesContext } from "./context.ts";
 import { decide } from "./decide.ts";
@@ -64,6 +66,9 @@ const listItem = z.strictObject({
   sequence: z.int(),
 });
 
+/** Decisions read at once, of which somebody may see a part only. */
+const SEEN_STEP = 500;
+
 /** Decisions: ask for one, read them, and have them as signed verification summaries. */
 export function registerDecisionRoutes(instance: FastifyInstance, context: GateRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
@@ -101,11 +106,30 @@ export function registerDecisionRoutes(instance: FastifyInstance, context: GateR
     const actor = await requireActor(authenticator, request);
     const row = await findDecision(reader, id);
     const unknown = new Problem(404, "decision-unknown", `there is no decision ${id}`);
+    // Asked also of what is not there: that takes as long as what is another's.
+    const sight = await authorizeSight(reader, actor, "evidence.read", row?.org ?? SYSTEM_ORG);
     if (row === undefined) throw unknown;
-    const refusal = await authorize(reader, actor, "evidence.read", { org: row.org });
-    if (refusal === undefined) return row;
+    if (sight.refusal === undefined && (sight.whole || (row.repository !== null && sight.sees(row.repository)))) {
+      return row;
+    }
     // Told apart only from a caller's own organisations: a role too small there is no secret.
-    throw refusal.status === 404 ? unknown : Problem.fromRefusal(refusal);
+    throw sight.refusal === undefined || sight.refusal.status === 404 ? unknown : Problem.fromRefusal(sight.refusal);
+  }
+
+  /** Decisions that somebody may see of those after a place, newest first. What they may not see is passed over, and not counted. */
+  async function seenDecisions(
+    org: string,
+    page: Parameters<typeof listDecisions>[2],
+    sees: (repository: string) => boolean,
+  ): Promise<DecisionSummary[]> {
+    const seen: DecisionSummary[] = [];
+    let { before } = page;
+    for (;;) {
+      const found = await listDecisions(reader, org, { ...page, before, limit: SEEN_STEP });
+      seen.push(...found.filter(({ repository }) => repository !== null && sees(repository)));
+      before = found.at(-1)?.from_seq;
+      if (seen.length >= page.limit || found.length < SEEN_STEP) return seen.slice(0, page.limit);
+    }
   }
 
   app.post(
@@ -124,9 +148,13 @@ export function registerDecisionRoutes(instance: FastifyInstance, context: GateR
     async (request) => {
       const actor = await requireActor(authenticator, request);
       const { org, digest, policy, trustVersion } = request.body;
-      const refusal = await authorize(reader, actor, "decision.make", { org });
+      // The organisation first: whose it is not learns nothing, not even about grammar.
+      const named = request.body.repository;
+      const canonical = named === undefined ? undefined : canonicalRepository(named, org);
+      const target = { org, repository: canonical?.org === org ? canonical.repository : undefined };
+      const refusal = await authorize(reader, actor, "decision.make", target);
       if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-      const repository = repositoryIn(org, request.body.repository);
+      const repository = repositoryIn(org, named);
       const answer = await decide(context, actor, {
         org,
         artifact: parseDigest(digest),
@@ -190,13 +218,16 @@ export function registerDecisionRoutes(instance: FastifyInstance, context: GateR
     async (request) => {
       const actor = await requireActor(authenticator, request);
       const { org } = request.params;
-      const refusal = await authorize(reader, actor, "evidence.read", { org });
-      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      const sight = await authorizeSight(reader, actor, "evidence.read", org);
+      if (sight.refusal !== undefined) throw Problem.fromRefusal(sight.refusal);
       const { cursor, limit, digest } = request.query;
       const from = cursor === undefined ? undefined : decodeCursor(cursor);
       const asOf = from?.asOf ?? (await newestSequence(reader));
       const page = { asOf, before: from?.position, limit: limit + 1, subject: digest };
-      const { items, next } = pageOf(await listDecisions(reader, org, page), limit, asOf, (row) => row.from_seq);
+      const rows = sight.whole
+        ? await listDecisions(reader, org, page)
+        : await seenDecisions(org, page, (repository) => sight.sees(repository));
+      const { items, next } = pageOf(rows, limit, asOf, (row) => row.from_seq);
       return { items: items.map(summarise), next };
     },
   );

@@ -1,7 +1,12 @@
 import { POLICY_LIMITS } from "@assay/policy";
 import { z } from "zod";
 
-const signer = z.strictObject({ keyId: z.string(), entry: z.string(), name: z.string() });
+const signer = z.strictObject({
+  keyId: z.string(),
+  principal: z.string().optional().describe("What counts as one signer, where it is not the key id."),
+  entry: z.string(),
+  name: z.string(),
+});
 
 const time = z.strictObject({
   source: z.enum(["received-here", "receipt", "rfc3161", "log"]),
@@ -29,6 +34,11 @@ const ruleOutcome = z.strictObject({
   rule: z.string(),
   kind: z.string(),
   outcome: z.enum(["satisfied", "unsatisfied", "unknown", "error"]),
+  levels: z
+    .array(z.string())
+    .max(POLICY_LIMITS.listed)
+    .optional()
+    .describe("What a satisfied rule establishes, in the words of a SLSA verification summary."),
   satisfiedBy: z.array(satisfaction).max(POLICY_LIMITS.satisfiedListed),
   satisfiedNotListed: z.int().optional(),
   missing: z.string().optional(),

@@ -115,6 +115,25 @@ export async function newestAnswer(reader: Reader, org: string, question: string
     .executeTakeFirst();
 }
 
+/** The answers that stand as of a sequence, oldest first: of each question its newest one. */
+export async function currentAnswers(
+  reader: Reader,
+  org: string,
+  page: { readonly asOf: number; readonly after: number; readonly limit: number },
+): Promise<DecisionSummary[]> {
+  return reader
+    .tables<GateTables>()
+    .selectFrom("gate_decision")
+    .select(DECISION_SUMMARY)
+    .where("org", "=", org)
+    .where("from_seq", ">", page.after)
+    .where("from_seq", "<=", page.asOf)
+    .where((where) => where.or([where("to_seq", "is", null), where("to_seq", ">", page.asOf)]))
+    .orderBy("from_seq")
+    .limit(page.limit)
+    .execute();
+}
+
 /** Decisions, newest first, below a sequence. */
 export async function listDecisions(
   reader: Reader,

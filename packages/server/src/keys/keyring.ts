@@ -7,7 +7,7 @@ import { makeDurableDirectory, writeDurable } from "../storage/durable.ts";
 import type { MasterKey } from "./master.ts";
 
 /** What a key is for. One key, one purpose. */
-export type KeyPurpose = "log-record" | "registry-token" | "vsa" | "witness";
+export type KeyPurpose = "log-record" | "registry-token" | "workload-token" | "vsa" | "witness";
 
 /** Ed25519 for notes and tokens; P-256 where outside verifiers (cosign) expect ECDSA. */
 export type ServiceKeyAlgorithm = "ed25519" | "ecdsa-p256-sha256";
@@ -16,13 +16,14 @@ export type ServiceKeyAlgorithm = "ed25519" | "ecdsa-p256-sha256";
 export const KEY_ALGORITHMS: Readonly<Record<KeyPurpose, ServiceKeyAlgorithm>> = {
   "log-record": "ed25519",
   "registry-token": "ed25519",
+  "workload-token": "ed25519",
   vsa: "ecdsa-p256-sha256",
   witness: "ed25519",
 };
 
 const keyFileSchema = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{64}$/),
-  purpose: z.enum(["log-record", "registry-token", "vsa", "witness"]),
+  purpose: z.enum(["log-record", "registry-token", "workload-token", "vsa", "witness"]),
   algorithm: z.enum(["ed25519", "ecdsa-p256-sha256"]),
   publicKey: z.string(),
   sealed: z.strictObject({ salt: z.string(), nonce: z.string(), tag: z.string(), ciphertext: z.string() }),

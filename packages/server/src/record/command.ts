@@ -18,9 +18,16 @@ export interface Actor {
   /** `admin`, `person:<name>`, `service:<name>` or `system`. */
   readonly id: string;
   readonly credential: {
-    readonly kind: "admin-token" | "api-key" | "registry-token" | "system";
+    readonly kind: "admin-token" | "api-key" | "registry-token" | "workload-token" | "system";
     /** The API key's id, where one was used. */
     readonly id?: string;
+    /**
+     * The workload identity of the actor's organisation that a token was exchanged under, and the event that set it as it then was: a
+     * token holds under that one only, and in its repositories.
+     */
+    readonly workload?: { readonly name: string; readonly since: number };
+    /** When a workload token ends, ms: what is made with it ends no later. */
+    readonly expires?: number;
     /** What a registry token was narrowed to. */
     readonly access?: TokenAccess[];
     /** The revocation epoch a registry token was issued under. */

@@ -1,7 +1,8 @@
 import type { FastifyReply } from "fastify";
-import { authorize } from "../access/authorize.ts";
+import { authorizeSight } from "../access/authorize.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
 import { readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import { type Handler, pageSize, sendJson, type Services } from "./exchange.ts";
@@ -96,6 +97,27 @@ export const referrers: Handler<"referrers"> = {
   },
 };
 
+/** Names read at once, of which somebody may see a part only. */
+const CATALOG_STEP = 500;
+
+/** The next repositories of an organisation that `sees` allows. What it denies is passed over, and neither shown nor counted. */
+async function seenRepositories(
+  reader: Reader,
+  org: string,
+  from: { readonly last: string; readonly limit: number },
+  sees: (repository: string) => boolean,
+): Promise<string[]> {
+  const seen: string[] = [];
+  let { last } = from;
+  for (;;) {
+    const step = Math.max(CATALOG_STEP, from.limit);
+    const found = await listRepositories(reader, org, { last, limit: step });
+    seen.push(...found.filter(sees));
+    last = found.at(-1) ?? last;
+    if (seen.length >= from.limit || found.length < step) return seen.slice(0, from.limit);
+  }
+}
+
 /**
  * GET /v2/_catalog (an old extension): the repositories the caller may pull from, by organisation and name, and no others.
  */
@@ -109,16 +131,15 @@ export async function catalog(
   const last = query.get("last") ?? "";
   const repositories: string[] = [];
   // The organisation `last` lies in comes first; then every later one.
-  let org = last === "" ? await nextOrganisation(services.reader, "") : last.split("/")[0];
+  const first = last === "" ? undefined : last.split("/")[0];
+  let org = first ?? (await nextOrganisation(services.reader, ""));
   while (org !== undefined && limit > 0 && repositories.length <= limit) {
-    const refusal = await authorize(services.reader, actor, "registry.list", { org });
-    // Not this organisation's reader: as if it were not there. A credential that is not good enough is another matter.
-    if (refusal?.status === 401) throw Problem.fromRefusal(refusal);
-    if (refusal === undefined) {
-      const page = { last, limit: limit + 1 - repositories.length };
-      repositories.push(
-        ...(await listRepositories(services.reader, org, org === last.split("/")[0] ? page : { ...page, last: "" })),
-      );
+    const sight = await authorizeSight(services.reader, actor, "registry.list", org);
+    // Nothing of this organisation is theirs to read: as if it were not there. A credential that is not good enough is another matter.
+    if (sight.refusal?.status === 401) throw Problem.fromRefusal(sight.refusal);
+    if (sight.refusal === undefined) {
+      const from = { last: org === first ? last : "", limit: limit + 1 - repositories.length };
+      repositories.push(...(await seenRepositories(services.reader, org, from, (name) => sight.sees(name))));
     }
     org = await nextOrganisation(services.reader, org);
   }

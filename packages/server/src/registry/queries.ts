@@ -120,6 +120,33 @@ export async function findBlob(
   return reference && { size: reference.size, leaseEnds: undefined };
 }
 
+/**
+ * The size of what an organisation holds under a digest: a manifest of one of its repositories, or what one of them names and had when it
+ * came. undefined: no repository of the organisation holds it, whatever the store has.
+ */
+export async function artifactSize(reader: Reader, org: string, digest: Digest): Promise<number | undefined> {
+  const tables = reader.tables<RegistryTables>();
+  const named = await tables
+    .selectFrom("manifest_reference")
+    .select("size")
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .where("held", "=", 1)
+    .limit(1)
+    .executeTakeFirst();
+  if (named !== undefined) return named.size;
+  const manifest = await tables
+    .selectFrom("manifest")
+    .select("size")
+    .where("org", "=", org)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .limit(1)
+    .executeTakeFirst();
+  return manifest?.size;
+}
+
 /** Some manifests of a repository that need a blob, at most `limit`. */
 export async function manifestsNaming(
   reader: Reader,

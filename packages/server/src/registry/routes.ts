@@ -27,7 +27,7 @@ type RepositoryPath = Exclude<RegistryPath, { kind: "base" | "catalog" | "unknow
 type Handlers = { readonly [K in RepositoryPath["kind"]]: Readonly<Record<string, Handler<K>>> };
 
 /** THE table of the door: what a path names × method → who may, and what is done. */
-const HANDLERS: Handlers = {
+export const HANDLERS: Handlers = {
   blob: { GET: getBlob, HEAD: headBlob, DELETE: deleteBlob },
   uploads: { POST: openUpload },
   upload: { GET: uploadStatus, PATCH: patchUpload, PUT: closeUpload, DELETE: cancelUpload },

@@ -105,7 +105,8 @@ export async function migrate(
         },
       );
     }
-    for (let step = 0; step < until; step += 1) await apply(database, migrations, state.applied.length + step, options);
+    const end = state.applied.length + until;
+    for (let step = state.applied.length; step < end; ) step = await apply(database, migrations, step, end, options);
   });
 }
 
@@ -123,7 +124,10 @@ export async function finishMigration(
 ): Promise<string[]> {
   return await database.alone(async () => {
     const { applied, pending } = await openSchema(database, migrations);
-    for (const step of pending.keys()) await apply(database, migrations, applied.length + step, options, options.alone);
+    const end = applied.length + pending.length;
+    for (let step = applied.length; step < end; ) {
+      step = await apply(database, migrations, step, end, options, options.alone);
+    }
     return pending.map(({ name }) => name);
   });
 }
@@ -172,34 +176,46 @@ async function openSchema(database: WriteDatabase, migrations: readonly Migratio
   return await schemaState(database.reader(), migrations);
 }
 
+/**
+ * Runs the step at `position`; and, when it asks for the tables to be filled again, all that are to be run before `until`, because
+ * what fills them is this program, which knows the tables only as they are after all its steps.
+ *
+ * @returns the position of the next step to run.
+ */
 async function apply(
   database: WriteDatabase,
   migrations: readonly Migration[],
   position: number,
+  until: number,
   options: MigrateOptions,
   alone?: (batch: Batch) => Promise<void>,
-): Promise<void> {
-  const migration = migrations[position];
-  if (migration === undefined) throw new ServerError("internal", `there is no schema step at ${position}`);
-  const kind = kindOf(migration);
+): Promise<number> {
+  let next = position;
   // COMMIT POINT of a schema step. Before: the schema is as the step before left it. After: the step's changes and its row stand together,
   // and no start does it again.
   await database.transaction(
     async (batch) => {
-      if (kind === "contract") await alone?.(batch);
-      const next = await migration.up(batch.schema());
-      if (next === "refill") {
-        if (options.refill === undefined) {
+      let refill = false;
+      next = position;
+      do {
+        const migration = migrations[next];
+        if (migration === undefined) throw new ServerError("internal", `there is no schema step at ${next}`);
+        const kind = kindOf(migration);
+        if (kind === "contract") await alone?.(batch);
+        if ((await migration.up(batch.schema())) === "refill") refill = true;
+        if (refill && options.refill === undefined) {
           throw new ServerError("internal", `${migration.name} needs the tables refilled, and nobody said how`);
         }
-        await options.refill(batch, database);
-      }
-      await batch
-        .tables<MigrationTables>()
-        .insertInto("schema_migration")
-        .values({ name: migration.name, position, kind })
-        .execute();
+        await batch
+          .tables<MigrationTables>()
+          .insertInto("schema_migration")
+          .values({ name: migration.name, position: next, kind })
+          .execute();
+        next += 1;
+      } while (refill && next < until);
+      if (refill) await options.refill?.(batch, database);
     },
     { long: true },
   );
+  return next;
 }

@@ -4,11 +4,14 @@ import { z } from "zod";
 /** Current entries an organisation may have: every verification may have to try all of them. */
 export const MAX_ENTRIES = 1_000;
 
+/** Characters of an armoured OpenPGP certificate: it must fit an event. Those of distributions, minimised, take some ten thousand. */
+export const MAX_CERTIFICATE = 512 * 1024;
+
 /** Patterns or predicate types one entry may list. */
 const MAX_SCOPE = 100;
 
 /** Ids are made by the server from the sequence that added the entry; a name must not look like one. */
-export const ENTRY_ID = /^entry-\d{1,16}$/;
+export const ENTRY_ID = /^entry-\d{1,16}(?:-\d{1,4})?$/;
 
 /**
  * An entry's name, which policies use for "who". It must be unmistakable for an entry's id or a key id, because policies may
@@ -65,19 +68,73 @@ export const entryScope = z
 
 const moment = z.int().nonnegative().max(8.64e15).nullable();
 
-/** What a new entry is made of. */
-export const entryInput = z.strictObject({
+const terms = {
   name: entryName,
-  publicKeyPem: z
-    .string()
-    .min(1)
-    .max(LIMITS.pemLength)
-    .describe('The public key as PEM "PUBLIC KEY" (SubjectPublicKeyInfo), such as cosign.pub.'),
   scope: entryScope,
   validFrom: moment.default(null).describe("First moment, inclusive, in ms since 1970; null for no bound."),
   validUntil: moment.default(null).describe("Last moment, inclusive, in ms since 1970; null for no bound."),
-  primary: z.boolean().default(false).describe("Whether this key sets an artifact's primary provenance in its scope."),
-});
+  primary: z
+    .boolean()
+    .default(false)
+    .describe("Whether this identity sets an artifact's primary provenance in its scope."),
+};
+
+/** The name of a root: a word of a command line. */
+export const rootName = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, { error: "is lower-case letters, digits, dots and dashes" });
+
+const issuer = z
+  .string()
+  .min(1)
+  .max(LIMITS.typeLength)
+  .regex(/^https?:\/\/[^\s\p{Cc}]+$/u, { error: "is an issuer's URL, exactly as its certificates name it" })
+  .nullable();
+
+const subject = z
+  .strictObject({
+    kind: z.enum(["exact", "pattern"]),
+    value: z
+      .string()
+      .min(1)
+      .max(LIMITS.typeLength)
+      .regex(/^[^\p{Cc}]+$/u, { error: "holds no control characters" }),
+  })
+  // "*" and "**" alone mean anybody whom the issuer vouches for: on public issuers that is the whole world.
+  .refine(({ kind, value }) => kind === "exact" || /[^*/.:@]/.test(value), { error: "matches anybody at all" });
+
+const certificateParts = {
+  root: rootName.describe("The name of a trust root that is there."),
+  issuer: issuer.describe("The OIDC issuer that the certificate names, exact; null only under a root of profile x509."),
+  subject: subject.describe(
+    'Whom the certificate is for: exact, or a pattern in which "*" stops at "/" and "**" does not.',
+  ),
+};
+
+/** What a new entry is made of. Who says nothing of its kind means a key. */
+export const entryInput = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("key").default("key"),
+    ...terms,
+    publicKeyPem: z
+      .string()
+      .min(1)
+      .max(LIMITS.pemLength)
+      .describe('The public key as PEM "PUBLIC KEY" (SubjectPublicKeyInfo), such as cosign.pub.'),
+  }),
+  z.strictObject({ kind: z.literal("certificate"), ...terms, ...certificateParts }),
+  z.strictObject({
+    kind: z.literal("openpgp"),
+    ...terms,
+    certificate: z
+      .string()
+      .min(1)
+      .max(MAX_CERTIFICATE)
+      .describe("An armoured OpenPGP public key block, as `gpg --armor --export FINGERPRINT` writes it."),
+  }),
+]);
+
+export type EntryInput = z.output<typeof entryInput>;
 
 /** What can be changed of an entry. Its key cannot: another key is another entry. */
 export const entryChange = z
@@ -90,17 +147,28 @@ export const entryChange = z
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), { error: "changes nothing" });
 
-/** An entry as events and answers carry it: the TrustEntry of `@assay/evidence`. */
-export const entrySchema = z.strictObject({
+const whole = {
   id: z.string(),
   name: z.string(),
-  publicKeyPem: z.string(),
-  keyId: z.string().regex(/^[0-9a-f]{64}$/),
+  keyId: z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/),
   scope: z.strictObject({ repositories: z.array(z.string()), predicateTypes: z.array(z.string()) }),
   validFrom: z.int().nullable(),
   validUntil: z.int().nullable(),
   primary: z.boolean(),
-});
+};
+
+/** An entry as events and answers carry it: the TrustEntry of `@assay/evidence`. */
+export const entrySchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("key"), ...whole, publicKeyPem: z.string() }),
+  z.strictObject({
+    kind: z.literal("certificate"),
+    ...whole,
+    root: z.string(),
+    issuer: z.string().nullable(),
+    subject: z.strictObject({ kind: z.enum(["exact", "pattern"]), value: z.string() }),
+  }),
+  z.strictObject({ kind: z.literal("openpgp"), ...whole, certificate: z.string() }),
+]);
 
 export type Entry = z.output<typeof entrySchema>;
 

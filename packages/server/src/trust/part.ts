@@ -7,5 +7,5 @@ export const trustPart: RecordPart = {
   commands: trustCommands,
   events: trustEvents,
   operations: [],
-  projections: ["trust_version", "trust_entry"],
+  projections: ["trust_version", "trust_entry", "trust_root"],
 };

@@ -1,6 +1,9 @@
-import { parseJson, type TrustEntry, type TrustVersion } from "@assay/evidence";
+import { isJsonObject, parseJson, type TrustEntry, type TrustRoot, type TrustVersion } from "@assay/evidence";
+import { ServerError } from "../errors.ts";
 import type { Reader } from "../storage/database.ts";
 import { entryScope } from "./entry.ts";
+import { identityIn } from "./identity-text.ts";
+import { readStoredRoot } from "./root.ts";
 import type { TrustTables } from "./schema.ts";
 
 type EntryRow = TrustTables["trust_entry"];
@@ -11,7 +14,7 @@ export type TrustAt = { readonly version?: number | undefined; readonly asOf?: n
 /** A change that made a version. */
 export interface TrustChange {
   readonly version: number;
-  readonly change: "added" | "changed" | "removed";
+  readonly change: TrustTables["trust_version"]["change"];
   readonly entry: string;
   readonly actor: string;
   readonly time: number;
@@ -27,7 +30,7 @@ export function entryOf(row: EntryRow): TrustEntry {
   return {
     id: row.id,
     name: row.name,
-    publicKeyPem: row.public_key,
+    ...identityIn(row.kind, row.public_key),
     keyId: row.key_id,
     scope,
     validFrom: row.valid_from,
@@ -73,7 +76,49 @@ export async function trustVersion(
     .execute();
   // Ids compare by the code unit, not by a database's collation: the same version is the same file everywhere.
   const entries = rows.map(entryOf).toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-  return { org, version, entries, logs: [...logs] };
+  return { org, version, entries, logs: [...logs], roots: await rootsAt(reader, org, version) };
+}
+
+/** The roots of a version, by name. */
+async function rootsAt(reader: Reader, org: string, version: number): Promise<TrustRoot[]> {
+  const rows = await reader
+    .tables<TrustTables>()
+    .selectFrom("trust_root")
+    .select(["name", "root"])
+    .where("org", "=", org)
+    .where("from_version", "<=", version)
+    .where((where) => where.or([where("to_version", "is", null), where("to_version", ">", version)]))
+    .execute();
+  return rows.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map(({ root }) => parsedRoot(root));
+}
+
+/** Roots by their exact text: reading one parses certificates and keys, and every decision reads them. */
+const parsedRoots = new Map<string, TrustRoot>();
+const PARSED_ROOTS = 256;
+
+/** A root from the JSON it is kept as. */
+export function parsedRoot(text: string): TrustRoot {
+  const known = parsedRoots.get(text);
+  if (known !== undefined) return known;
+  const json = parseJson(text);
+  if (!isJsonObject(json)) throw new ServerError("internal", "a stored trust root is no JSON object");
+  const root = readStoredRoot(json);
+  if (parsedRoots.size >= PARSED_ROOTS) parsedRoots.clear();
+  parsedRoots.set(text, root);
+  return root;
+}
+
+/** The current root of a name, as the JSON it is kept as. */
+export async function currentRoot(reader: Reader, org: string, name: string): Promise<string | undefined> {
+  const row = await reader
+    .tables<TrustTables>()
+    .selectFrom("trust_root")
+    .select("root")
+    .where("org", "=", org)
+    .where("name", "=", name)
+    .where("to_version", "is", null)
+    .executeTakeFirst();
+  return row?.root;
 }
 
 async function numberAt(reader: Reader, org: string, at: TrustAt): Promise<number | undefined> {
@@ -105,15 +150,29 @@ export async function currentEntriesOfKeys(
   return rows.map(entryOf);
 }
 
-/** The keys of current entries that came in or changed after a version: what a proof made under that version has not tried. */
+/**
+ * The keys of current entries that came in or changed after a version: what a proof made under that version has not tried. A root that
+ * changed since makes every certificate identity untried.
+ */
 export async function keysSince(reader: Reader, org: string, version: number): Promise<string[]> {
-  const rows = await reader
-    .tables<TrustTables>()
+  const tables = reader.tables<TrustTables>();
+  const changed = await tables
+    .selectFrom("trust_root")
+    .select("name")
+    .where("org", "=", org)
+    .where("from_version", ">", version)
+    .limit(1)
+    .execute();
+  const rows = await tables
     .selectFrom("trust_entry")
     .select("key_id")
     .distinct()
     .where("org", "=", org)
-    .where("from_version", ">", version)
+    .where((where) =>
+      changed.length === 0
+        ? where("from_version", ">", version)
+        : where.or([where("from_version", ">", version), where("kind", "=", "certificate")]),
+    )
     .where("to_version", "is", null)
     .execute();
   return rows.map((row) => row.key_id);

@@ -1,39 +1,22 @@
-import { TRUST_MEDIA_TYPE } from "@assay/evidence";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { type Authenticator, requireActor } from "../access/authenticate.ts";
+import { requireActor } from "../access/authenticate.ts";
 import { authorize } from "../access/authorize.ts";
 import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
-import type { RecordClient } from "../record/client.ts";
 import { newestSequence } from "../record/newest.ts";
-import type { Reader } from "../storage/database.ts";
 import { entryChange, entryInput, entrySchema } from "./entry.ts";
+import type { TrustRoutesContext } from "./context.ts";
+import { fileOf, trustFile } from "./file.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import { trustChanges, trustVersion } from "./queries.ts";
-
-/** What the routes of trust need. */
-export interface TrustRoutesContext {
-  readonly reader: Reader;
-  readonly record: RecordClient;
-  readonly authenticator: Authenticator;
-  /** Verifier keys of the record logs whose receipts count as time: written into every trust file. */
-  readonly logs: readonly string[];
-}
+import { registerRootRoutes } from "./root-routes.ts";
+import { registerVersionRoutes } from "./version-routes.ts";
 
 const orgParams = z.object({ org: z.string().min(1).max(64) });
 const entryParams = orgParams.extend({ id: z.string().min(1).max(64) });
-
-const trustFile = z
-  .strictObject({
-    mediaType: z.literal(TRUST_MEDIA_TYPE),
-    org: z.string(),
-    version: z.int().nonnegative(),
-    entries: z.array(entrySchema),
-    logs: z.array(z.string()),
-  })
-  .describe("A trust file: save it and verify offline against it.");
 
 const changedAnswer = z.strictObject({
   version: z.int().nonnegative(),
@@ -43,8 +26,8 @@ const changedAnswer = z.strictObject({
 
 const changeSchema = z.strictObject({
   version: z.int(),
-  change: z.enum(["added", "changed", "removed"]),
-  entry: z.string(),
+  change: z.enum(["added", "changed", "removed", "root-set", "root-removed", "imported", "rolled-back"]),
+  entry: z.string().describe("The entry's id, or the root's name; empty when the whole was changed."),
   actor: z.string(),
   time: z.int(),
   sequence: z.int(),
@@ -56,6 +39,8 @@ const tags = ["trust"];
 export function registerTrustRoutes(instance: FastifyInstance, context: TrustRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const { reader, record, authenticator } = context;
+  registerRootRoutes(instance, context);
+  registerVersionRoutes(instance, context);
 
   const changed = z.object({ version: z.int(), entry: entrySchema });
 
@@ -89,7 +74,7 @@ export function registerTrustRoutes(instance: FastifyInstance, context: TrustRou
       if (trust === undefined) {
         throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${request.query.version}`);
       }
-      return trustFile.parse({ mediaType: TRUST_MEDIA_TYPE, ...trust });
+      return fileOf(trust);
     },
   );
 
@@ -121,7 +106,7 @@ export function registerTrustRoutes(instance: FastifyInstance, context: TrustRou
     "/api/assay/v1/orgs/:org/trust/entries",
     {
       schema: {
-        summary: "Trust a key to say something about something",
+        summary: "Trust a key, a certificate's holder or an OpenPGP certificate to say something about something",
         tags,
         params: orgParams,
         body: entryInput,
@@ -133,7 +118,13 @@ export function registerTrustRoutes(instance: FastifyInstance, context: TrustRou
       const { org } = request.params;
       const refusal = await authorize(reader, actor, "trust.write", { org });
       if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-      const appended = await record.append({ type: "trust.add-entry", org, actor, body: request.body });
+      const fingerprint = await fingerprintOf(request.body);
+      const appended = await record.append({
+        type: "trust.add-entry",
+        org,
+        actor,
+        body: { entry: request.body, ...(fingerprint === undefined ? {} : { fingerprint }) },
+      });
       if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
       const answer = changed.parse(appended.results[0]);
       return reply.status(201).send({ ...answer, receipt: appended.receipts[0] ?? null });

@@ -1,11 +1,13 @@
-/** The tables of trust (migration 0003). Both are projections of `trust.*` events. */
+import type { TrustEntry } from "@assay/evidence";
+
+/** The tables of trust (migrations 0003 and 0013). All are projections of `trust.*` events. */
 export interface TrustTables {
   /** One row per change: version 1, 2, 3… of an organisation's trust, and the span of the record in which it was the current one. */
   trust_version: {
     org: string;
     version: number;
-    change: "added" | "changed" | "removed";
-    /** The id of the entry the change was about. */
+    change: "added" | "changed" | "removed" | "root-set" | "root-removed" | "imported" | "rolled-back";
+    /** The id of the entry, or the name of the root, that the change was about; empty when it was about the whole. */
     entry: string;
     actor: string;
     /** ms */
@@ -19,9 +21,13 @@ export interface TrustTables {
     org: string;
     id: string;
     name: string;
-    /** PEM, SubjectPublicKeyInfo, in the one form our formatter writes. */
+    kind: TrustEntry["kind"];
+    /**
+     * Who it is, by kind: a key as PEM SubjectPublicKeyInfo in the one form our formatter writes; a certificate identity as JSON {root,
+     * issuer, subject}; an OpenPGP certificate, armoured.
+     */
     public_key: string;
-    /** Lower-case hex SHA-256 of the key's SubjectPublicKeyInfo DER. */
+    /** The entry's `keyId`: see `TrustEntry` of `@assay/evidence`. */
     key_id: string;
     /** JSON array of repository patterns. */
     repositories: string;
@@ -33,6 +39,17 @@ export interface TrustTables {
     valid_until: number | null;
     /** 1 when this key sets an artifact's primary provenance in its scope. */
     is_primary: number;
+    from_version: number;
+    to_version: number | null;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  /** A root in one of its states; it holds in versions [from_version, to_version). */
+  trust_root: {
+    org: string;
+    name: string;
+    /** The JSON that trust files hold. */
+    root: string;
     from_version: number;
     to_version: number | null;
     from_seq: number;

@@ -1,0 +1,58 @@
+import type { Reader } from "../storage/database.ts";
+import type { ListPlace } from "./queries.ts";
+import type { Role } from "./roles.ts";
+import type { AccessTables } from "./schema.ts";
+
+/** A role in the repositories that a pattern names. */
+export interface RepositoryRole {
+  readonly repository: string;
+  readonly role: Role;
+}
+
+/** The roles a principal has in repositories of an organisation now. */
+export function currentRepositoryRoles(reader: Reader, org: string, principal: string): Promise<RepositoryRole[]> {
+  return reader
+    .tables<AccessTables>()
+    .selectFrom("repository_role")
+    .select(["repository", "role"])
+    .where("org", "=", org)
+    .where("principal", "=", principal)
+    .where("to_seq", "is", null)
+    .orderBy("repository")
+    .execute();
+}
+
+/** The roles a principal has in repositories now, of every organisation. */
+export function repositoryRolesOf(
+  reader: Reader,
+  principal: string,
+): Promise<(RepositoryRole & { readonly org: string })[]> {
+  return reader
+    .tables<AccessTables>()
+    .selectFrom("repository_role")
+    .select(["org", "repository", "role"])
+    .where("principal", "=", principal)
+    .where("to_seq", "is", null)
+    .orderBy("org")
+    .orderBy("repository")
+    .execute();
+}
+
+/** Who has which role in which repositories of an organisation, in the order they got it. */
+export function listRepositoryRoles(
+  reader: Reader,
+  org: string,
+  place: ListPlace,
+): Promise<(RepositoryRole & { readonly principal: string; readonly from_seq: number })[]> {
+  return reader
+    .tables<AccessTables>()
+    .selectFrom("repository_role")
+    .select(["principal", "repository", "role", "from_seq"])
+    .where("org", "=", org)
+    .where("from_seq", ">", place.position ?? -1)
+    .where("from_seq", "<=", place.asOf)
+    .where((where) => where.or([where("to_seq", "is", null), where("to_seq", ">", place.asOf)]))
+    .orderBy("from_seq")
+    .limit(place.limit)
+    .execute();
+}

@@ -1,0 +1,193 @@
+import { type Digest, diffTrust, parseDigest, type TrustEntry, type TrustVersion } from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
+import { evaluate, parsePolicy, trustNames } from "@assay/policy";
+import { repositoriesOf, subjectsOf } from "../attestations/queries.ts";
+import type { AttestationTables } from "../attestations/schema.ts";
+import { type Status, statusOf } from "../attestations/status.ts";
+import { evidenceInOrder, signersOfAll } from "../attestations/walk-queries.ts";
+import { gatherCandidates } from "./candidates.ts";
+import type { GateContext } from "./context.ts";
+import { currentAnswers, findPolicy } from "./queries.ts";
+
+/** Two versions of trust, and the record's state to look at under both. */
+export interface TrustChange {
+  readonly org: string;
+  readonly before: TrustVersion;
+  readonly after: TrustVersion;
+  readonly asOf: number;
+}
+
+/** What a piece of evidence is worth, in short. */
+export interface Worth {
+  readonly status: Status["status"];
+  /** Why it is refused. */
+  readonly code: string | null;
+  /** Who said it, by trust's name. */
+  readonly by: string | null;
+}
+
+/** A piece that would be worth something else, about one artifact in one place. */
+export interface EvidenceChange {
+  readonly subject: string;
+  readonly repository: string | null;
+  readonly evidence: string;
+  readonly predicateType: string | null;
+  readonly before: Worth;
+  readonly after: Worth;
+}
+
+/** A stored policy's answer about an artifact that would be another one. */
+export interface DecisionChange {
+  readonly subject: string;
+  readonly repository: string | null;
+  readonly policy: string;
+  readonly before: "allowed" | "denied";
+  readonly after: "allowed" | "denied";
+  readonly reasons: readonly string[];
+}
+
+/** What one step of the walk found, and where the next begins; undefined at the end. */
+export interface Walked<T> {
+  readonly examined: number;
+  readonly changes: readonly T[];
+  readonly last: number | undefined;
+}
+
+type EvidenceRow = AttestationTables["evidence"];
+
+/** Subjects and repositories of one piece that are looked at. */
+const MOST_PLACES = 100;
+
+/**
+ * Judges the next pieces of evidence under both versions. Passed over without a look are only those whose signer is proven and is nobody
+ * that the change is about: nothing it changes could reach them.
+ */
+export async function walkEvidence(
+  context: GateContext,
+  change: TrustChange,
+  page: { readonly after: number; readonly limit: number },
+): Promise<Walked<EvidenceChange>> {
+  const { reader } = context;
+  const { org, asOf } = change;
+  const rows = await evidenceInOrder(reader, org, { asOf, ...page });
+  const touched = touchedKeys(change);
+  const signers = await signersOfAll(
+    reader,
+    org,
+    rows.map(({ digest }) => digest),
+  );
+  const changes: EvidenceChange[] = [];
+  for (const row of rows) {
+    const proven = signers.get(row.digest) ?? [];
+    const concerned = proven.length === 0 || proven.some((key) => touched.has(key));
+    if (row.form === "report" || row.form === "unreadable" || !concerned) continue;
+    changes.push(...(await compare(context, change, row)));
+  }
+  return { examined: rows.length, changes, last: rows.length < page.limit ? undefined : rows.at(-1)?.sequence };
+}
+
+/** Everybody whom an added, removed or changed entry is about; with a changed root, everybody who is judged under it. */
+function touchedKeys({ before, after }: TrustChange): ReadonlySet<string> {
+  const { entries, roots } = diffTrust(before, after);
+  const names = new Set(
+    [...roots.added, ...roots.removed, ...roots.changed.map((one) => one.after)].map(({ name }) => name),
+  );
+  const under = (entry: TrustEntry): boolean => entry.kind === "certificate" && names.has(entry.root);
+  return new Set(
+    [
+      ...entries.added,
+      ...entries.removed,
+      ...entries.changed.flatMap((one) => [one.before, one.after]),
+      ...before.entries.filter(under),
+      ...after.entries.filter(under),
+    ].map(({ keyId }) => keyId),
+  );
+}
+
+async function compare(context: GateContext, change: TrustChange, row: EvidenceRow): Promise<EvidenceChange[]> {
+  const { org, before, after, asOf } = change;
+  const subjects = await subjectsOf(context.reader, org, row.digest, MOST_PLACES);
+  const places = (await repositoriesOf(context.reader, org, [row.digest], asOf)).slice(0, MOST_PLACES);
+  const repositories = places.length === 0 ? [undefined] : places.map(({ repository }) => repository);
+  const changes: EvidenceChange[] = [];
+  for (const subject of subjects) {
+    for (const repository of repositories) {
+      const worth = async (trust: TrustVersion): Promise<Worth> =>
+        worthOf(await statusOf(context, row, { artifact: parseDigest(subject), repository, trust }));
+      const [was, will] = [await worth(before), await worth(after)];
+      if (was.status === will.status && was.code === will.code && was.by === will.by) continue;
+      changes.push({
+        subject,
+        repository: repository ?? null,
+        evidence: row.digest,
+        predicateType: row.predicate_type,
+        before: was,
+        after: will,
+      });
+    }
+  }
+  return changes;
+}
+
+function worthOf(status: Status): Worth {
+  return {
+    status: status.status,
+    code: status.status === "refused" ? status.code : null,
+    by: status.status === "verified" ? status.signer.name : null,
+  };
+}
+
+/**
+ * Asks the stored policies again, each in its current version about what it last decided on, under both versions of trust.
+ */
+export async function walkDecisions(
+  context: GateContext,
+  change: TrustChange,
+  page: { readonly after: number; readonly limit: number },
+): Promise<Walked<DecisionChange>> {
+  const { org, before, after, asOf } = change;
+  const rows = await currentAnswers(context.reader, org, { asOf, ...page });
+  const changes: DecisionChange[] = [];
+  for (const { subject, repository, policy_name: name } of rows) {
+    if (name === null) continue;
+    const question = { org, artifact: parseDigest(subject), repository: repository ?? undefined, policy: name, asOf };
+    const was = await wouldDecide(context, question, before);
+    const will = await wouldDecide(context, question, after);
+    if (was === undefined || will === undefined || was.result === will.result) continue;
+    changes.push({
+      subject,
+      repository,
+      policy: name,
+      before: was.result,
+      after: will.result,
+      reasons: will.reasons,
+    });
+  }
+  return { examined: rows.length, changes, last: rows.length < page.limit ? undefined : rows.at(-1)?.from_seq };
+}
+
+interface Hypothesis {
+  readonly org: string;
+  readonly artifact: Digest;
+  readonly repository: string | undefined;
+  readonly policy: string;
+  readonly asOf: number;
+}
+
+/** What a stored policy would say. Nothing of it is recorded. Undefined when the policy is not there any more. */
+async function wouldDecide(context: GateContext, question: Hypothesis, trust: TrustVersion) {
+  const { org, artifact, repository, asOf } = question;
+  const row = await findPolicy(context.reader, org, question.policy, { asOf });
+  if (row === undefined) return undefined;
+  const parsed = parsePolicy(row.yaml, nodeCrypto);
+  if (!parsed.ok) return undefined;
+  return evaluate({
+    policy: parsed.policy,
+    policyDigest: parsed.digest,
+    artifact: repository === undefined ? { digest: artifact } : { digest: artifact, repository },
+    candidates: await gatherCandidates(context, { org, artifact, repository, trust, asOf }),
+    trust: { org, version: trust.version, names: trustNames(trust) },
+    asOf,
+    time: (context.now ?? Date.now)(),
+  });
+}
