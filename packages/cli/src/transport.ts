@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from "undici";
+import type { Dispatcher } from "undici";
 import { CliError, Exit, systemCode } from "./errors.ts";
 import { isLoopback } from "./server-address.ts";
 import { VERSION } from "./version.ts";
@@ -39,21 +39,31 @@ const CONNECT_MS = 15_000;
 // No bytes for this long means that the other side is gone, however long the transfer as a whole may take.
 const SILENCE_MS = 60_000;
 
+/** The client's library and its two pools of connections. */
+type Way = {
+  readonly request: typeof import("undici").request;
+  readonly direct: Dispatcher;
+  readonly proxied: Dispatcher;
+};
+
+/** Loaded with the first request: what works offline starts without it. */
+async function openWay(): Promise<Way> {
+  const { Agent, EnvHttpProxyAgent, request } = await import("undici");
+  const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
+  return { request, direct: new Agent(options), proxied: new EnvHttpProxyAgent(options) };
+}
+
 /**
  * HTTP/1.1 for everything this program asks of servers and registries. Proxy variables (HTTPS_PROXY, NO_PROXY) are
  * honoured, but never for loopback. Redirects are not followed: the callers know which headers may go where.
  */
 export class Transport {
-  readonly #direct: Agent;
-  readonly #proxied: EnvHttpProxyAgent;
+  #way: Promise<Way> | undefined;
   readonly #told: ((request: ToldRequest) => void) | undefined;
 
   /** `told` hears of every request when its answer's head is there, or when it failed. */
   constructor(told?: (request: ToldRequest) => void) {
     this.#told = told;
-    const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
-    this.#direct = new Agent(options);
-    this.#proxied = new EnvHttpProxyAgent(options);
   }
 
   /** Sends a request. Errors: `network` (exit 3) with the origin in its message and never a header, path or token. */
@@ -63,11 +73,13 @@ export class Transport {
     const tell = (status: number | undefined): void =>
       this.#told?.({ method, url, status, ms: performance.now() - started });
     try {
+      this.#way ??= openWay();
+      const { request, direct, proxied } = await this.#way;
       const response = await request(url, {
         method,
         headers: { "user-agent": `assay/${VERSION}`, ...outgoing.headers },
         body: body ?? null,
-        dispatcher: isLoopback(url.hostname) ? this.#direct : this.#proxied,
+        dispatcher: isLoopback(url.hostname) ? direct : proxied,
       });
       tell(response.statusCode);
       return incoming(url, response);
@@ -78,7 +90,8 @@ export class Transport {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#direct.destroy(), this.#proxied.destroy()]);
+    const way = await this.#way;
+    if (way !== undefined) await Promise.all([way.direct.destroy(), way.proxied.destroy()]);
   }
 }
 

@@ -5,7 +5,7 @@ import { EvidenceError } from "./errors.ts";
 import { canonicalJson } from "./jcs.ts";
 import { type NoProof, noProof, type Proof, type ProofRequest } from "./proof.ts";
 import { byTime, passed, signatureMiss } from "./prove-key.ts";
-import { proveUnderRoot } from "./sigstore.ts";
+import { proveUnderRoot, type RootProof } from "./sigstore.ts";
 import { findSigner } from "./signer.ts";
 import { matchesSubject, type TrustEntry, type TrustVersion } from "./trust.ts";
 import type { TrustRoot } from "./trust-root.ts";
@@ -46,16 +46,6 @@ export async function proveCertificate(
   );
 }
 
-/** What one root says of a certificate: nothing, or the moments at which it was good. */
-export type RootAnswer =
-  | {
-      readonly ok: true;
-      readonly times: readonly ProvenTime[];
-      readonly notEvaluated: Proof["notEvaluated"];
-      readonly steps: readonly Step[];
-    }
-  | NoProof;
-
 /**
  * Puts a certificate before every root that an entry names. A certificate is for one subject: the one name it is issued for; of several, which
  * one signed would be the reader's choice.
@@ -64,7 +54,7 @@ export async function proveHolder(
   leaf: Certificate,
   request: ProofRequest,
   before: readonly Step[],
-  ask: (root: TrustRoot) => Promise<RootAnswer>,
+  ask: (root: TrustRoot) => Promise<RootProof>,
 ): Promise<Proof | NoProof> {
   const roots = namedRoots(request.trust);
   if (roots.length === 0) {
@@ -146,11 +136,18 @@ function principalOf({ issuer, subject }: CertificateClaims): string {
   return toHex(sha256(utf8Encode(canonicalJson({ issuer, subject }))));
 }
 
+/** How every distinguished name in RFC 4514 form begins: with the type of an attribute. */
+const DISTINGUISHED = /^[A-Za-z0-9.-]+=/;
+
 function claimsOf(leaf: Certificate, root: TrustRoot): { ok: true; claims: CertificateClaims } | NoProof {
   const [name, ...others] = leaf.names;
   const subject = name?.value ?? (root.profile === "x509" ? leaf.subjectText : "");
   if (others.length > 0) {
     return noProof("certificate-invalid", "The certificate is issued for more than one name.", "certificate");
+  }
+  // No alternative name may pass for the subject of a certificate that has none: issuers check the two by different rules.
+  if (root.profile === "x509" && name !== undefined && DISTINGUISHED.test(name.value)) {
+    return noProof("certificate-invalid", "The certificate's name reads as a distinguished name.", "certificate");
   }
   if (subject === "") return noProof("certificate-invalid", "The certificate is issued for no name.", "certificate");
   const { issuer, ...claims } = leaf.fulcio;

@@ -10,12 +10,20 @@ export async function unrecordedUses(reader: Reader, hour: number, limit: number
   const rows = await reader
     .tables<AccessTables>()
     .selectFrom("bootstrap_use_count as counted")
-    .leftJoin("bootstrap_use as recorded", (join) =>
-      join.onRef("recorded.hour", "=", "counted.hour").onRef("recorded.route", "=", "counted.route"),
+    .select(["counted.hour", "counted.route", "counted.count"])
+    // A look-up by key for each: a join may be planned as a walk through both tables.
+    .select((row) =>
+      row
+        .selectFrom("bootstrap_use as recorded")
+        .select("recorded.count")
+        .whereRef("recorded.hour", "=", "counted.hour")
+        .whereRef("recorded.route", "=", "counted.route")
+        .as("known"),
     )
-    .select(["counted.hour", "counted.route", "counted.count", "recorded.count as known"])
     .where("counted.hour", "<", hour)
-    .where(sql<boolean>`counted.count > coalesce(recorded.count, 0)`)
+    .where(
+      sql<boolean>`counted.count > coalesce((select recorded.count from bootstrap_use as recorded where recorded.hour = counted.hour and recorded.route = counted.route), 0)`,
+    )
     .orderBy("counted.hour")
     .orderBy("counted.route")
     .limit(limit)

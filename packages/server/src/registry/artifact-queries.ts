@@ -85,26 +85,37 @@ export async function manifestsWith(
   page: Page,
 ): Promise<(Naming & { readonly kind: ReferenceKind })[]> {
   const { repository, digest } = page.after;
-  return reader
-    .tables<RegistryTables>()
+  const tables = reader.tables<RegistryTables>();
+  const references = await tables
     .selectFrom("repository")
     .innerJoin("manifest_reference", "manifest_reference.repository", "repository.name")
-    .innerJoin("manifest", (join) =>
-      join
-        .onRef("manifest.repository", "=", "manifest_reference.repository")
-        .onRef("manifest.digest", "=", "manifest_reference.manifest"),
-    )
-    .select(MANIFEST)
-    .select("manifest_reference.kind as kind")
+    .select([
+      "manifest_reference.repository as repository",
+      "manifest_reference.manifest as manifest",
+      "manifest_reference.kind as kind",
+    ])
     .where("repository.org", "=", org)
     .where("repository.name", ">=", repository)
     .where("manifest_reference.digest", "=", named)
     .where("manifest_reference.held", "=", 1)
     .where("manifest_reference.to_seq", "is", null)
-    .where("manifest.to_seq", "is", null)
-    .where((is) => is.or([is("repository.name", ">", repository), is("manifest.digest", ">", digest)]))
+    .where((is) => is.or([is("repository.name", ">", repository), is("manifest_reference.manifest", ">", digest)]))
     .orderBy("repository.name")
-    .orderBy("manifest.digest")
+    .orderBy("manifest_reference.manifest")
     .limit(page.limit)
     .execute();
+  // Each by its key: joined in one statement, a planner that knows little of the tables may walk through all manifests instead.
+  const found = await Promise.all(
+    references.map(async ({ kind, ...reference }) => {
+      const row = await tables
+        .selectFrom("manifest")
+        .select(MANIFEST)
+        .where("manifest.repository", "=", reference.repository)
+        .where("manifest.digest", "=", reference.manifest)
+        .where("manifest.to_seq", "is", null)
+        .executeTakeFirst();
+      return row === undefined ? [] : [{ ...row, kind }];
+    }),
+  );
+  return found.flat();
 }
