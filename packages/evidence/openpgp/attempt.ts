@@ -1,10 +1,10 @@
 /** One signature on its way through the procedure of verify.ts: form, issuer, document, arithmetic, time, key. */
 import { EvidenceError, Explanation, LIMITS, type RefusalCode, type Step } from "../src/index.ts";
-import { type HashAlgorithm, type Hasher, hashAlgorithm } from "./algorithms.ts";
+import { type HashAlgorithm, hashAlgorithm } from "./algorithms.ts";
 import { isSignatureOf } from "./arithmetic.ts";
 import { type Certificate, type KeyPacket, mayBeOf } from "./certificate.ts";
 import { verifiedCertificateOf } from "./certificate-cache.ts";
-import { BinarySink, type DocumentSink, TextSink } from "./document.ts";
+import type { Hashing, Hashings } from "./document.ts";
 import { dateOf, type Fault, faultOf } from "./key-validity.ts";
 import { readSignaturePacket, type SignaturePacket } from "./signature-packet.ts";
 import type { VerifiedCertificate } from "./verified-certificate.ts";
@@ -41,15 +41,14 @@ export class Attempt {
   readonly #proven: number | null;
   #fault: Fault | undefined;
   /** Present as long as there is no fault. */
-  #open:
-    | { signature: SignaturePacket; hash: HashAlgorithm; hasher: Hasher; sink: DocumentSink; candidates: Candidate[] }
-    | undefined;
+  #open: { signature: SignaturePacket; hash: HashAlgorithm; hashing: Hashing; candidates: Candidate[] } | undefined;
 
   constructor(
     body: Uint8Array,
     certificates: readonly Certificate[],
     proven: number | null,
     clear: ClearText | undefined,
+    hashings: Hashings,
   ) {
     this.#proven = proven;
     let signature: SignaturePacket;
@@ -77,37 +76,32 @@ export class Attempt {
       return;
     }
     this.#explanation.passed("issuer", `The signature names ${issuerOf(signature)}.`);
-    const hasher = hash.create();
-    hasher.update(signature.salt);
-    const isText = signature.type === TEXT && clear === undefined;
-    this.#open = { signature, hash, hasher, candidates, sink: isText ? new TextSink(hasher) : new BinarySink(hasher) };
+    const hashing = hashings.of(hash, signature.salt, signature.type === TEXT && clear === undefined);
+    if (hashing === undefined) {
+      const message = `The signatures demand that the document be hashed in more than ${LIMITS.openPgpHashings} ways.`;
+      this.#fault = this.#fail("document", "unsupported", message);
+      return;
+    }
+    this.#open = { signature, hash, hashing, candidates };
   }
 
   get steps(): readonly Step[] {
     return this.#explanation.steps;
   }
 
-  /** Whether it still depends on the document. */
-  get isOpen(): boolean {
-    return this.#open !== undefined;
-  }
-
-  update(chunk: Uint8Array): void {
-    this.#open?.sink.update(chunk);
-  }
-
   async judge(): Promise<Good | Fault> {
     const open = this.#open;
     if (open === undefined)
       return this.#fault ?? this.#fail("signature-packet", "malformed", "The signature was not read.");
-    const { signature, hash, hasher, sink, candidates } = open;
-    if (!sink.end()) {
+    const { signature, hash, hashing, candidates } = open;
+    if (!hashing.sink.end()) {
       return this.#fail(
         "document",
         "unsupported",
         "The document is signed as a text and has a carriage return inside a line.",
       );
     }
+    const hasher = hashing.hasher.clone();
     hasher.update(signature.trailer);
     const digest = hasher.digest();
     let fault: Fault | undefined;

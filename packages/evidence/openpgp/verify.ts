@@ -22,7 +22,7 @@ import {
 import { Attempt, type ClearText } from "./attempt.ts";
 import { mergeCertificates } from "./certificate.ts";
 import { certificateOf } from "./certificate-cache.ts";
-import { chunksOf } from "./document.ts";
+import { chunksOf, Hashings } from "./document.ts";
 import type { Fault } from "./key-validity.ts";
 import { type Packet, readPackets, TAG_SIGNATURE } from "./packets.ts";
 
@@ -60,7 +60,8 @@ export async function verify(request: OpenPgpRequest): Promise<OpenPgpResult> {
 
   // 2. Form: each signature by itself, before anything is hashed for it.
   const proven = request.times.length === 0 ? null : Math.min(...request.times.map(({ time }) => time)) / 1000;
-  const attempts = packets.map(({ body }) => new Attempt(body, certificates, proven, clear));
+  const hashings = new Hashings();
+  const attempts = packets.map(({ body }) => new Attempt(body, certificates, proven, clear, hashings));
 
   // 3. The document, once, past all signatures that are still in question.
   if (clear !== undefined && !(await isOwnText(clear.text, request.document))) {
@@ -68,10 +69,8 @@ export async function verify(request: OpenPgpRequest): Promise<OpenPgpResult> {
     explanation.failed("subject", message);
     return bad("subject-mismatch", message, explanation.steps);
   }
-  if (attempts.some(({ isOpen }) => isOpen)) {
-    for await (const chunk of chunksOf(clear?.canonical ?? request.document)) {
-      for (const attempt of attempts) attempt.update(chunk);
-    }
+  if (!hashings.isEmpty) {
+    for await (const chunk of chunksOf(clear?.canonical ?? request.document)) hashings.update(chunk);
   }
 
   // 4. Arithmetic and keys.

@@ -90,6 +90,8 @@ export const LIMITS = {
   openPgpBytes: 2 * 1024 * 1024,
   /** OpenPGP signatures in one file. */
   openPgpSignatures: 16,
+  /** Ways in which one document is hashed for them: by algorithm, as bytes or text, and of version 6 by salt. */
+  openPgpHashings: 4,
   /** Packets of one OpenPGP certificate. */
   openPgpPackets: 10_000,
   /** User ids, and subkeys, of one OpenPGP certificate, and signatures of its own on each of them. */

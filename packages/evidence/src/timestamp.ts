@@ -185,8 +185,9 @@ export async function verifyTimestamp(
     return fail("timestamp-authority", "No timestamp authority is trusted for the time that it states.");
   }
   let closest: Attempt | undefined;
+  const carried = readable(signed.certificates);
   for (const authority of authorities) {
-    const attempt = await underAuthority(crypto, timestamp, binding, authority);
+    const attempt = await underAuthority(crypto, timestamp, { binding, carried, authority });
     if (attempt.ok) {
       explanation.passed("timestamp-authority", `The timestamp is by ${attempt.name}.`, attempt.steps);
       return { ok: true, time: info.time, authority: attempt.name, steps: explanation.steps };
@@ -206,8 +207,11 @@ type Attempt =
 async function underAuthority(
   crypto: Crypto,
   { signed, info }: Timestamp,
-  binding: SignerBinding,
-  authority: Authority,
+  {
+    binding,
+    carried,
+    authority,
+  }: { readonly binding: SignerBinding; readonly carried: readonly Certificate[]; readonly authority: Authority },
 ): Promise<Attempt> {
   const explanation = new Explanation();
   const fail = (check: string, message: string): Attempt => {
@@ -219,7 +223,6 @@ async function underAuthority(
   const { signer } = signed;
   const own = certificatesOf(authority);
   const pinned = own.find((certificate) => !certificate.isCa);
-  const carried = readable(signed.certificates);
   const leaf = [...own, ...carried].find((certificate) => isNamed(signer.id, certificate));
   if (leaf === undefined) {
     return fail(

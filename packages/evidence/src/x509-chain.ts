@@ -90,7 +90,22 @@ class PathSearch {
     }
     pool.delete(leaf.fingerprint);
     pool.set(anchor.fingerprint, anchor);
-    return this.#extend([leaf], anchor, [...pool.values()]);
+    return this.#extend([leaf], anchor, await this.#issuedBelow(anchor, [...pool.values()]));
+  }
+
+  /**
+   * The certificates of the pool that the anchor issued, at whatever distance: no others are on any good path. Found from the anchor down, so
+   * that certificates which nobody trusted has signed cost one check each, by a trusted key, and not one by every key that was presented.
+   */
+  async #issuedBelow(anchor: Certificate, pool: readonly Certificate[]): Promise<Certificate[]> {
+    const issued = [anchor];
+    for (const issuer of issued) {
+      for (const one of pool) {
+        if (issued.includes(one) || !equalBytes(one.issuer, issuer.subject)) continue;
+        if (await this.#signed(one, issuer)) issued.push(one);
+      }
+    }
+    return pool.filter((one) => issued.includes(one));
   }
 
   /** What is to be said when no path was good. */

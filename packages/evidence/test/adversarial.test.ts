@@ -16,6 +16,7 @@ import {
   utf8Decode,
   utf8Encode,
   verify,
+  x509Root,
 } from "../src/index.ts";
 import { toBase64 } from "../src/encoding.ts";
 import type { CertificateEntry, SubjectMatch } from "../src/trust.ts";
@@ -34,7 +35,19 @@ import {
   statementBundle,
   trustIn,
 } from "./virtual.ts";
-import { authorityOf, codeSigningChain, DAY, NOW } from "./virtual-ca.ts";
+import {
+  alternativeNames,
+  authorityOf,
+  CODE_SIGNING,
+  codeSigningChain,
+  DAY,
+  extendedKeyUsage,
+  general,
+  issue,
+  NOW,
+  pemOf,
+  SIGNING_USAGE,
+} from "./virtual-ca.ts";
 import {
   type BundleTerms,
   bundleBytes,
@@ -308,6 +321,27 @@ describe("evidence binding", () => {
         trusting(certificateEntry({ subject: { kind: "pattern", value: "https://example.com/**" } })),
       ),
     ).toBe("unknown-signer");
+  });
+
+  it("case 14: an alternative name that reads as a distinguished name is not the subject of a certificate without one", async () => {
+    const { root, intermediate } = codeSigningChain();
+    const corp = x509Root("corp", [pemOf(intermediate.der) + pemOf(root.der)]);
+    const entry = certificateEntry({
+      root: "corp",
+      issuer: null,
+      subject: { kind: "exact", value: "CN=build,O=Acme" },
+    });
+    const judged = (name: string[], ...names: Uint8Array[]): Promise<string> => {
+      const extensions = [SIGNING_USAGE, extendedKeyUsage([CODE_SIGNING])];
+      if (names.length > 0) extensions.push(alternativeNames(...names));
+      const signer = issue({ name, key: keyOf("corp leaf"), issuer: intermediate, extensions });
+      const bundle = bundleBytes(bundleJson({ message, holder: signer, stamped: null }));
+      return outcomeOf(bundle, artifact, { ...trustIn(entry), roots: [corp] }, { times: [receivedAt(NOW)] });
+    };
+    expect(await judged(["O=Acme", "CN=build"])).toBe("verified");
+    expect(await judged(["O=Evil", "CN=build,O=Acme"])).toBe("unknown-signer");
+    for (const kind of [general.uri, general.dns, general.email])
+      expect(await judged(["O=Evil", "CN=evil"], kind("CN=build,O=Acme"))).toBe("certificate-invalid");
   });
 
   it("case 20: evidence about an older artifact does not speak of the new one", async () => {

@@ -315,3 +315,19 @@ test("every verdict explains itself, and a good one has no failed step", async (
   const bad = await ask(signature(key, "else"), trusted);
   expect(bad.steps.at(-1)?.outcome).toBe("failed");
 });
+
+test("a document is hashed in few ways, however many signatures ask for it: one way too many is not looked at", async () => {
+  const bad = [
+    { type: 0, hash: 8 },
+    { type: 1, hash: 8 },
+    { type: 0, hash: 10 },
+    { type: 1, hash: 10 },
+  ].map((spec) => signature(key, "else", spec));
+  const good = signature(six, DOCUMENT);
+  const certificates = [trusted, plainCertificate(six)];
+  expect(await verdict(join(...bad.slice(1), good), certificates)).toBe("good");
+  expect(await verdict(join(good, ...bad), certificates)).toBe("good");
+  const result = await ask(join(...bad, good), certificates);
+  expect(result).toMatchObject({ outcome: "bad", code: "signature-invalid" });
+  expect(JSON.stringify(result.steps)).toContain("more than 4 ways");
+});

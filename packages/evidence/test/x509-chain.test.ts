@@ -245,6 +245,34 @@ describe("a chain is refused as chain-untrusted", () => {
     expect(await outcomeOf(leafUnder(links[7] ?? root), [authorityOf(root)], asked)).toBe("chain-untrusted");
   });
 
+  test("with no check by a presented key, when no authority has vouched for any of what is presented", async () => {
+    const asked: string[] = [];
+    const counting = {
+      ...nodeCrypto,
+      verifyAs: (...[key, ...rest]: Parameters<typeof nodeCrypto.verifyAs>) => {
+        asked.push(key.keyId);
+        return nodeCrypto.verifyAs(key, ...rest);
+      },
+    };
+    const { root, intermediate, leaf } = codeSigningChain();
+    // P-521 is the dearest to check: a kibibyte of certificates for every few milliseconds.
+    const presented = Array.from({ length: 8 }, (_, i) => {
+      const key = keyOf(`dear ${i}`, "ecdsa-p521-sha512");
+      const extensions = [basicConstraints(true), CA_USAGE];
+      return issue({ name: ["O=Acme", "CN=Intermediate"], key, signing: "sha512", extensions });
+    });
+    const result = await verifyChain(counting, {
+      leaf: parsed(leaf),
+      intermediates: presented.map(parsed),
+      authorities: [authorityOf(root)],
+      time: NOW,
+      purpose: "code-signing",
+    });
+    expect(result).toMatchObject({ ok: false, code: "chain-untrusted" });
+    expect(asked.filter((keyId) => keyId !== root.key.publicKey.keyId)).toEqual([]);
+    expect(await outcomeOf(leaf, [authorityOf(root)], { intermediates: [...presented, intermediate] })).toBe("ok");
+  });
+
   test("within a bounded number of signatures, however many certificates of one name are presented", async () => {
     let verified = 0;
     const counting = {
