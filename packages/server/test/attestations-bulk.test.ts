@@ -240,3 +240,15 @@ describe("the lines of a stream", () => {
 it("projecting the events again gives the same tables", async () => {
   expect(await replayDifferences(room.instance)).toEqual([]);
 });
+
+it("a line that the database cannot hold is refused or taken in by itself, and those behind it are taken in", async () => {
+  const poison = opened(await attest(key, artifact("poison")));
+  const file = fileOf(
+    JSON.stringify({ ...poison, verificationMaterial: { publicKey: { hint: "\u0000" } } }),
+    await attest(key, artifact("behind the poison")),
+  );
+  const { results } = await bulk(file);
+  expect(results.map((result) => result.error)).toEqual([undefined, undefined, undefined]);
+  expect(["added", "refused"]).toContain(results[0]?.status);
+  expect(results[1]?.status).toBe("added");
+});

@@ -399,3 +399,16 @@ it("keeps containers as canonical JSON", async () => {
 it("projecting the events again gives the same tables", async () => {
   expect(await replayDifferences(room.instance)).toEqual([]);
 });
+
+it("refuses a manifest that lists one large blob so often that a few kilobytes would become gigabytes of evidence", async () => {
+  const subject = artifact("amplified");
+  const bytes = utf8Encode(JSON.stringify({ payload: "A".repeat(14 * 1024 * 1024) }));
+  const layers = Array.from({ length: 5 }, (_, index) => ({
+    bytes,
+    mediaType: ENVELOPE,
+    annotations: { "dev.cosignproject.cosign/signature": `${index}` },
+  }));
+  const pushed = await push("acme/app", `${subject.replace(":", "-")}.att`, { layers });
+  expect([pushed.status, pushed.text]).toEqual([400, expect.stringContaining("bytes of evidence")]);
+  expect(await list(subject)).toEqual([]);
+});

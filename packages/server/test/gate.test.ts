@@ -140,7 +140,7 @@ describe("a decision", () => {
     const store = await openStore(room.instance.dataDirectory);
     const candidates = await gatherCandidates(
       { reader: room.instance.reader, blobs: store.blobs },
-      { org: "acme", artifact: subject, repository: "acme/app", trust, asOf },
+      { org: "acme", artifact: subject, repository: "acme/app", trust, asOf, now: Date.now() },
     );
     await store.close();
     const again = evaluate({

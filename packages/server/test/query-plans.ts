@@ -72,19 +72,28 @@ export async function fullScans(place: DatabasePlace, statements: readonly strin
     : scansOfPostgres(place.databaseUrl, statements);
 }
 
+/** A walk along everything one organisation has in a table of evidence: no better than through the whole table. */
+const WHOLE_ORGANISATION = /^SEARCH (?:evidence_(?:subject|field|signer|repository|step)|along|other|by) .*\(org=\?\)/;
+
+/** A range of evidence: fine by itself, but not for each piece of a path (`along`) that is gone along. */
+const RANGE_OF_EVIDENCE = /^SEARCH evidence .*sequence>\?/;
+
 /** https://sqlite.org/eqp.html: SCAN goes through all rows, also USING INDEX; SEARCH looks some up. */
 function scansOfSqlite(path: string, statements: readonly string[]): string[] {
   const database = new DatabaseSync(path, { readOnly: true });
   try {
     return statements.flatMap((text) => {
       const parameters = (text.match(/\?/g) ?? []).map(() => null);
-      return database
+      const details = database
         .prepare(`explain query plan ${text}`)
         .all(...parameters)
-        .map((step) => String(step["detail"]))
+        .map((step) => String(step["detail"]));
+      const followsPath = details.some((detail) => detail.startsWith("SEARCH along "));
+      return details
         .filter((detail) => {
           const table = /^SCAN (\w+)/.exec(detail)?.[1];
-          return table !== undefined && !SMALL.has(table);
+          if (table !== undefined) return !SMALL.has(table);
+          return WHOLE_ORGANISATION.test(detail) || (followsPath && RANGE_OF_EVIDENCE.test(detail));
         })
         .map((detail) => `${detail}: ${text}`);
     });

@@ -24,6 +24,7 @@ interface S3rver {
   readonly store: {
     putObject(object: Stored): Promise<{ size: number; md5: string }>;
     deleteObject(bucket: string, key: string): Promise<void>;
+    listObjects(bucket: string, options: { readonly maxKeys?: number }): Promise<unknown>;
     getResourcePath(bucket: string, key: string, resource: string): string;
   };
 }
@@ -80,6 +81,10 @@ export async function startS3rver(): Promise<S3Server> {
     }
     return Promise.resolve();
   };
+  // It makes the token of a next page with a cipher that OpenSSL 3 has no more, and answers any list of more than a page with 500. So its
+  // lists are one page, however long; that pages are followed, the interop suite shows with another server.
+  const list = server.store.listObjects.bind(server.store);
+  server.store.listObjects = (bucket, options) => list(bucket, { ...options, maxKeys: Number.POSITIVE_INFINITY });
   const { port } = await server.run();
   return {
     location: {

@@ -155,3 +155,14 @@ it("is for those who may read trust and evidence, and for nobody else's", async 
   expect((await preview("rival", { version: 0 }, token)).length).toBeGreaterThan(0);
   expect(await room.refusal("POST", "/orgs/acme/trust/preview", { version: 0 }, token)).toBe("404 org-unknown");
 });
+
+it("is one step at a time for each who asks", async () => {
+  await room.trust("acme", makeKey(), { name: "slow" });
+  const file = (await room.call("GET", "/orgs/acme/trust")).body;
+  const ask = async (token?: string) => (await room.call("POST", "/orgs/acme/trust/preview", { file }, token)).status;
+  const other = await room.person("other", "acme", "reader");
+  const answers = await Promise.all([ask(), ask(), ask(), ask(other.token)]);
+  expect(answers.filter((status) => status === 429)).not.toEqual([]);
+  expect(answers[3]).toBe(200);
+  expect(await ask()).toBe(200);
+});

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply } from "fastify";
 import { z } from "zod";
-import { ServerError } from "../errors.ts";
+import { ServerError, type ServerErrorCode } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import { retryAfter } from "../pressure/refusals.ts";
 import type { RecordClient } from "../record/client.ts";
@@ -26,6 +26,15 @@ const ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token";
 const SUBJECT_TOKEN_TYPES: ReadonlySet<string> = new Set([
   "urn:ietf:params:oauth:token-type:jwt",
   "urn:ietf:params:oauth:token-type:id_token",
+]);
+
+/** What passes by itself, and when it is worth asking again, seconds. */
+const BUSY: ReadonlyMap<string, number> = new Map<ServerErrorCode, number>([
+  ["issuer-unavailable", 30],
+  ["writer-overloaded", 1],
+  ["writer-stopped", 1],
+  ["database-unavailable", 1],
+  ["database-busy", 1],
 ]);
 
 /** Parameters of RFC 8693 §2.1; each may come once. */
@@ -149,7 +158,7 @@ export function registerExchangeRoute(app: FastifyInstance, context: ExchangeCon
     door.setErrorHandler((error, request, reply) => {
       if (error instanceof Problem) return answerProblem(reply, error);
       if (error instanceof ServerError) {
-        const seconds = error.code === "issuer-unavailable" ? 30 : retryAfter(error);
+        const seconds = BUSY.get(error.code) ?? retryAfter(error);
         if (seconds !== undefined) {
           request.log.warn({ err: error }, "token exchange failed");
           const headers = { "retry-after": String(seconds) };

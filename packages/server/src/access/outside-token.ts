@@ -102,11 +102,11 @@ async function verified(
 
 function claimsOf(payload: JWTPayload, issuer: string): OutsideClaims {
   const { sub, aud } = payload;
-  if (typeof sub !== "string" || sub === "" || sub.length > MAX_SUBJECT)
+  if (typeof sub !== "string" || sub === "" || sub.length > MAX_SUBJECT || !isRecordable(sub))
     throw invalid("its subject (sub) cannot be used");
   const audiences = typeof aud === "string" ? [aud] : aud;
   if (!Array.isArray(audiences) || audiences.length > 20) throw invalid("its audience (aud) cannot be used");
-  if (audiences.some((audience) => typeof audience !== "string" || audience.length > 500)) {
+  if (audiences.some((audience) => typeof audience !== "string" || audience.length > 500 || !isRecordable(audience))) {
     throw invalid("its audience (aud) cannot be used");
   }
   const told: [string, string][] = [];
@@ -114,10 +114,16 @@ function claimsOf(payload: JWTPayload, issuer: string): OutsideClaims {
     const scalar = typeof value === "string" || typeof value === "number" || typeof value === "boolean";
     // Lists and objects match no condition; neither does what is too long to be recorded.
     if (!scalar || name === "__proto__" || name.length > 100 || String(value).length > MAX_CLAIM_VALUE) continue;
+    if (!isRecordable(name) || !isRecordable(String(value))) continue;
     told.push([name, String(value)]);
   }
   if (told.length > MAX_CLAIMS) throw invalid(`it has more than ${MAX_CLAIMS} claims`);
   return { issuer, subject: sub, audiences, claims: Object.fromEntries(told) };
+}
+
+/** Whether an event and both databases can hold a text: half of a surrogate pair has no UTF-8, and PostgreSQL has no NUL. */
+function isRecordable(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\u0000");
 }
 
 function nameOf(token: string, payload: JWTPayload, issuer: string): { token: string; identified: boolean } {

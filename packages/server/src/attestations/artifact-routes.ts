@@ -14,7 +14,7 @@ import { isStatement, jsonLine } from "./evidence-bytes.ts";
 import { digestSchema } from "./piece.ts";
 import { evidenceAbout, type EvidenceRow } from "./queries.ts";
 import { MAX_EVIDENCE_BYTES } from "./reading.ts";
-import { type EvidenceSight, evidenceSight } from "./sight.ts";
+import { type EvidenceSight, evidenceSight, visiblePage } from "./sight.ts";
 
 /** Pieces fetched from the index at a time. */
 const PAGE = 100;
@@ -101,10 +101,19 @@ export function registerArtifactRoutes(instance: FastifyInstance, context: Attes
     subject: string,
     asOf: number,
   ): Promise<EvidenceRow | undefined> {
-    const page = { asOf, limit: PAGE };
-    const signing = await bundlesAbout(reader, org, subject, { ...page, predicateTypes: SIGNATURE_TYPES });
-    const [found] = await sight.visible(signing);
-    return found ?? (await sight.visible(await bundlesAbout(reader, org, subject, page)))[0];
+    for (const predicateTypes of [SIGNATURE_TYPES, undefined]) {
+      const { rows } = await visiblePage(
+        sight,
+        { after: undefined, wanted: 1 },
+        async (after, limit) => ({
+          rows: await bundlesAbout(reader, org, subject, { asOf, after, limit, predicateTypes }),
+          scannedTo: undefined,
+        }),
+        (row) => row.about,
+      );
+      if (rows[0] !== undefined) return rows[0];
+    }
+    return undefined;
   }
 
   async function* pieces(

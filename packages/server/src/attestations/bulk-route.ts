@@ -4,11 +4,12 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
+import { ServerError, type ServerErrorCode } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor } from "../record/command.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { admit, repositoryField, takeIn } from "./intake.ts";
-import { type NumberedLine, streamedLines } from "./lines.ts";
+import { lineGroups, type NumberedLine, streamedLines } from "./lines.ts";
 import { readLine } from "./reading.ts";
 
 /** Bounds on one file of evidence. A line has at most the bytes of one piece; what is longer is passed over like any unknown line. */
@@ -19,8 +20,8 @@ export const BULK_LIMITS = {
   lines: 100_000,
 } as const;
 
-/** Lines worked on at once: they share commits. */
-const AT_ONCE = 16;
+/** Lines worked on at once: they share commits; of large ones fewer, because all of them are in memory. */
+const AT_ONCE = { count: 16, maxBytes: LIMITS.bundleBytes } as const;
 
 /** Media types of JSON Lines; the first is in-toto's own (attestation bundle). */
 const LINES_TYPES = [
@@ -38,6 +39,13 @@ export type LineResult = { readonly line: number } & (
   | { readonly status: "added" | "present" | "repeated"; readonly evidence: string; readonly sequence?: number }
   | { readonly status: "ignored" | "refused"; readonly code: string; readonly message: string }
 );
+
+/** What the record refuses for what a line holds: sent again it would be refused again, and the lines behind it would never be read. */
+const LINE_FAULTS: ReadonlySet<string> = new Set<ServerErrorCode>([
+  "text-invalid",
+  "command-invalid",
+  "event-too-large",
+]);
 
 type Counts = Record<LineResult["status"], number>;
 
@@ -99,25 +107,22 @@ async function takeLines(
   const counts: Counts = { added: 0, present: 0, repeated: 0, ignored: 0, refused: 0 };
   const seen = new Set<string>();
   let lines = 0;
-  let waiting: NumberedLine[] = [];
-  const work = async (): Promise<void> => {
-    for (const result of await Promise.all(waiting.map((line) => takeLine(context, giver, line, seen)))) {
+  const work = async (group: readonly NumberedLine[]): Promise<void> => {
+    for (const result of await Promise.all(group.map((line) => takeLine(context, giver, line, seen)))) {
       counts[result.status]++;
       results.push(lineOf(result));
     }
-    waiting = [];
   };
-  for await (const line of streamedLines(bounded(source), LIMITS.bundleBytes)) {
+  for await (const group of lineGroups(streamedLines(bounded(source), LIMITS.bundleBytes), AT_ONCE)) {
     // Nobody takes the results any more: what was taken in stays, the rest is not read.
     if (results.destroyed) return;
-    if (++lines > BULK_LIMITS.lines) {
-      await work();
+    const allowed = group.slice(0, BULK_LIMITS.lines - lines);
+    lines += allowed.length;
+    await work(allowed);
+    if (allowed.length < group.length) {
       throw new Problem(413, "too-many-lines", `a file has at most ${BULK_LIMITS.lines} lines`);
     }
-    waiting.push(line);
-    if (waiting.length === AT_ONCE) await work();
   }
-  await work();
   results.push(lineOf({ summary: { lines, ...counts } }));
   results.push(null);
 }
@@ -158,6 +163,9 @@ async function takeLine(
     if (error instanceof EvidenceError) return { line, status: "ignored", code: error.code, message: error.message };
     // Refused for what it is: the others may still be taken. Refused for who sends it, or broken: that is the file's end.
     if (error instanceof Problem && [400, 409].includes(error.status)) {
+      return { line, status: "refused", code: error.code, message: error.message };
+    }
+    if (error instanceof ServerError && LINE_FAULTS.has(error.code)) {
       return { line, status: "refused", code: error.code, message: error.message };
     }
     throw error;

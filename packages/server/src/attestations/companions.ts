@@ -20,6 +20,12 @@ import { proveSigners } from "./signers.ts";
 /** Pieces one manifest may bring. cosign 2 collects all signatures of an image in one manifest, which it pushes again with each. */
 const MAX_PIECES = 256;
 
+/**
+ * Bytes of evidence that one manifest may bring, each layer counted as often as it is listed: one blob of the largest size, listed with
+ * other annotations again and again, would otherwise make hundreds of pieces of that size out of one small manifest.
+ */
+const MAX_BROUGHT_BYTES = 4 * MAX_EVIDENCE_BYTES;
+
 /** What the registry tells of a manifest it is about to record. */
 export interface PushedManifest {
   readonly org: string;
@@ -56,6 +62,13 @@ export function evidenceCompanions(context: CompanionsContext): (pushed: PushedM
     const held = new Set(pushed.layers.map(({ digest }) => digest));
     const attachments = attachmentsOf(pushed).filter(({ layer }) => held.has(layer.digest));
     if (attachments.length > MAX_PIECES) throw tooMany(attachments.length);
+    let bytes = 0;
+    for (const { layer } of attachments) {
+      const size = (await context.blobs.size(layer.digest)) ?? 0;
+      // What is larger than evidence may be is not read.
+      if (size <= MAX_EVIDENCE_BYTES) bytes += size;
+    }
+    if (bytes > MAX_BROUGHT_BYTES) throw tooLarge();
     const commands = new Map<string, Command>();
     for (const attachment of attachments) {
       for (const brought of await bring(context, attachment)) {
@@ -73,6 +86,12 @@ export function evidenceCompanions(context: CompanionsContext): (pushed: PushedM
 function tooMany(count: number): Problem {
   return new Problem(400, "too-many-bundles", `the manifest carries ${count} or more pieces of evidence`, {
     hint: `attach at most ${MAX_PIECES} in one manifest`,
+  });
+}
+
+function tooLarge(): Problem {
+  return new Problem(400, "too-many-bundles", `the manifest carries more than ${MAX_BROUGHT_BYTES} bytes of evidence`, {
+    hint: "attach it in several manifests",
   });
 }
 

@@ -12,7 +12,7 @@ import { digestSchema } from "./piece.ts";
 import { type EvidenceAbout, repositoriesOf } from "./queries.ts";
 import { MAX_EVIDENCE_BYTES } from "./reading.ts";
 import { repositoryIn } from "./repository-in.ts";
-import { type EvidenceSight, evidenceSight } from "./sight.ts";
+import { type EvidenceSight, evidenceSight, visiblePage } from "./sight.ts";
 
 /** Bytes of bundles after which an answer is cut; what is left comes with the next page. */
 const ANSWER_BYTES = 32 * 1024 * 1024;
@@ -125,34 +125,48 @@ export function registerGithubRoutes(instance: FastifyInstance, context: Attesta
     const after = query.after === undefined ? undefined : decodeCursor(query.after);
     const before = query.before === undefined ? undefined : decodeCursor(query.before);
     const asOf = (after ?? before)?.asOf ?? (await newestSequence(reader));
-    const found = await bundlesAbout(reader, org, subject, {
-      asOf,
-      after: after?.position,
-      before: before?.position,
-      limit: limit + 1,
-      predicateTypes: type === undefined ? undefined : typesOf(type),
-      repository,
-    });
+    // A page that goes back begins at its oldest piece, and so does what it is read from.
+    const nearestFirst = (rows: readonly EvidenceAbout[]): readonly EvidenceAbout[] =>
+      before === undefined ? rows : rows.toReversed();
+    const { rows, scannedTo } = await visiblePage(
+      sight,
+      { after: (before ?? after)?.position, wanted: limit + 1 },
+      async (place, most) => {
+        const bundles = await bundlesAbout(reader, org, subject, {
+          asOf,
+          ...(before === undefined ? { after: place } : { before: place }),
+          limit: most,
+          predicateTypes: type === undefined ? undefined : typesOf(type),
+          repository,
+        });
+        return { rows: nearestFirst(bundles), scannedTo: undefined };
+      },
+      (row) => row.about,
+    );
+    const found = nearestFirst(rows);
     // Of a page that goes back, the piece too many is the newest, at its head.
     const isMore = found.length > limit;
     const page = before === undefined ? found.slice(0, limit) : found.slice(-limit);
     const fitting = withinBytes(page);
     const isCut = fitting.length < page.length;
     const links: string[] = [];
-    const link = (rel: "next" | "prev", row: EvidenceAbout): void => {
-      const url = new URL(`${publicUrl}${request.url.split("?")[0] ?? ""}`);
+    const link = (rel: "next" | "prev", position: number): void => {
+      // The target may be a whole URL, of a host that the client chose (RFC 9112 §3.2.2): of it only the path is ours to repeat.
+      const url = new URL(`${publicUrl}${new URL(request.url, publicUrl).pathname}`);
       url.searchParams.set("per_page", String(limit));
       if (type !== undefined) url.searchParams.set("predicate_type", type);
-      url.searchParams.set(rel === "next" ? "after" : "before", encodeCursor({ asOf, position: row.about }));
+      url.searchParams.set(rel === "next" ? "after" : "before", encodeCursor({ asOf, position }));
       links.push(`<${url.href}>; rel="${rel}"`);
     };
     const [first] = fitting;
     const last = fitting.at(-1);
-    if (last !== undefined && (isCut || before !== undefined || isMore)) link("next", last);
-    if (first !== undefined && (before === undefined ? after !== undefined : isMore)) link("prev", first);
+    if (last !== undefined && (isCut || before !== undefined || isMore)) link("next", last.about);
+    else if (before === undefined && scannedTo !== undefined) link("next", scannedTo);
+    if (first !== undefined && (before === undefined ? after !== undefined : isMore)) link("prev", first.about);
+    else if (before !== undefined && scannedTo !== undefined) link("prev", scannedTo);
     if (links.length > 0) reply.header("link", links.join(", "));
     if (sight.whole) reply.header("assay-left-out", String(await countOtherForms(reader, org, subject, asOf)));
-    return { attestations: await shown(org, await sight.visible(fitting), asOf, sight) };
+    return { attestations: await shown(org, fitting, asOf, sight) };
   }
 
   async function shown(org: string, rows: readonly EvidenceAbout[], asOf: number, sight: EvidenceSight) {

@@ -56,6 +56,24 @@ export async function* streamedLines(
   if (last !== undefined) yield last;
 }
 
+/** Lines together, at most so many, and no more than one behind `maxBytes` of them: what is worked on at once has bounded memory. */
+export async function* lineGroups(
+  lines: AsyncIterable<NumberedLine>,
+  { count, maxBytes }: { readonly count: number; readonly maxBytes: number },
+): AsyncGenerator<NumberedLine[], void> {
+  let group: NumberedLine[] = [];
+  let held = 0;
+  for await (const line of lines) {
+    group.push(line);
+    held += line.bytes?.length ?? 0;
+    if (group.length < count && held < maxBytes) continue;
+    yield group;
+    group = [];
+    held = 0;
+  }
+  if (group.length > 0) yield group;
+}
+
 /** Without the blanks that JSON allows around a value. */
 function trimmed(line: Uint8Array): Uint8Array {
   const isBlank = (byte: number | undefined): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0d;

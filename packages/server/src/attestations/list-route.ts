@@ -2,7 +2,7 @@ import { LIMITS, parseDigest } from "@assay/evidence";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
+import { decodeCursor, pageQuery } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { newestSequence } from "../record/newest.ts";
 import { trustVersion } from "../trust/queries.ts";
@@ -10,7 +10,7 @@ import { repositoryIn } from "./repository-in.ts";
 import { digestSchema, EVIDENCE_FORMS } from "./piece.ts";
 import { type EvidenceAbout, evidenceAbout, primaryOf, repositoriesOf } from "./queries.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
-import { evidenceSight } from "./sight.ts";
+import { evidenceSight, listedPage, visiblePage } from "./sight.ts";
 import { type Question, type Status, statusOf } from "./status.ts";
 
 const timeSchema = z.strictObject({
@@ -148,18 +148,20 @@ export function registerListRoute(instance: FastifyInstance, context: Attestatio
       const trust = await trustVersion(reader, org, named === undefined ? { asOf } : { version: named }, context.logs);
       if (trust === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${named}`);
 
-      const rows = await evidenceAbout(reader, org, artifact, {
-        asOf,
-        after: from?.position,
-        limit: limit + 1,
-        predicateType,
-      });
-      const { items: page, next } = pageOf(rows, limit, asOf, (row) => row.about);
-      const items = await sight.visible(page);
+      const found = await visiblePage(
+        sight,
+        { after: from?.position, wanted: limit + 1 },
+        async (after, most) => ({
+          rows: await evidenceAbout(reader, org, artifact, { asOf, after, limit: most, predicateType }),
+          scannedTo: undefined,
+        }),
+        (row) => row.about,
+      );
+      const { items, next } = listedPage(found, limit, asOf, (row) => row.about);
       const given = await repositoriesOf(reader, org, [...new Set(items.map((row) => row.digest))], asOf);
       const places = given.filter((place) => sight.sees(place.repository));
       const [primary] = repository === undefined ? [] : await primaryOf(reader, org, repository, [artifact]);
-      const question: Question = { artifact, repository, trust };
+      const question: Question = { artifact, repository, trust, now: Date.now() };
       const judged: z.output<typeof itemSchema>[] = [];
       for (const row of items) {
         const where = places.filter((place) => place.digest === row.digest).map((place) => place.repository);

@@ -1,4 +1,4 @@
-import type { SelectQueryBuilder } from "kysely";
+import { type SelectQueryBuilder, sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
 import type { Field } from "./fields.ts";
 import type { EvidenceRow } from "./queries.ts";
@@ -192,6 +192,12 @@ async function windowEnd(reader: Reader, org: string, path: Path, span: Span): P
 /** A query of pieces, whatever it goes along. */
 type Pieces = SelectQueryBuilder<AttestationTables, "evidence", EvidenceRow>;
 
+/**
+ * The sequence that the path has come to. As an expression: of two equal columns SQLite takes the bounds of one for the other's too, and may
+ * then go through the whole window for each piece on the path.
+ */
+const sequenceAlong = sql<number>`along.sequence + 0`;
+
 /** The pieces of a window on a path, in order. A cross join keeps the order of going in SQLite: the path first, then each piece on it. */
 function piecesAlong(reader: Reader, org: string, path: Path, { after, through }: Span): Pieces {
   const tables = reader.tables<AttestationTables>();
@@ -207,7 +213,7 @@ function piecesAlong(reader: Reader, org: string, path: Path, { after, through }
         .where("along.sequence", ">", after)
         .where("along.sequence", "<=", through)
         .where("evidence.org", "=", org)
-        .whereRef("evidence.sequence", "=", "along.sequence")
+        .where("evidence.sequence", "=", sequenceAlong)
         .orderBy("along.sequence") as unknown as Pieces;
     case "signer":
       return tables
@@ -219,7 +225,7 @@ function piecesAlong(reader: Reader, org: string, path: Path, { after, through }
         .where("along.sequence", ">", after)
         .where("along.sequence", "<=", through)
         .where("evidence.org", "=", org)
-        .whereRef("evidence.sequence", "=", "along.sequence")
+        .where("evidence.sequence", "=", sequenceAlong)
         .orderBy("along.sequence") as unknown as Pieces;
     case "type":
     case "all":
@@ -309,21 +315,29 @@ async function searchAbout(
   return { rows, scannedTo: undefined };
 }
 
-/** What some pieces can be found by, in order of name. */
+/**
+ * What some pieces can be found by, in order of name. They are sorted here: asked for in this order, SQLite finds it in the table's key and
+ * walks along all that the organisation has.
+ */
 export async function fieldsOf(
   reader: Reader,
   org: string,
   sequences: readonly number[],
 ): Promise<AttestationTables["evidence_field"][]> {
   if (sequences.length === 0) return [];
-  return reader
+  const rows = await reader
     .tables<AttestationTables>()
     .selectFrom("evidence_field")
     .selectAll()
     .where("org", "=", org)
     .where("sequence", "in", sequences)
-    .orderBy("sequence")
-    .orderBy("name")
-    .orderBy("value")
     .execute();
+  return rows.toSorted(
+    (one, other) =>
+      one.sequence - other.sequence || compareTexts(one.name, other.name) || compareTexts(one.value, other.value),
+  );
+}
+
+function compareTexts(one: string, other: string): number {
+  return one < other ? -1 : Number(one > other);
 }

@@ -1,14 +1,14 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { decodeCursor, encodeCursor, pageQuery } from "../http/cursor.ts";
+import { decodeCursor, pageQuery } from "../http/cursor.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { EVIDENCE_FORMS } from "./piece.ts";
 import { type EvidenceRow, signersOf, subjectsOf } from "./queries.ts";
 import { fieldsOf, searchEvidence } from "./search-queries.ts";
 import { searchOf, searchQuery } from "./search-filter.ts";
-import { evidenceSight } from "./sight.ts";
+import { evidenceSight, listedPage, visiblePage } from "./sight.ts";
 
 /** Subjects shown of one piece here; its own page has more. */
 const SUBJECTS_SHOWN = 10;
@@ -59,14 +59,14 @@ export function registerSearchRoute(instance: FastifyInstance, context: Attestat
       const search = searchOf(request.query);
       const from = cursor === undefined ? undefined : decodeCursor(cursor);
       const asOf = from?.asOf ?? (await newestSequence(reader));
-      const found = await searchEvidence(reader, org, search, { asOf, after: from?.position, limit: limit + 1 });
-      const rows = found.rows.slice(0, limit);
-      const position = found.rows.length > limit ? rows.at(-1)?.place : found.scannedTo;
-      return {
-        asOf,
-        items: await shown(org, await sight.visible(rows)),
-        next: position === undefined ? null : encodeCursor({ asOf, position }),
-      };
+      const found = await visiblePage(
+        sight,
+        { after: from?.position, wanted: limit + 1 },
+        (after, most) => searchEvidence(reader, org, search, { asOf, after, limit: most }),
+        (row) => row.place,
+      );
+      const { items, next } = listedPage(found, limit, asOf, (row) => row.place);
+      return { asOf, items: await shown(org, items), next };
     },
   );
 

@@ -30,6 +30,8 @@ export interface Question {
   /** "org/name", for the scope of trust; without it only entries of scope "**" count. */
   readonly repository: string | undefined;
   readonly trust: TrustVersion;
+  /** For which moment, ms since 1970: signatures that say when they end have ended then, or not. */
+  readonly now: number;
 }
 
 /** When the record first had the signature of a piece: its proven time. */
@@ -68,7 +70,7 @@ export async function statusOf(context: ArtifactBytes, row: EvidenceRow, questio
     if (!(error instanceof ServerError)) throw error;
     return refused(`Its bytes cannot be read from the store (${error.code}): run \`assay server check\`.`);
   }
-  const { artifact, repository, trust } = question;
+  const { artifact, repository, trust, now } = question;
   const source = await artifactSource(context, row.org, artifact, row.form);
   let verdict: Verdict;
   try {
@@ -76,6 +78,7 @@ export async function statusOf(context: ArtifactBytes, row: EvidenceRow, questio
       bundle,
       artifact,
       trust,
+      now,
       times: [receivedTime(row)],
       ...formReaders,
       ...(repository === undefined ? {} : { repository }),

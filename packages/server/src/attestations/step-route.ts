@@ -1,12 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { decodeCursor, pageOf, pageQuery } from "../http/cursor.ts";
+import { decodeCursor, pageQuery } from "../http/cursor.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { EVIDENCE_FORMS } from "./piece.ts";
 import { evidenceInStep, subjectsOf } from "./queries.ts";
-import { evidenceSight } from "./sight.ts";
+import { evidenceSight, listedPage, visiblePage } from "./sight.ts";
 
 /** Subjects shown of one piece here; its own page has more. */
 const SUBJECTS_SHOWN = 10;
@@ -54,15 +54,18 @@ export function registerStepRoute(instance: FastifyInstance, context: Attestatio
       const { cursor, limit, flow, trail, name } = request.query;
       const from = cursor === undefined ? undefined : decodeCursor(cursor);
       const asOf = from?.asOf ?? (await newestSequence(reader));
-      const rows = await evidenceInStep(
-        reader,
-        org,
-        { flow, trail, name },
-        { asOf, after: from?.position, limit: limit + 1 },
+      const found = await visiblePage(
+        sight,
+        { after: from?.position, wanted: limit + 1 },
+        async (after, most) => ({
+          rows: await evidenceInStep(reader, org, { flow, trail, name }, { asOf, after, limit: most }),
+          scannedTo: undefined,
+        }),
+        (row) => row.sequence,
       );
-      const { items, next } = pageOf(rows, limit, asOf, (row) => row.sequence);
+      const { items, next } = listedPage(found, limit, asOf, (row) => row.sequence);
       const shown: z.output<typeof answer>["items"] = [];
-      for (const row of await sight.visible(items)) {
+      for (const row of items) {
         shown.push({
           evidence: row.digest,
           form: row.form,

@@ -17,7 +17,14 @@ const PAGE = 200;
  */
 export async function gatherCandidates(
   context: Pick<GateContext, "reader" | "blobs" | "artifactSize">,
-  question: { org: string; artifact: Digest; repository: string | undefined; trust: TrustVersion; asOf: number },
+  question: {
+    org: string;
+    artifact: Digest;
+    repository: string | undefined;
+    trust: TrustVersion;
+    asOf: number;
+    now: number;
+  },
 ): Promise<Candidate[]> {
   const { reader } = context;
   const ownKeys = new Set((await serviceKeys(reader, "vsa")).map((key) => key.id));

@@ -85,7 +85,8 @@ async function decideOnce(context: GateContext, actor: Actor, question: GateQues
   if (trust === undefined) {
     throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${question.trustVersion}`);
   }
-  const candidates = await gatherCandidates(context, { org, artifact, repository, trust, asOf });
+  const time = (context.now ?? Date.now)();
+  const candidates = await gatherCandidates(context, { org, artifact, repository, trust, asOf, now: time });
   const decision = evaluate({
     policy: chosen.policy,
     policyDigest: chosen.digest,
@@ -93,7 +94,7 @@ async function decideOnce(context: GateContext, actor: Actor, question: GateQues
     candidates,
     trust: { org, version: trust.version, names: trustNames(trust) },
     asOf,
-    time: (context.now ?? Date.now)(),
+    time,
   });
   const pinnedTrust = question.trustVersion ?? null;
   const { json, shape } = written(decision);

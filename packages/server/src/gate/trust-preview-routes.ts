@@ -65,6 +65,25 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const { reader, authenticator } = context;
 
+  /** Who has a step under way. */
+  const walking = new Set<string>();
+
+  /** A step costs seconds, and every reader may ask for one: nobody has several under way. @throws Problem 429. */
+  async function oneAtATime<T>(actor: string, walk: () => Promise<T>): Promise<T> {
+    if (walking.has(actor)) {
+      throw new Problem(429, "preview-running", "a step of a preview of yours is under way", {
+        hint: "wait for its answer, then ask for the next",
+        headers: { "retry-after": "1" },
+      });
+    }
+    walking.add(actor);
+    try {
+      return await walk();
+    } finally {
+      walking.delete(actor);
+    }
+  }
+
   async function proposed(org: string, asked: z.output<typeof body>): Promise<TrustVersion> {
     if ((asked.file === undefined) === (asked.version === undefined)) {
       throw new Problem(400, "request-invalid", "name exactly one of `file` and `version`");
@@ -96,34 +115,38 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
         const refusal = await authorize(reader, actor, action, { org });
         if (refusal !== undefined) throw Problem.fromRefusal(refusal);
       }
-      const place = readPlace(request.body.cursor);
-      const asOf = place?.asOf ?? (await newestSequence(reader));
-      const before = await trustVersion(reader, org, { asOf }, context.logs);
-      if (before === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust then`);
-      // Only whom and what is believed changes: the logs whose receipts count as time are the server's to name.
-      const after: TrustVersion = { ...(await proposed(org, request.body)), org, logs: before.logs };
-      const change: TrustChange = { org, before, after, asOf };
-      const common = { base: before.version, diff: diffAnswer(diffTrust(before, after)), evidence: [], decisions: [] };
-      if (place === undefined || place.stage === "evidence") {
-        const walked = await walkEvidence(context, change, { after: place?.position ?? START, limit: STEP.evidence });
-        const next =
-          walked.last === undefined
-            ? writePlace({ stage: "decisions", asOf, position: START })
-            : writePlace({ stage: "evidence", asOf, position: walked.last });
-        return {
-          ...common,
-          stage: "evidence" as const,
-          examined: walked.examined,
-          evidence: [...walked.changes],
-          next,
-        };
-      }
-      const walked = await walkDecisions(context, change, { after: place.position, limit: STEP.decisions });
-      const next = walked.last === undefined ? null : writePlace({ stage: "decisions", asOf, position: walked.last });
-      const decisions = walked.changes.map((one) => ({ ...one, reasons: [...one.reasons] }));
-      return { ...common, stage: "decisions" as const, examined: walked.examined, decisions, next };
+      return await oneAtATime(actor.id, () => step(org, request.body));
     },
   );
+
+  async function step(org: string, asked: z.output<typeof body>): Promise<z.output<typeof answer>> {
+    const place = readPlace(asked.cursor);
+    const asOf = place?.asOf ?? (await newestSequence(reader));
+    const before = await trustVersion(reader, org, { asOf }, context.logs);
+    if (before === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust then`);
+    // Only whom and what is believed changes: the logs whose receipts count as time are the server's to name.
+    const after: TrustVersion = { ...(await proposed(org, asked)), org, logs: before.logs };
+    const change: TrustChange = { org, before, after, asOf };
+    const common = { base: before.version, diff: diffAnswer(diffTrust(before, after)), evidence: [], decisions: [] };
+    if (place === undefined || place.stage === "evidence") {
+      const walked = await walkEvidence(context, change, { after: place?.position ?? START, limit: STEP.evidence });
+      const next =
+        walked.last === undefined
+          ? writePlace({ stage: "decisions", asOf, position: START })
+          : writePlace({ stage: "evidence", asOf, position: walked.last });
+      return {
+        ...common,
+        stage: "evidence" as const,
+        examined: walked.examined,
+        evidence: [...walked.changes],
+        next,
+      };
+    }
+    const walked = await walkDecisions(context, change, { after: place.position, limit: STEP.decisions });
+    const next = walked.last === undefined ? null : writePlace({ stage: "decisions", asOf, position: walked.last });
+    const decisions = walked.changes.map((one) => ({ ...one, reasons: [...one.reasons] }));
+    return { ...common, stage: "decisions" as const, examined: walked.examined, decisions, next };
+  }
 }
 
 interface Place {

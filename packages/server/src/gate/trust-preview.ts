@@ -58,6 +58,9 @@ type EvidenceRow = AttestationTables["evidence"];
 /** Subjects and repositories of one piece that are looked at. */
 const MOST_PLACES = 100;
 
+/** Judgements under either version after which a step ends: a piece may be about many artifacts in many places. */
+const MOST_JUDGED = 2_000;
+
 /**
  * Judges the next pieces of evidence under both versions. Passed over without a look are only those whose signer is proven and is nobody
  * that the change is about: nothing it changes could reach them.
@@ -77,13 +80,20 @@ export async function walkEvidence(
     rows.map(({ digest }) => digest),
   );
   const changes: EvidenceChange[] = [];
+  let examined = 0;
+  let judged = 0;
   for (const row of rows) {
+    if (judged >= MOST_JUDGED) break;
+    examined++;
     const proven = signers.get(row.digest) ?? [];
     const concerned = proven.length === 0 || proven.some((key) => touched.has(key));
     if (row.form === "report" || row.form === "unreadable" || !concerned) continue;
-    changes.push(...(await compare(context, change, row)));
+    const compared = await compare(context, change, row);
+    judged += compared.judged;
+    changes.push(...compared.changes);
   }
-  return { examined: rows.length, changes, last: rows.length < page.limit ? undefined : rows.at(-1)?.sequence };
+  const isLast = examined === rows.length && rows.length < page.limit;
+  return { examined, changes, last: isLast ? undefined : rows[examined - 1]?.sequence };
 }
 
 /** Everybody whom an added, removed or changed entry is about; with a changed root, everybody who is judged under it. */
@@ -104,7 +114,11 @@ function touchedKeys({ before, after }: TrustChange): ReadonlySet<string> {
   );
 }
 
-async function compare(context: GateContext, change: TrustChange, row: EvidenceRow): Promise<EvidenceChange[]> {
+async function compare(
+  context: GateContext,
+  change: TrustChange,
+  row: EvidenceRow,
+): Promise<{ readonly judged: number; readonly changes: readonly EvidenceChange[] }> {
   const { org, before, after, asOf } = change;
   const subjects = await subjectsOf(context.reader, org, row.digest, MOST_PLACES);
   const places = (await repositoriesOf(context.reader, org, [row.digest], asOf)).slice(0, MOST_PLACES);
@@ -113,7 +127,14 @@ async function compare(context: GateContext, change: TrustChange, row: EvidenceR
   for (const subject of subjects) {
     for (const repository of repositories) {
       const worth = async (trust: TrustVersion): Promise<Worth> =>
-        worthOf(await statusOf(context, row, { artifact: parseDigest(subject), repository, trust }));
+        worthOf(
+          await statusOf(context, row, {
+            artifact: parseDigest(subject),
+            repository,
+            trust,
+            now: (context.now ?? Date.now)(),
+          }),
+        );
       const [was, will] = [await worth(before), await worth(after)];
       if (was.status === will.status && was.code === will.code && was.by === will.by) continue;
       changes.push({
@@ -126,7 +147,7 @@ async function compare(context: GateContext, change: TrustChange, row: EvidenceR
       });
     }
   }
-  return changes;
+  return { judged: subjects.length * repositories.length, changes };
 }
 
 function worthOf(status: Status): Worth {
@@ -181,13 +202,14 @@ async function wouldDecide(context: GateContext, question: Hypothesis, trust: Tr
   if (row === undefined) return undefined;
   const parsed = parsePolicy(row.yaml, nodeCrypto);
   if (!parsed.ok) return undefined;
+  const time = (context.now ?? Date.now)();
   return evaluate({
     policy: parsed.policy,
     policyDigest: parsed.digest,
     artifact: repository === undefined ? { digest: artifact } : { digest: artifact, repository },
-    candidates: await gatherCandidates(context, { org, artifact, repository, trust, asOf }),
+    candidates: await gatherCandidates(context, { org, artifact, repository, trust, asOf, now: time }),
     trust: { org, version: trust.version, names: trustNames(trust) },
     asOf,
-    time: (context.now ?? Date.now)(),
+    time,
   });
 }

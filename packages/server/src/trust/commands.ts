@@ -23,6 +23,7 @@ import { ServerError } from "../errors.ts";
 import {
   type Entry,
   entryChange,
+  entryFault,
   type EntryInput,
   entryInput,
   entrySchema,
@@ -205,6 +206,10 @@ export const trustCommands: readonly CommandDefinition[] = [
       const entries = body.entries.map((entry, index) =>
         ownId(entry, current.entries) ? entry : { ...entry, id: `entry-${context.sequence}-${index + 1}` },
       );
+      // INVARIANT: every entry that is stored is one that could be added: rows are read back strictly, and one that cannot be read would make
+      // the organisation's whole trust unreadable, the way back included.
+      const fault = entries.map(entryFault).find((found) => found !== undefined);
+      if (fault !== undefined) return refuse("trust-invalid", fault, { status: 400 });
       const roots = body.roots.map(({ root }) => readStoredRoot(root));
       const refusal = inconsistency({ entries, roots });
       if (refusal !== undefined) return refusal;

@@ -177,6 +177,17 @@ export function windowIsEmpty(window: { validFrom: number | null; validUntil: nu
   return window.validFrom !== null && window.validUntil !== null && window.validFrom > window.validUntil;
 }
 
+/**
+ * Why an entry that came whole, in a trust file, could not have been made here; undefined when it could. The file's reader asks less: it
+ * reads what other servers and other versions wrote, and what it takes is not what our tables, policies and people are promised.
+ */
+export function entryFault({ id, keyId: _ofItsIdentity, ...made }: Entry): string | undefined {
+  const named = `entry ${JSON.stringify(id.slice(0, 100))}`;
+  const read = entryInput.safeParse(made);
+  if (!read.success) return `${named}: ${z.prettifyError(read.error)}`;
+  return windowIsEmpty(made) ? `${named}: validFrom lies after validUntil` : undefined;
+}
+
 /** A public key read from PEM, in the one form it is stored in; or why it cannot be one. */
 export type KeyReading =
   | { readonly ok: true; readonly key: PublicKey; readonly pem: string }

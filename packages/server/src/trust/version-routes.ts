@@ -16,7 +16,7 @@ import { authorize } from "../access/authorize.ts";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
 import type { Actor, JsonObject } from "../record/command.ts";
-import { entrySchema } from "./entry.ts";
+import { entryFault, entrySchema, MAX_ENTRIES } from "./entry.ts";
 import { checkFingerprints } from "./fingerprint.ts";
 import { trustVersion } from "./queries.ts";
 import { rootSchema } from "./root.ts";
@@ -50,7 +50,7 @@ export function diffAnswer({ entries, roots }: TrustDiff): z.output<typeof diffS
   });
 }
 
-/** A trust file that was sent, read as the offline verifier reads it. @throws Problem 400 with what is wrong with it. */
+/** A trust file that was sent, read as the offline verifier reads it, of entries that could have been made here. @throws Problem 400 with what is wrong with it. */
 export async function readSentTrust(file: Record<string, unknown>): Promise<TrustVersion> {
   let trust: TrustVersion;
   try {
@@ -58,6 +58,13 @@ export async function readSentTrust(file: Record<string, unknown>): Promise<Trus
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
     throw new Problem(400, error.code, error.message, { hint: error.hint, cause: error });
+  }
+  if (trust.entries.length > MAX_ENTRIES) {
+    throw new Problem(400, "trust-full", `an organisation has at most ${MAX_ENTRIES} trust entries`);
+  }
+  for (const entry of trust.entries) {
+    const fault = entryFault(entrySchema.parse(entry));
+    if (fault !== undefined) throw new Problem(400, "trust-invalid", fault);
   }
   await checkFingerprints(trust.entries);
   return trust;

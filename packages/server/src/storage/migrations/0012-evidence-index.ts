@@ -26,6 +26,21 @@ export const evidenceIndexMigration: Migration = {
       .columns(["org", "key_id", "sequence"])
       .execute();
 
+    // What a piece is about, and who signed it, in order. With less in the index, SQLite rather walks along the table's key, whose order
+    // it is, through all that the organisation has.
+    await schema.dropIndex("evidence_subject_digest").execute();
+    await schema
+      .createIndex("evidence_subject_piece")
+      .on("evidence_subject")
+      .columns(["org", "digest", "subject"])
+      .execute();
+    await schema.dropIndex("evidence_signer_digest").execute();
+    await schema
+      .createIndex("evidence_signer_piece")
+      .on("evidence_signer")
+      .columns(["org", "digest", "key_id"])
+      .execute();
+
     // Whether an organisation holds an artifact at all: what a signature over its bytes is judged with.
     await schema.createIndex("manifest_reference_held").on("manifest_reference").columns(["org", "digest"]).execute();
     await schema.createIndex("manifest_held").on("manifest").columns(["org", "digest"]).execute();
