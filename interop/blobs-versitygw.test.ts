@@ -42,6 +42,20 @@ describe("what versitygw enforces", () => {
     expect(await place.leftovers()).toEqual([]);
   });
 
+  test("lists come in pages, and each of more blobs than one holds is listed", async () => {
+    // A page has 1,000 keys at most (Amazon S3 API Reference, ListObjectsV2).
+    const store = await place.open();
+    const expected = new Set<string>();
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (let count = 0; count < 140; count += 1) expected.add(await store.putSmall(randomBytes(20)));
+      }),
+    );
+    const listed = new Set<string>();
+    for await (const digest of store.list()) listed.add(digest);
+    expect([...expected].filter((digest) => !listed.has(digest))).toEqual([]);
+  }, 120_000);
+
   test("credentials: a wrong secret is refused, and nothing is retried", async () => {
     const wrong = new S3Client({ ...location, credentials: { ...location.credentials, secretAccessKey: "other" } });
     await expect(probe(wrong, location)).rejects.toMatchObject({ code: "blobs-refused", status: 403 });

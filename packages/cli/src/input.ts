@@ -16,12 +16,17 @@ export async function readInput(path: string, maxBytes: number): Promise<Uint8Ar
   }
 }
 
-/** Parses what stood in a file given by the user: what is wrong with it is wrong usage, and names the file. */
-export function parsing<T>(path: string, parse: () => T): T {
+/**
+ * Parses what stood in a file given by the user: what is wrong with it is wrong usage, and names the file.
+ *
+ * @param otherwise what to give, where the file is not even JSON.
+ */
+export function parsing<T>(path: string, parse: () => T, otherwise?: string): T {
   try {
     return parse();
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
-    throw new CliError(error.code, `${path}: ${error.message}`, { exit: Exit.usage, hint: error.hint, cause: error });
+    const hint = error.code === "json-invalid" ? (otherwise ?? error.hint) : error.hint;
+    throw new CliError(error.code, `${path}: ${error.message}`, { exit: Exit.usage, hint, cause: error });
   }
 }

@@ -36,7 +36,12 @@ function explainRule(rule: RuleOutcome): string[] {
   const relevant = rule.rejected.filter((one) => one.code !== "other-predicate-type");
   for (const one of relevant.slice(0, SHOWN)) lines.push(...explainRejection(one));
   const hidden = rule.rejected.length - Math.min(relevant.length, SHOWN) + (rule.rejectedNotListed ?? 0);
-  if (hidden > 0) lines.push(`          ${hidden} other piece(s) of evidence do not count either`);
+  if (hidden > 0) {
+    const types = rule.rejected.flatMap((one) => (one.code === "other-predicate-type" ? [one.observed ?? ""] : []));
+    const shown = [...new Set(types)].slice(0, SHOWN).join(", ");
+    const of = shown === "" ? "" : `; of other types: ${shown}`;
+    lines.push(`          ${hidden} other piece(s) of evidence do not count either${of}`);
+  }
   return lines;
 }
 

@@ -268,7 +268,7 @@ no      tested (tests)
           missing: a passed test result, signed by ci, proven to be at most 7d old
           not ${passed(NOW - 9 * DAY).evidence}: too-old
             It is 9d old (proven by "record 17"); at most 7d is allowed.
-          2 other piece(s) of evidence do not count either
+          2 other piece(s) of evidence do not count either; of other types: "x:y", "${COSIGN}"
 `);
   });
 

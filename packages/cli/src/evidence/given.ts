@@ -56,17 +56,22 @@ function jsonText(path: string, bytes: Uint8Array): string {
     if (isJsonObject(parseJson(bytes, limits))) return utf8Decode(bytes);
   } catch (error) {
     if (!(error instanceof EvidenceError)) throw error;
-    throw notABundle(path, error.message);
+    throw notABundle(path, error.message, insteadOfBundle(path, bytes));
   }
-  throw notABundle(path, "it is no JSON object");
+  throw notABundle(path, "it is no JSON object", insteadOfBundle(path, bytes));
 }
 
-function notABundle(path: string, why: string): CliError {
-  return usageError(
-    "bundle-invalid",
-    `${path} is not a bundle: ${why}`,
-    "Name a Sigstore bundle, as written by `assay sign --bundle`, `assay attest --bundle` or cosign, or a DSSE envelope.",
-  );
+/** What to do with a file that is no evidence by itself, told by what it looks like. */
+function insteadOfBundle(path: string, bytes: Uint8Array): string {
+  const text = Buffer.from(bytes.subarray(0, 4096)).toString("latin1");
+  if (text.includes("-----BEGIN PGP PUBLIC KEY BLOCK-----")) return `Trust it: assay trust add NAME --gpg ${path}`;
+  if (text.includes("-----BEGIN PUBLIC KEY-----")) return `Trust it: assay trust add NAME --key ${path}`;
+  if (path.endsWith(".jsonl")) return `For a file of one piece a line: assay evidence import ${path}`;
+  return "Name a Sigstore bundle, as written by `assay sign --bundle`, `assay attest --bundle` or cosign, or a DSSE envelope; a bare signature goes with --signature and --artifact.";
+}
+
+function notABundle(path: string, why: string, hint: string): CliError {
+  return usageError("bundle-invalid", `${path} is not a bundle: ${why}`, hint);
 }
 
 /** A signature in a file of its own, about another file. Errors: `usage`, those of the file system. */

@@ -2,6 +2,7 @@ import { usageError } from "../errors.ts";
 import type { Setting } from "../explain.ts";
 import type { JsonValue } from "../output.ts";
 import { oneLine, quantity } from "../table.ts";
+import { adviceOnNothing, adviceOnRefusal } from "./advice.ts";
 import { type Piece, pieceJson, pieceLines } from "./piece.ts";
 import type { AskedSubject } from "./subject.ts";
 
@@ -80,7 +81,7 @@ export function verifyAnswer(
     ...(also.lines ?? []),
     ...(pieces.length + (also.lines?.length ?? 0) === 0 ? [] : [""]),
     verdict,
-    ...(verified ? doubts(meeting) : []),
+    ...(verified ? doubts(meeting) : advice(question, pieces)),
   ];
   return {
     verified,
@@ -101,6 +102,14 @@ export function verifyAnswer(
     },
     text: lines.map((line) => oneLine(line)).join("\n"),
   };
+}
+
+/** What to do about a no. Of pieces that are verified and do not meet the demands there is nothing to say. */
+function advice({ subject, source }: Question, pieces: readonly Piece[]): string[] {
+  const codes = pieces.flatMap(({ status }) => (status.status === "refused" ? [status.code] : []));
+  const lines =
+    pieces.length === 0 ? [adviceOnNothing(subject)] : adviceOnRefusal(subject, codes, source === "offline");
+  return lines.map((line) => `          ${line}`);
 }
 
 /** A good signature under bad news is still bad news: said beside the verdict, which is about signatures only. */

@@ -1,6 +1,7 @@
 import {
   type Digest,
   EvidenceError,
+  formatOpenPgpSignature,
   isDigest,
   LIMITS,
   type NoteKey,
@@ -8,6 +9,7 @@ import {
   parseVkey,
   type ProvenTime,
   receiptTime,
+  recogniseOpenPgp,
   type TrustVersion,
   type VerifiedReceipt,
   verify,
@@ -29,7 +31,7 @@ export type OfflineReceipt =
 /** Reads a trust file. Errors: those of the file system; `trust-invalid` and its kin as wrong usage. */
 export async function readTrust(path: string): Promise<TrustVersion> {
   const bytes = await readInput(path, LIMITS.trustBytes);
-  return parsing(path, () => parseTrustFile(bytes));
+  return parsing(path, () => parseTrustFile(bytes), "Give a trust file, as written by `assay trust export`.");
 }
 
 /** The log keys of a trust file that receipts are verified with. */
@@ -57,9 +59,14 @@ export type OfflineQuestion = {
   readonly receipts: readonly OfflineReceipt[];
 };
 
-/** Verifies one file of evidence. */
+/** Verifies one file of evidence; a detached OpenPGP signature is taken to be over the artifact. */
 export async function checkBundle(path: string, question: OfflineQuestion): Promise<Piece> {
-  return checkEvidence(await readInput(path, LIMITS.bundleBytes), path, question);
+  const bytes = await readInput(path, LIMITS.bundleBytes);
+  const form = recogniseOpenPgp(bytes);
+  // As `assay evidence add --signature` gives it to the server: the same bytes, and so the same evidence.
+  const isDetached = form === "armored" || form === "binary";
+  const bundle = isDetached ? formatOpenPgpSignature({ subject: question.artifact, signature: bytes }) : bytes;
+  return checkEvidence(bundle, path, question);
 }
 
 /** Verifies evidence at hand. @param path where it came from, for people. */
@@ -75,6 +82,7 @@ export async function checkEvidence(bundle: Uint8Array, path: string, question: 
       artifact,
       trust,
       times,
+      now: Date.now(),
       ...openpgp,
       ...(artifactBytes === undefined ? {} : { artifactBytes }),
       ...(repository === undefined ? {} : { repository }),

@@ -139,7 +139,7 @@ export function pieceLines(piece: Piece, explain?: Setting): string[] {
   }
   if (status.status !== "verified" && receivedAt !== null)
     add(`received  ${showMoment(receivedAt)} (record ${sequence})`);
-  add(`evidence  ${evidence}${file === null ? "" : ` (${file})`}`);
+  add(`evidence  ${evidence}${file === null || file === evidence ? "" : ` (${file})`}`);
   if (explain !== undefined && piece.steps !== null) {
     const width = explain.width === undefined ? undefined : explain.width - EXPLAINED.length;
     lines.push(...explanationLines(piece.steps, { ...explain, width }).map((line) => `${EXPLAINED}${line}`));

@@ -37,7 +37,7 @@ export async function readWhom(options: WhomOptions): Promise<Whom> {
     throw usageError(
       "usage",
       "a certificate's holder is named without --root",
-      "Name the trust root that vouches for the certificate; `assay trust root list` shows them.",
+      "Name the trust root that vouches for the certificate; `assay trust root list` shows them, `assay trust root set` makes one.",
     );
   }
   const subject: SubjectMatch =
@@ -50,6 +50,16 @@ export async function readWhom(options: WhomOptions): Promise<Whom> {
 async function readKey(file: string, options: WhomOptions): Promise<Whom> {
   refuseCertificateOptions(options);
   const pem = await readKeyFile(file);
+  if (/-----BEGIN PGP PUBLIC KEY BLOCK-----/.test(pem)) {
+    throw usageError("key-invalid", `${file} is an OpenPGP certificate`, "Give it by --gpg instead of --key.");
+  }
+  if (/-----BEGIN CERTIFICATE-----/.test(pem)) {
+    throw usageError(
+      "key-invalid",
+      `${file} is an X.509 certificate`,
+      "Trust whom it was issued for: `assay trust root set ROOT --ca FILE`, then --root ROOT --certificate-identity.",
+    );
+  }
   // A private key given by mistake must not leave this machine.
   const { keyId } = publicKeyIn(pem, file);
   return { json: { kind: "key", publicKeyPem: pem }, keyId };

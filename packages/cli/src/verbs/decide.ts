@@ -3,8 +3,9 @@ import { type Decision, explain } from "@assay/policy";
 import type { Command } from "commander";
 import { type AnswerObject, answerInvalid } from "../answer.ts";
 import { writeFileAtomically } from "../atomic.ts";
-import { Exit } from "../errors.ts";
+import { CliError, Exit } from "../errors.ts";
 import type { ServerClient } from "../http.ts";
+import { adviceOnDenial } from "../judging/advice.ts";
 import { askedArtifact } from "../judging/list.ts";
 import { showMoment } from "../moment.ts";
 import { API, askObject, findOut, organisationClient } from "../organisation.ts";
@@ -40,6 +41,8 @@ async function decide(session: Session, words: string, options: Options): Promis
     method: "POST",
     path: `${API}/decisions`,
     json: { org, digest, policy: policy.json, ...(repository === undefined ? {} : { repository }) },
+  }).catch((error: unknown) => {
+    throw policyMissing(error, options.policy);
   });
   const decision = readDecision(answer.object("decision"), digest, policy.digest);
   if (options.vsa !== undefined) await writeSummary(client, answer.text("id"), options.vsa);
@@ -50,10 +53,12 @@ async function decide(session: Session, words: string, options: Options): Promis
   const asked = kind === "digest" ? "" : `  ${kind} ${oneLine(named)}`;
   const [head = "", ...rest] = explain(decision.decision).split("\n");
   const summary = options.vsa === undefined ? "" : `\nsummary ${options.vsa}`;
+  const { evidence, result } = decision.decision;
+  const advice = result === "allowed" ? "" : `\nnext    ${adviceOnDenial(subject, evidence.length)}\n`;
   session.output.verdict(
     // The decision object, and beside it what was asked about.
     { ...decision.json, asked: { kind, named } },
-    `${head}${asked}\n${rest.join("\n")}\ndecision ${answer.text("id")} (record ${answer.whole("sequence")})${again}${summary}`,
+    `${head}${asked}\n${rest.join("\n")}${advice}\ndecision ${answer.text("id")} (record ${answer.whole("sequence")})${again}${summary}`,
   );
   session.answer(decision.decision.result === "allowed" ? Exit.yes : Exit.no);
 }
@@ -67,6 +72,13 @@ async function policyAsked(words: string): Promise<{ json: JsonValue; digest: Di
   const { text, parsed } = await readPolicyFile(words);
   if (!parsed.ok) throw policyInvalid(words, parsed);
   return { json: { yaml: text }, digest: parsed.digest };
+}
+
+/** The server speaks of its API; here a policy is stored by a verb, or read from a file. */
+function policyMissing(error: unknown, words: string): unknown {
+  if (!(error instanceof CliError) || error.code !== "policy-unknown") return error;
+  const hint = `\`assay policy list\` shows them; \`assay policy set ${words} FILE\` stores one. A file itself is given as ./NAME.`;
+  return new CliError(error.code, error.message, { exit: error.exit, hint, cause: error });
 }
 
 /** The decision, held to the question: about this artifact, by this policy, and allowed only where every rule is satisfied. */

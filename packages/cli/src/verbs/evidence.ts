@@ -70,6 +70,10 @@ export function define(command: Command, session: Session): void {
     .option("--certificate <file>", "with --signature: the signer's certificate, PEM")
     .option("--repository <name>", "org/name of the repository the artifact is in")
     .option("--receipt <file>", "write the record's receipt here")
+    .addHelpText(
+      "after",
+      "\nWhat it is worth, `assay verify` says. A GPG signature is over the artifact's bytes, so the server needs them: `assay push FILE NAME:TAG`.",
+    )
     .action((evidence: string | undefined, options: AddOptions) => add(session, evidence, options));
 
   command
@@ -238,14 +242,14 @@ async function add(session: Session, path: string | undefined, options: AddOptio
   const primary = answer.text("primary");
   session.output.result(
     answer.json,
-    facts([
+    `${facts([
       ["evidence", `${evidence}${answer.flag("created") ? "" : " (was here already)"}`],
       ["type", answer.textOrNull("predicateType") ?? "(not known)"],
       ...answer.texts("subjects").map((subject) => ["about", subject] as const),
       ...answer.texts("signers").map((key) => ["signed by key", key] as const),
       ["primary", primary === "none" ? undefined : primary],
       ["record", String(answer.whole("sequence"))],
-    ]),
+    ])}\n\nIt is kept. What it is worth, \`assay verify ${oneLine(options.artifact ?? answer.texts("subjects")[0] ?? "SUBJECT")}\` says.`,
   );
 }
 
