@@ -24,12 +24,16 @@ import {
 import { generateKeyPair } from "@assay/evidence/node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type CheckReport, checkDirectory } from "../src/admin/check.ts";
+import { recordBootstrapUses } from "../src/access/bootstrap-use.ts";
+import { findPrincipal } from "../src/access/queries.ts";
+import { currentWorkload } from "../src/access/workload-queries.ts";
 import { parseRequest, redactDirectory } from "../src/admin/redact.ts";
 import { composeParts } from "../src/composition.ts";
 import { Keyring, rawEd25519 } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
 import { SYSTEM_ORG } from "../src/record/command.ts";
 import type { WitnessLogs } from "../src/witness/logs-file.ts";
+import { makeAuthority } from "./authority.ts";
 import { ADMIN } from "./core.ts";
 import { dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { artifact, attest, makeKey, openRoom, provenance, type Room } from "./evidence-room.ts";
@@ -96,6 +100,14 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/policies/p", { yaml });
   await must("POST", "/decisions", { org: "acme", digest: image.manifest, policy: { name: "p" } });
   await must("POST", "/decisions", { org: "acme", digest: image.manifest, policy: { yaml } });
+  await must("PUT", "/orgs/acme/trust/roots/house", { certificates: await makeAuthority("House") });
+  await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
+  await exchange(room, must);
+  const lastHour = Math.floor(Date.now() / 3_600_000) - 1;
+  await instance.record.operate("access.count-bootstrap-uses", {
+    uses: [{ hour: lastHour, route: "GET /api/assay/v1/orgs", count: 3 }],
+  });
+  await recordBootstrapUses(instance.record);
   for (let from = 0; from < 300; from += 50) {
     const people = Array.from({ length: 50 }, (_, at) => ({
       type: "access.create-person",
@@ -108,6 +120,45 @@ async function fill(room: Room): Promise<void> {
       if (!made.ok) throw new Error(made.refusal.message);
     }
   }
+}
+
+/** A service account's outside token, exchanged under a workload identity. */
+async function exchange(
+  { instance }: Room,
+  must: (method: string, path: string, body?: unknown) => Promise<void>,
+): Promise<void> {
+  const issuer = "https://ci.example.com";
+  await must("POST", "/orgs/acme/service-accounts", { name: "ci" });
+  await must("PUT", "/orgs/acme/workload-identities/release", {
+    issuer,
+    audience: "assay",
+    conditions: [{ claim: "sub", value: "release" }],
+    serviceAccount: "ci",
+  });
+  const account = await findPrincipal(instance.reader, "service:acme/ci");
+  const identity = await currentWorkload(instance.reader, "acme", "release");
+  const exchanged = await instance.record.append({
+    type: "access.exchange-token",
+    org: "acme",
+    actor: {
+      id: "service:acme/ci",
+      credential: {
+        kind: "workload-token",
+        epoch: account?.epoch ?? 0,
+        workload: { name: "release", since: identity?.from_seq ?? -1 },
+      },
+    },
+    body: {
+      identity: "release",
+      issuer,
+      subject: "release",
+      audiences: ["assay"],
+      claims: [{ claim: "sub", value: "release" }],
+      token: randomBytes(32).toString("hex"),
+      identified: true,
+    },
+  });
+  if (!exchanged.ok) throw new Error(exchanged.refusal.message);
 }
 
 /** A witness that cosigns the newest checkpoint, as a server with ASSAY_WITNESS_POLICY keeps it; and the policy that names it. */
