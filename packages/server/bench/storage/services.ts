@@ -137,6 +137,10 @@ export async function startServer(place: Place): Promise<Server> {
     env: { ...environmentOf(place), ASSAY_LISTEN: `127.0.0.1:${port}` },
     stdio: ["ignore", "pipe", "inherit"],
   });
+  // A benchmark that is ended leaves no server behind.
+  const end = (): void => void child.kill("SIGTERM");
+  process.on("exit", end);
+  child.once("exit", () => process.off("exit", end));
   await new Promise<void>((resolve, reject) => {
     let output = "";
     child.stdout.on("data", (chunk: Buffer) => {

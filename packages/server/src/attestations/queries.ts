@@ -169,6 +169,42 @@ export async function signersOf(reader: Reader, org: string, digest: string): Pr
   return rows.map((row) => row.key_id);
 }
 
+/** What each of the pieces of a page is about, in order, and of each no more than `limit`: one question for all of them. */
+export async function subjectsOfPieces(
+  reader: Reader,
+  org: string,
+  digests: readonly string[],
+  limit: number,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  if (digests.length === 0) return new Map();
+  const rows = await reader
+    .tables<AttestationTables>()
+    .selectFrom((tables) =>
+      tables
+        .selectFrom("evidence_subject")
+        .select(["digest", "subject"])
+        // A piece may be listed under a subject in two forms: both have one rank.
+        .select((select) =>
+          select.fn
+            .agg<number>("dense_rank")
+            .over((over) => over.partitionBy("digest").orderBy("subject"))
+            .as("rank"),
+        )
+        .where("org", "=", org)
+        .where("digest", "in", digests)
+        .as("ranked"),
+    )
+    .select(["digest", "subject"])
+    .distinct()
+    .where("rank", "<=", limit)
+    .orderBy("digest")
+    .orderBy("subject")
+    .execute();
+  return new Map(
+    [...Map.groupBy(rows, ({ digest }) => digest)].map(([digest, of]) => [digest, of.map(({ subject }) => subject)]),
+  );
+}
+
 /** Where a piece was given, of several pieces at once. */
 export async function repositoriesOf(
   reader: Reader,

@@ -26,7 +26,7 @@ export interface Found {
 
 /** Entries of an index that one look goes along, and looks that one search makes at most. Together they bound its time. */
 const WINDOW = 2_000;
-const WINDOWS = 5;
+const WINDOWS = 3;
 
 /** Up to where the entries that meet one condition are counted, to go along the shortest list. */
 const COUNTED = 1_000;

@@ -5,9 +5,10 @@ import { decodeCursor, pageQuery } from "../http/cursor.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { EVIDENCE_FORMS } from "./piece.ts";
-import { type EvidenceRow, signersOf, subjectsOf } from "./queries.ts";
+import { type EvidenceRow, subjectsOfPieces } from "./queries.ts";
 import { fieldsOf, searchEvidence } from "./search-queries.ts";
 import { searchOf, searchQuery } from "./search-filter.ts";
+import { signersOfAll } from "./walk-queries.ts";
 import { evidenceSight, listedPage, visiblePage } from "./sight.ts";
 
 /** Subjects shown of one piece here; its own page has more. */
@@ -73,20 +74,19 @@ export function registerSearchRoute(instance: FastifyInstance, context: Attestat
   async function shown(org: string, rows: readonly EvidenceRow[]): Promise<z.output<typeof item>[]> {
     const sequences = rows.map((row) => row.sequence);
     const fields = Map.groupBy(await fieldsOf(reader, org, sequences), ({ sequence }) => sequence);
-    const items: z.output<typeof item>[] = [];
-    for (const row of rows) {
-      items.push({
-        evidence: row.digest,
-        form: row.form,
-        predicateType: row.predicate_type,
-        size: row.size,
-        subjects: await subjectsOf(reader, org, row.digest, SUBJECTS_SHOWN),
-        signers: await signersOf(reader, org, row.digest),
-        fields: (fields.get(row.sequence) ?? []).map(({ name, value }) => ({ name, value })),
-        receivedAt: row.time,
-        sequence: row.sequence,
-      });
-    }
-    return items;
+    const digests = [...new Set(rows.map((row) => row.digest))];
+    const subjects = await subjectsOfPieces(reader, org, digests, SUBJECTS_SHOWN);
+    const signers = await signersOfAll(reader, org, digests);
+    return rows.map((row) => ({
+      evidence: row.digest,
+      form: row.form,
+      predicateType: row.predicate_type,
+      size: row.size,
+      subjects: [...(subjects.get(row.digest) ?? [])],
+      signers: (signers.get(row.digest) ?? []).toSorted(),
+      fields: (fields.get(row.sequence) ?? []).map(({ name, value }) => ({ name, value })),
+      receivedAt: row.time,
+      sequence: row.sequence,
+    }));
   }
 }
