@@ -4,6 +4,7 @@ import { fromBase64, parseVkey, utf8Decode, verifyReceipt } from "@assay/evidenc
 import { nodeCrypto } from "@assay/evidence/node";
 import { sql } from "kysely";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { decodeEnvelope } from "../src/record/event.ts";
 import { recordLogDirectory } from "../src/record/open.ts";
 import type { RecordTables } from "../src/record/schema.ts";
 import type { Batch } from "../src/storage/database.ts";
@@ -136,6 +137,43 @@ describe("append", () => {
     expect(second.ok && second.receipts.length).toBe(0);
     const stranger = await core.writer.append({ ...heads, actor: ADMIN });
     expect(stranger.ok).toBe(false);
+  });
+
+  it("writes down the newest heads, also behind others in one batch", async () => {
+    const heads = {
+      type: "record.write-heads",
+      org: "_system",
+      actor: { id: "system", credential: { kind: "system" } },
+      body: {},
+    } as const;
+    await core.writer.append(take("a"));
+    // While the first is being written the others wait, and are then one batch.
+    const [, , written] = await Promise.all([
+      core.writer.append(take("b")),
+      core.writer.append(take("c")),
+      core.writer.append(heads),
+      core.writer.append(take("d")),
+    ]);
+    if (!written?.ok) throw new Error("the heads were not written");
+    const reader = core.database.reader().tables<RecordTables>();
+    for (const { sequence } of written.receipts) {
+      const row = await reader
+        .selectFrom("event")
+        .select("bytes")
+        .where("sequence", "=", sequence)
+        .executeTakeFirstOrThrow();
+      const { body } = decodeEnvelope(row.bytes);
+      const newest = await reader
+        .selectFrom("event")
+        .select(["sequence", "org_sequence"])
+        .where("org", "=", String(body["org"]))
+        .where("sequence", "<", sequence)
+        .orderBy("sequence", "desc")
+        .limit(1)
+        .executeTakeFirstOrThrow();
+      expect(body).toMatchObject({ orgSeq: newest.org_sequence, sequence: newest.sequence });
+    }
+    expect(written.receipts.length).toBeGreaterThan(0);
   });
 });
 

@@ -109,6 +109,8 @@ export interface DecideContext {
 export interface CommandDefinition {
   readonly type: string;
   readonly body: z.ZodType;
+  /** Whether it reads the organisations' heads, which are otherwise written once, at the end of a batch. */
+  readonly readsHeads?: true;
   decide(reader: Reader, body: never, context: DecideContext): Promise<Decided>;
 }
 
@@ -116,6 +118,7 @@ export interface CommandDefinition {
 export function defineCommand<S extends z.ZodType>(definition: {
   type: string;
   body: S;
+  readsHeads?: true;
   decide: (reader: Reader, body: z.output<S>, context: DecideContext) => Promise<Decided>;
 }): CommandDefinition {
   return definition;

@@ -46,6 +46,7 @@ export const recordPart: RecordPart = {
     defineCommand({
       type: "record.write-heads",
       body: z.strictObject({}),
+      readsHeads: true,
       decide: async (reader, _body, context) => {
         if (context.actor.id !== "system")
           return refuse("denied", "only the service writes heads down", { status: 403 });

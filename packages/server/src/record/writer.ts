@@ -294,6 +294,8 @@ export class RecordWriter implements RecordClient {
       time: pending.lastTime,
       sequence: this.#log.size + pending.written.length,
     };
+    // INVARIANT: a head that is written down is the newest as of its own event, whatever else stood before it in the batch.
+    if (definition.readsHeads === true) await this.#writeHeads(batch, pending.heads);
     const decided = await definition.decide(batch, body.data as never, context);
     if (!decided.accepted) throw new RefusedSignal(decided.refusal);
     for (const event of decided.events) await this.#write(batch, command, event, pending);
