@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import { CliError, Exit, systemCode } from "./errors.ts";
 import { isLoopback } from "./server-address.ts";
 import { VERSION } from "./version.ts";
+import type { Way } from "./way.ts";
 
 /** One HTTP request; `body` streams must come with a content-length header. */
 export type Outgoing = {
@@ -39,20 +40,6 @@ const CONNECT_MS = 15_000;
 // No bytes for this long means that the other side is gone, however long the transfer as a whole may take.
 const SILENCE_MS = 60_000;
 
-/** The client's library and its two pools of connections. */
-type Way = {
-  readonly request: typeof import("undici").request;
-  readonly direct: Dispatcher;
-  readonly proxied: Dispatcher;
-};
-
-/** Loaded with the first request: what works offline starts without it. */
-async function openWay(): Promise<Way> {
-  const { Agent, EnvHttpProxyAgent, request } = await import("undici");
-  const options = { connect: { timeout: CONNECT_MS }, headersTimeout: SILENCE_MS, bodyTimeout: SILENCE_MS };
-  return { request, direct: new Agent(options), proxied: new EnvHttpProxyAgent(options) };
-}
-
 /**
  * HTTP/1.1 for everything this program asks of servers and registries. Proxy variables (HTTPS_PROXY, NO_PROXY) are
  * honoured, but never for loopback. Redirects are not followed: the callers know which headers may go where.
@@ -73,7 +60,8 @@ export class Transport {
     const tell = (status: number | undefined): void =>
       this.#told?.({ method, url, status, ms: performance.now() - started });
     try {
-      this.#way ??= openWay();
+      // Loaded with the first request: what works offline starts without it.
+      this.#way ??= import("./way.ts").then(({ openWay }) => openWay(CONNECT_MS, SILENCE_MS));
       const { request, direct, proxied } = await this.#way;
       const response = await request(url, {
         method,
