@@ -70,6 +70,13 @@ cosign import-key-pair --key leaf.pem.key --output-key-prefix leaf
 attest --key leaf.key --certificate leaf.pem --certificate-chain ca.pem --bundle widget.bin.sigstore.json
 `;
 
+/** Lines of one file that differ from those of another of the same length. */
+function changedLines(from: string, to: string): number {
+  const [before, after] = [from, to].map((path) => readFileSync(path, "utf8").split("\n"));
+  expect(after).toHaveLength(before?.length ?? 0);
+  return (before ?? []).filter((line, at) => line !== after?.[at]).length;
+}
+
 describe("what other tools signed", () => {
   let server: Server;
   let home: Home;
@@ -141,10 +148,37 @@ describe("what other tools signed", () => {
     expect(fork).toContain("source-mismatch");
   });
 
+  it.each([
+    ["cosign 2's image", "app:1.0.0", "signed.yaml", ""],
+    ["cosign 3's image", "app:2.0.0", "signed.yaml", ""],
+    ["the file signed with GPG", "tool-1.0.tar.gz", "signed.yaml", "s/\\[release\\]/[maintainer]/"],
+    ["provenance by a key", "widget.bin", "built.yaml", ""],
+    ["provenance by a certificate", "widget.bin", "built.yaml", "s/\\[builder\\]/[workflows]/"],
+  ])("fits the example policies with one line changed at most: %s", async (_, what, example, change) => {
+    const asked = join(root, "docs/examples", example);
+    const answer = await bash(`sed '${change}' ${asked} > mine.yaml; assay decide ${what} --policy mine.yaml`);
+    expect(answer).toMatch(/^ALLOWED/);
+    expect(changedLines(asked, home.path("mine.yaml"))).toBe(change === "" ? 0 : 1);
+  });
+
+  it.each([
+    ["app:1.0.0", "production-image.yaml", "release"],
+    ["app:2.0.0", "production-image.yaml", "release"],
+    ["tool-1.0.tar.gz", "production-file.yaml", "maintainer"],
+  ])("counts for %s as the signature that %s asks for, one line changed", async (what, example, signer) => {
+    const asked = join(root, "docs/examples", example);
+    const change = `s/\\[release-manager\\]/[${signer}]/`;
+    const answer = await bash(`sed '${change}' ${asked} > mine.yaml; assay decide ${what} --policy mine.yaml || true`);
+    expect(answer).toMatch(/^yes +signed-by-release \(signature\)/m);
+    expect(answer).toMatch(/^no +tests-passed/m);
+    expect(changedLines(asked, home.path("mine.yaml"))).toBe(1);
+  });
+
   it("is told as one story, and verifies elsewhere", () => {
-    const [story, , elsewhere] = said.slice(6);
+    const [story = "", , elsewhere] = said.slice(6);
     expect(story).toMatch(/verified {2}by release/);
     expect(story).toMatch(/allowed {2}by policy image version 1/);
+    expect(story).toMatch(/allowed {2}by policy tarball, given with the question \(sha256:[0-9a-f]{12}…\)/);
     expect(story).toMatch(/layer of default\/tool@sha256:/);
     expect(elsewhere?.match(/^VERIFIED {2}1 of 1/gm)).toHaveLength(3);
   });

@@ -30,6 +30,8 @@ describe("assay artifact show", () => {
       `version: 1\nname: p\nrules:\n  - id: a\n    evidence: { predicateType: 'https://example.com/review/v1', identities: [nobody] }\n`,
     );
     expect((await desk.assay("decide", "app:1.0.0", "--policy", desk.path("p.yaml"))).exit).toBe(1);
+    await desk.must("policy", "set", "p", desk.path("p.yaml"));
+    expect((await desk.assay("decide", "app:1.0.0", "--policy", "p")).exit).toBe(1);
   });
 
   afterAll(async () => {
@@ -48,6 +50,8 @@ describe("assay artifact show", () => {
     expect(stdout).toMatch(/verified {2}by release, says FAILED, received/);
     expect(stdout).toMatch(/refused .*\[unknown-signer\]/);
     expect(stdout).toMatch(/Decisions\n {2}denied {2}by policy .*\(record \d+\)/);
+    expect(stdout).toMatch(/denied {2}by policy p version 1 \(sha256:[0-9a-f]{12}…\) in default\/app, /);
+    expect(stdout).toMatch(/denied {2}by policy p, given with the question \(sha256:[0-9a-f]{12}…\) in default\/app, /);
     expect(stdout).toMatch(
       /Referred to by\n {2}application\/vnd\.dev\.sigstore\.bundle\.v0\.3\+json {2}default\/app@sha256:/,
     );
@@ -67,7 +71,10 @@ describe("assay artifact show", () => {
       content: { kind: "artifact", files: [{ title: "app.bin", size: 10 }], platforms: [] },
       places: [{ repository: "default/app", tags: ["1.0.0", "latest"], pushedBy: "admin" }],
       repository: "default/app",
-      decisions: [{ result: "denied", current: true }],
+      decisions: [
+        { result: "denied", current: true, policy: { name: "p", version: 1, title: null } },
+        { result: "denied", current: true, policy: { name: null, version: null, title: "p" } },
+      ],
       referrers: [{ repository: "default/app" }],
       cut: [],
     });

@@ -55,6 +55,27 @@ describe("evidence on a real server", () => {
     expect((await desk.must("verify", app)).stdout).toMatch(/VERIFIED {2}2 of 2/);
   });
 
+  it("explains one piece by its digest: what it is worth, and everything that was checked", async () => {
+    const listed = (await desk.must("evidence", "list", app, "--output", "json")).json() as {
+      evidence: { evidence: string }[];
+    };
+    const piece = listed.evidence[0]?.evidence ?? "";
+    const plain = await desk.must("evidence", "show", piece);
+    expect(plain.stdout).toContain(`What it is worth, \`assay verify ${digest}\` says.`);
+    const told = await desk.must("evidence", "show", piece, "--explain", "--repository", "app");
+    expect(told.stdout).toContain(`\nabout ${digest}\nverified  `);
+    expect(told.stdout).toMatch(/\ntrust of default, version \d+, as of record \d+, in default\/app\n/);
+    expect(told.stdout).toMatch(/\n {12}\[pass\] signature: /);
+    expect(told.stdout).not.toContain("This is what it claims");
+    const verified = (await desk.must("verify", app, "--explain", "--output", "json")).json() as {
+      evidence: { evidence: string }[];
+    };
+    const json = (await desk.must("evidence", "show", piece, "--explain", "--output", "json")).json();
+    const alike = verified.evidence.find(({ evidence }) => evidence === piece);
+    expect(json).toMatchObject({ judged: { evidence: [{ ...alike, subject: digest }], more: false } });
+    expect(await desk.assay("evidence", "show", piece, "--repository", "app")).toMatchObject({ exit: 2, stdout: "" });
+  });
+
   it("wants to know what a signature is over, and nothing more than that", async () => {
     const signature = desk.file("other.sig", "AAAA");
     for (const wrong of [
@@ -95,6 +116,43 @@ describe("evidence on a real server", () => {
     const none = await desk.must("evidence", "search", "--builder", "https://ci.example.com/other");
     expect(none.stdout).toContain("no evidence says that");
     expect((await desk.assay("evidence", "search")).exit).toBe(2);
+  });
+
+  it("says of the same signature in other bytes that it is here already, and which piece had it first", async () => {
+    const file = desk.file("line-feed.bin", "one line feed more\n");
+    const bundle = desk.path("line-feed.json");
+    await desk.must("sign", file, "--key", desk.path("release.key"), "--bundle", bundle);
+    const first = await desk.must("evidence", "add", bundle);
+    expect(first.stdout).not.toMatch(/^again/m);
+    const again = await desk.must("evidence", "add", bundle, "--output", "json");
+    expect(again.json()).toMatchObject({ created: false, earlier: null });
+
+    const longer = desk.file("line-feed-more.json", `${readFileSync(bundle, "utf8")}\n`);
+    const { sequence, evidence } = again.json() as { sequence: number; evidence: string };
+    const added = await desk.must("evidence", "add", longer);
+    expect(added.stdout).toContain(`the same signature is here since record ${sequence}, in other bytes`);
+    expect(added.stdout).toContain("its signer counts once all the same");
+    expect((await desk.must("evidence", "add", longer, "--output", "json")).json()).toMatchObject({
+      created: false,
+      earlier: sequence,
+    });
+    const listed = await desk.must("evidence", "list", file);
+    expect(listed.stdout.match(/^ +again +the same signature as sha256:[0-9a-f]{64}, in other bytes$/gm)).toHaveLength(
+      1,
+    );
+    expect(listed.stdout).toContain(`the same signature as ${evidence}, in other bytes`);
+    const pieces = (await desk.must("evidence", "list", file, "--output", "json")).json()["evidence"];
+    expect(pieces).toMatchObject([{ sameSignatureAs: null }, { sameSignatureAs: evidence }]);
+    expect((await desk.must("artifact", "show", file)).stdout).toContain(`(the same signature as ${evidence})`);
+
+    // Line by line a final line feed is no part of a piece; white space inside is.
+    const [line = ""] = readFileSync(bundle, "utf8").split("\n");
+    const same = await desk.must("evidence", "import", desk.file("same.jsonl", `${line}\n`));
+    expect(same.stdout).toMatch(/added +0\nhere already +1\n/);
+    const spaced = desk.file("spaced.jsonl", `${line.replace("{", "{ ")}\n`);
+    expect((await desk.must("evidence", "import", spaced)).stdout).toMatch(
+      /added +1\nof them +1 with a signature that was here in other bytes\n/,
+    );
   });
 
   it("exports everything, which verifies with no network under one's own trust, and under no other", async () => {

@@ -312,7 +312,7 @@ describe("a signed and tested file on a real server", () => {
   describe("trust", () => {
     it("lists whom the organisation believes, and exports what the offline verifier reads", async () => {
       const { stdout } = await desk.must("trust", "list");
-      expect(stdout).toMatch(/entry-\d+ +release +key [0-9a-f]{16}… +\*\* +\* +at any time/);
+      expect(stdout).toMatch(/entry-\d+ +release +key sha256:[0-9a-f]{64} +\*\* +\* +at any time/);
       const trust = JSON.parse((await desk.must("trust", "export")).stdout) as { logs: string[]; mediaType: string };
       expect(trust.logs).toHaveLength(1);
       expect((await desk.must("trust", "list", "--at-version", "0", "--output", "json")).json()).toMatchObject({

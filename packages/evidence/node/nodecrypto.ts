@@ -1,5 +1,13 @@
-import { constants, createPublicKey, hash, type KeyObject, verify as nodeVerify } from "node:crypto";
-import type { KeyAlgorithm, PublicKey, SyncCrypto } from "../src/index.ts";
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  type Hash,
+  hash,
+  type KeyObject,
+  verify as nodeVerify,
+} from "node:crypto";
+import type { Hasher, KeyAlgorithm, PublicKey, SyncCrypto } from "../src/index.ts";
 import { verifyDecoded } from "../src/noblecrypto.ts";
 import { ownScheme, schemeParts } from "../src/scheme.ts";
 import { decodeSignature } from "../src/signature.ts";
@@ -20,6 +28,7 @@ export const nodeCrypto: SyncCrypto = {
     // A plain Uint8Array: a Buffer would compare and print differently from the other ports' answers.
     return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength);
   },
+  createHash: (name) => hasherOf(createHash(name)),
   verify: (key, signature, data) => nodeCrypto.verifyAs(key, ownScheme(key.algorithm), signature, data),
   verifyAs(key, scheme, signature, data) {
     const decoded = decodeSignature(key, scheme, signature);
@@ -45,4 +54,13 @@ function keyObject(key: PublicKey): KeyObject {
     keyObjects.set(key, object);
   }
   return object;
+}
+
+/** Node's hash as the package knows hashes. Its digest is asked once, as of any other. */
+function hasherOf(inner: Hash): Hasher {
+  return {
+    update: (data) => inner.update(data),
+    clone: () => hasherOf(inner.copy()),
+    digest: () => Uint8Array.from(inner.digest()),
+  };
 }

@@ -2,9 +2,7 @@
 import { md5, ripemd160, sha1 } from "@noble/hashes/legacy.js";
 import { sha224, sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
 import { sha3_256, sha3_512 } from "@noble/hashes/sha3.js";
-
-/** An incremental hash. */
-export type Hasher = { update(data: Uint8Array): unknown; digest(): Uint8Array; clone(): Hasher };
+import type { Hasher } from "../src/index.ts";
 
 export type HashAlgorithm = {
   readonly id: number;

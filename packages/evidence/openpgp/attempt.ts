@@ -94,14 +94,16 @@ export class Attempt {
     if (open === undefined)
       return this.#fault ?? this.#fail("signature-packet", "malformed", "The signature was not read.");
     const { signature, hash, hashing, candidates } = open;
-    if (!hashing.sink.end()) {
+    const { hashed } = hashing;
+    if (hashed === undefined) throw new TypeError("a signature was judged before its document was hashed");
+    if (!hashed.isFit) {
       return this.#fail(
         "document",
         "unsupported",
         "The document is signed as a text and has a carriage return inside a line.",
       );
     }
-    const hasher = hashing.hasher.clone();
+    const hasher = hashed.hasher.clone();
     hasher.update(signature.trailer);
     const digest = hasher.digest();
     let fault: Fault | undefined;
@@ -132,7 +134,7 @@ export class Attempt {
         signingKey: key.fingerprint,
         created: signature.created * 1000,
         hash: hash.name,
-        detail: `Made by the key ${key.fingerprint} of the certificate ${fingerprint}.`,
+        detail: `Made by the key ${key.fingerprint} of the certificate openpgp:${fingerprint}.`,
         steps: this.steps,
       };
     }

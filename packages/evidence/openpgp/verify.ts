@@ -22,7 +22,7 @@ import {
 import { Attempt, type ClearText } from "./attempt.ts";
 import { mergeCertificates } from "./certificate.ts";
 import { certificateOf } from "./certificate-cache.ts";
-import { chunksOf, Hashings } from "./document.ts";
+import { chunksOf, Hashings, isHashed } from "./document.ts";
 import type { Fault } from "./key-validity.ts";
 import { type Packet, readPackets, TAG_SIGNATURE } from "./packets.ts";
 
@@ -69,9 +69,7 @@ export async function verify(request: OpenPgpRequest): Promise<OpenPgpResult> {
     explanation.failed("subject", message);
     return bad("subject-mismatch", message, explanation.steps);
   }
-  if (!hashings.isEmpty) {
-    for await (const chunk of chunksOf(clear?.canonical ?? request.document)) hashings.update(chunk);
-  }
+  await hashings.over(clear?.canonical ?? request.document);
 
   // 4. Arithmetic and keys.
   let best: Fault | undefined;
@@ -127,6 +125,8 @@ function signaturePackets(bytes: Uint8Array): Packet[] {
 
 /** A clear-signed text's document is its own; whoever gives one beside it must give that one. */
 async function isOwnText(text: Uint8Array, document: OpenPgpRequest["document"]): Promise<boolean> {
+  // A document that only its hashes are known of cannot be compared.
+  if (isHashed(document)) return false;
   let at = 0;
   for await (const chunk of chunksOf(document)) {
     if (!equalBytes(text.subarray(at, at + chunk.length), chunk)) return false;

@@ -9,7 +9,7 @@ import { type Digest, digestHex, parseDigest } from "./digest.ts";
 import { fromBase64, fromHex, toBase64, utf8Decode, utf8Encode } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 import { canonicalJson } from "./jcs.ts";
-import { type JsonObject, parseJson } from "./json.ts";
+import { type JsonValue, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { Members } from "./members.ts";
 import { entryOfRekorBundle } from "./rekor-bundle.ts";
@@ -29,7 +29,7 @@ export type BlobSignature = {
   readonly bundle?: string;
 };
 
-/** The container: canonical JSON. Throws what {@link parseBlobSignature} throws. */
+/** The container: canonical JSON. Throws what {@link readBlobSignature} and `parseJson` throw. */
 export function formatBlobSignature({ subject, signature, certificate, bundle }: BlobSignature): Uint8Array {
   const container = {
     mediaType: BLOB_SIGNATURE_MEDIA_TYPE,
@@ -39,20 +39,22 @@ export function formatBlobSignature({ subject, signature, certificate, bundle }:
     ...(bundle === undefined ? {} : { bundle }),
   };
   const formatted = utf8Encode(canonicalJson(container));
-  parseBlobSignature(formatted);
+  readBlobSignature(parseJson(formatted), formatted);
   return formatted;
 }
 
 /**
- * Reads a container into the form of bundles, version 0.1: a message signature over the subject. Throws `bundle-invalid`,
- * `digest-invalid`, `too-large` and the errors of `parseJson`.
+ * Reads a container, parsed from `bytes`, into the form of bundles, version 0.1: a message signature over the subject. Throws
+ * `bundle-invalid`, `digest-invalid`, `too-large`, and for the log entry inside it the errors of `parseJson`.
  */
-export function parseBlobSignature(bytes: Uint8Array): { readonly bundle: Bundle; readonly subject: Digest } {
-  const json = parseJson(bytes, { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth });
+export function readBlobSignature(
+  json: JsonValue,
+  bytes: Uint8Array,
+): { readonly bundle: Bundle; readonly subject: Digest } {
   const members = new Members(json, "blobSignature", "bundle-invalid");
   members.only(["mediaType", "subject", "signature", "certificate", "bundle"]);
   if (members.get("mediaType") !== BLOB_SIGNATURE_MEDIA_TYPE) throw members.wrong("mediaType", "is not supported");
-  requireCanonical(json as JsonObject, bytes);
+  requireCanonical(json, bytes);
   const subject = parseDigest(members.string("subject", LIMITS.typeLength));
   const signature = members.bytes("signature", LIMITS.signatureBytes);
   if (signature.length === 0) throw members.wrong("signature", "is empty");

@@ -2,7 +2,7 @@
 import { type Envelope, parseEnvelope } from "./dsse.ts";
 import { toBase64, utf8Encode } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
-import { type JsonObject, isJsonObject, parseJson } from "./json.ts";
+import { type JsonObject, isJsonObject, type JsonValue, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { Members } from "./members.ts";
 
@@ -72,7 +72,11 @@ export function signatureOf(content: BundleContent): Uint8Array {
  * the errors of `parseJson`.
  */
 export function parseBundle(bytes: Uint8Array): Bundle {
-  const json = parseJson(bytes, { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth });
+  return readBundle(parseJson(bytes, { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth }));
+}
+
+/** {@link parseBundle} of what is parsed already. */
+export function readBundle(json: JsonValue): Bundle {
   const members = new Members(json, "bundle", "bundle-invalid");
   const mediaType = members.string("mediaType", LIMITS.typeLength);
   const version = BUNDLE_MEDIA_TYPES.get(mediaType);

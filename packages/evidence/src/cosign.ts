@@ -10,7 +10,7 @@ import { parseEnvelope } from "./dsse.ts";
 import { equalBytes, toBase64, utf8Encode } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 import { canonicalJson } from "./jcs.ts";
-import { type JsonObject, parseJson } from "./json.ts";
+import { type JsonValue, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { Members } from "./members.ts";
 import { parsePem, parsePemBlocks } from "./pem.ts";
@@ -49,7 +49,7 @@ export function isCosignLayer(mediaType: string): mediaType is keyof typeof COSI
 /**
  * The container of a layer: canonical JSON, the same bytes for the same layer and annotations. Annotations that say nothing of the signature
  * are left out, and so are empty ones, which cosign writes for "none". Throws `bundle-unsupported` for other layers, and what
- * {@link parseCosignSignature} throws.
+ * {@link readCosignSignature} and `parseJson` throw.
  */
 export function formatCosignSignature({ mediaType, bytes, annotations }: CosignLayer): Uint8Array {
   if (!isCosignLayer(mediaType)) {
@@ -68,16 +68,15 @@ export function formatCosignSignature({ mediaType, bytes, annotations }: CosignL
     ...Object.fromEntries(kept),
   };
   const formatted = utf8Encode(canonicalJson(container));
-  parseCosignSignature(formatted);
+  readCosignSignature(parseJson(formatted), formatted);
   return formatted;
 }
 
 /**
- * Reads a container into the form of bundles: version 0.1, whose log entries carry promises, which is what cosign 2 kept. Throws
- * `bundle-invalid`, `envelope-invalid`, `too-large` and the errors of `parseJson`.
+ * Reads a container, parsed from `bytes`, into the form of bundles: version 0.1, whose log entries carry promises, which is what cosign 2
+ * kept. Throws `bundle-invalid`, `envelope-invalid`, `too-large`, and for the documents inside it the errors of `parseJson`.
  */
-export function parseCosignSignature(bytes: Uint8Array): Bundle {
-  const json = parseJson(bytes, { maxBytes: LIMITS.bundleBytes, maxDepth: LIMITS.jsonDepth });
+export function readCosignSignature(json: JsonValue, bytes: Uint8Array): Bundle {
   const members = new Members(json, "cosign", "bundle-invalid").only([
     "mediaType",
     "payload",
@@ -85,12 +84,12 @@ export function parseCosignSignature(bytes: Uint8Array): Bundle {
     ...Object.values(ANNOTATIONS),
   ]);
   if (members.get("mediaType") !== COSIGN_SIGNATURE_MEDIA_TYPE) throw members.wrong("mediaType", "is not supported");
-  requireCanonical(json as JsonObject, bytes);
+  requireCanonical(json, bytes);
   return { version: "0.1", ...besides(members), ...readLayer(members) };
 }
 
 /** A container has one spelling: another one would be other evidence of the same signature. Throws `bundle-invalid`. */
-export function requireCanonical(json: JsonObject, bytes: Uint8Array): void {
+export function requireCanonical(json: JsonValue, bytes: Uint8Array): void {
   if (!equalBytes(utf8Encode(canonicalJson(json)), bytes))
     throw new EvidenceError("bundle-invalid", "The container is not written in canonical JSON.");
 }

@@ -1,5 +1,6 @@
+import type { Hasher } from "./document-hash.ts";
 import type { PublicKey } from "./keys.ts";
-import type { SignatureScheme } from "./scheme.ts";
+import type { HashName, SignatureScheme } from "./scheme.ts";
 
 /**
  * What evidence needs of cryptography. Implementations: `nodeCrypto` (@assay/evidence/node), `webCrypto`, `nobleCrypto`.
@@ -10,6 +11,8 @@ import type { SignatureScheme } from "./scheme.ts";
 export interface Crypto {
   /** SHA-256 (FIPS 180-4): 32 bytes. */
   sha256(data: Uint8Array): Uint8Array;
+  /** An incremental hash for what is too long to hold; absent where the host has none that is faster than plain JavaScript. */
+  createHash?(name: HashName): Hasher;
   /**
    * Whether `signature` is `key`'s signature over `data`, by the key's one algorithm. ECDSA signatures are DER.
    * A malformed signature is `false`, never an exception.

@@ -1,4 +1,5 @@
 /** Is this really said, by whom, when, about which bytes? See README.md, and verify.ts for the procedure. */
+export type { ArtifactSource, ReadingTerms } from "./artifact-hashes.ts";
 export {
   BUNDLE_MEDIA_TYPE,
   type Bundle,
@@ -23,6 +24,13 @@ export * from "./cosignature.ts";
 export * from "./cosignkey.ts";
 export * from "./crypto.ts";
 export * from "./digest.ts";
+export {
+  type DocumentHashes,
+  type HashedDocument,
+  type Hasher,
+  hashDocument,
+  type HashWay,
+} from "./document-hash.ts";
 export * from "./dsse.ts";
 export * from "./encoding.ts";
 export * from "./errors.ts";
@@ -49,7 +57,6 @@ export {
   type NotationSignature,
   parseNotation,
 } from "./notation.ts";
-export { NOTATION_PAYLOAD_TYPE } from "./notation-attributes.ts";
 export * from "./note.ts";
 export { lineAt, lineText, readArmorBlocks } from "./openpgp-armor.ts";
 export { canonicalClearText, type ClearSigned, parseClearSigned } from "./openpgp-cleartext.ts";
@@ -101,7 +108,6 @@ export {
 export { diffTrust, isSameTrust, type TrustDiff } from "./trust-diff.ts";
 export { readEvidence, type UnverifiedEvidence } from "./unverified.ts";
 export * from "./verdict.ts";
-export type { ArtifactSource } from "./proof.ts";
 export { type VerifyRequest, verify } from "./verify.ts";
 export { webCrypto } from "./webcrypto.ts";
 export {

@@ -72,7 +72,7 @@ export const LIMITS = {
   trustBytes: 16 * 1024 * 1024,
   /** Entries of a trust version. */
   trustEntries: 10_000,
-  /** Bytes of an artifact that is read into memory, for signatures that are over the bytes and no digest of them (Ed25519). */
+  /** Bytes of an artifact that is read for signatures that its SHA-256 digest cannot decide (Ed25519, P-384, P-521). */
   messageBytes: 256 * 1024 * 1024,
   /** Roots of a trust version. */
   trustRoots: 100,

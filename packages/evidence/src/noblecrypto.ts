@@ -62,6 +62,36 @@ export function verifySha256Digest(key: PublicKey, signature: Uint8Array, digest
   return schemeParts(scheme).hash === "sha256" ? verifyDigest(key, scheme, signature, digest) : undefined;
 }
 
+/** What a signature rests on: the hash of a prefix of its own and the message. */
+export type MessageHash = { readonly hash: HashName; readonly prefix: Uint8Array };
+
+/**
+ * The hash of a message that decides whether `signature` is `key`'s under `scheme`, for {@link verifyMessageHash}: so that a message of any
+ * length passes by once and is not held. Undefined when it is none over any message.
+ */
+export function messageHash(key: PublicKey, scheme: SignatureScheme, signature: Uint8Array): MessageHash | undefined {
+  const decoded = decodeSignature(key, scheme, signature);
+  if (decoded === undefined) return undefined;
+  const { hash } = schemeParts(scheme);
+  if (hash !== null) return { hash, prefix: NO_BYTES };
+  if (key.material.kind !== "ed25519") return undefined;
+  return { hash: "sha512", prefix: challengePrefix(key.material.point, decoded, NO_BYTES) };
+}
+
+/** Whether `signature` is `key`'s under `scheme` over the message whose {@link messageHash} is `hashed`. */
+export function verifyMessageHash(
+  key: PublicKey,
+  scheme: SignatureScheme,
+  signature: Uint8Array,
+  hashed: Uint8Array,
+): boolean {
+  if (schemeParts(scheme).hash !== null) return verifyDigest(key, scheme, signature, hashed) === true;
+  const decoded = decodeSignature(key, scheme, signature);
+  if (decoded === undefined || key.material.kind !== "ed25519" || hashed.length !== HASHES.sha512.outputLen)
+    return false;
+  return verifyChallenge(key.material.point, decoded, hashed);
+}
+
 /** `hashed` is the digest by the scheme's hash; for pure Ed25519 the message. */
 function verifyHashed(key: PublicKey, scheme: SignatureScheme, signature: Uint8Array, hashed: Uint8Array): boolean {
   const { material } = key;
@@ -85,15 +115,25 @@ const NO_BYTES = new Uint8Array(0);
 /** RFC 8032 §2 and §5.1: dom2(1, "") sets pre-hashed signatures apart from pure ones. */
 const DOM2_PH = concatBytes(utf8Encode("SigEd25519 no Ed25519 collisions"), Uint8Array.of(1, 0));
 
+function verifyEd25519(publicKey: Uint8Array, signature: Uint8Array, domain: Uint8Array, data: Uint8Array): boolean {
+  const challenge = sha512(concatBytes(challengePrefix(publicKey, signature, domain), data));
+  return verifyChallenge(publicKey, signature, challenge);
+}
+
+/** What RFC 8032 §5.1.7 hashes before the message: dom2 ‖ R ‖ A. */
+function challengePrefix(publicKey: Uint8Array, signature: Uint8Array, domain: Uint8Array): Uint8Array {
+  return concatBytes(domain, signature.subarray(0, 32), publicKey);
+}
+
 /**
  * RFC 8032 §5.1.7 without the cofactor, comparing encodings: R = [S]B - [k]A. This is what OpenSSL and BoringSSL compute;
  * noble's own verify multiplies by the cofactor and would accept signatures that they refuse.
  */
-function verifyEd25519(publicKey: Uint8Array, signature: Uint8Array, domain: Uint8Array, data: Uint8Array): boolean {
+function verifyChallenge(publicKey: Uint8Array, signature: Uint8Array, challenge: Uint8Array): boolean {
   const { Point } = ed25519;
   const r = signature.subarray(0, 32);
   const s = toBigInt(signature.slice(32).reverse());
-  const k = toBigInt(sha512(concatBytes(domain, r, publicKey, data)).reverse()) % Point.Fn.ORDER;
+  const k = toBigInt(challenge.toReversed()) % Point.Fn.ORDER;
   const minusA = Point.fromBytes(publicKey, false).negate();
   const computed = Point.BASE.multiplyUnsafe(s).add(minusA.multiplyUnsafe(k));
   return equalBytes(computed.toBytes(), r);

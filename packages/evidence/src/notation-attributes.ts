@@ -4,10 +4,6 @@
  */
 import { EvidenceError } from "./errors.ts";
 import type { SignatureScheme } from "./scheme.ts";
-import { NOTATION_PREDICATE } from "./statement.ts";
-
-/** Predicate type under which a Notary Project signature is shown: its payload's media type, the only one there is. */
-export const NOTATION_PAYLOAD_TYPE: typeof NOTATION_PREDICATE = NOTATION_PREDICATE;
 
 /**
  * Algorithms by their JOSE names, with the scheme and the one size of key that each is for: "Algorithm Selection" makes the algorithm

@@ -16,14 +16,9 @@ import {
 import { concatBytes } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import {
-  ATTRIBUTE,
-  checkAttributes,
-  NOTATION_PAYLOAD_TYPE,
-  type NotationAlgorithm,
-  UNSIGNED_ATTRIBUTE,
-} from "./notation-attributes.ts";
+import { ATTRIBUTE, checkAttributes, type NotationAlgorithm, UNSIGNED_ATTRIBUTE } from "./notation-attributes.ts";
 import type { NotationEnvelope } from "./notation-envelope.ts";
+import { NOTATION_PREDICATE } from "./statement.ts";
 
 /** CBOR tag of COSE_Sign1 (RFC 9052 §2), and the byte that every such envelope begins with. */
 const COSE_SIGN1 = 18;
@@ -105,7 +100,7 @@ function readAttributes(signed: CborMap): NotationEnvelope["attributes"] {
   }
   const type = signed.get(LABEL.contentType);
   if (typeof type !== "string") throw invalid("the content type is not text");
-  if (type !== NOTATION_PAYLOAD_TYPE) {
+  if (type !== NOTATION_PREDICATE) {
     throw new EvidenceError(
       "notation-unsupported",
       `The payload type ${JSON.stringify(type.slice(0, 100))} is not supported.`,

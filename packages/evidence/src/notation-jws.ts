@@ -11,11 +11,11 @@ import {
   ATTRIBUTE,
   checkAttributes,
   NOTATION_ALGORITHMS,
-  NOTATION_PAYLOAD_TYPE,
   type NotationAlgorithm,
   UNSIGNED_ATTRIBUTE,
 } from "./notation-attributes.ts";
 import type { NotationEnvelope } from "./notation-envelope.ts";
+import { NOTATION_PREDICATE } from "./statement.ts";
 
 /** Header parameters of RFC 7515 that may stand in the protected header; they are never listed as critical. */
 const REGISTERED = ["alg", "cty", "crit"];
@@ -61,7 +61,7 @@ function readProtected(bytes: Uint8Array): Pick<NotationEnvelope, "algorithm" | 
     throw new EvidenceError("notation-unsupported", `The algorithm ${JSON.stringify(algorithm)} is not supported.`);
   }
   const type = header.string("cty", LIMITS.typeLength);
-  if (type !== NOTATION_PAYLOAD_TYPE) {
+  if (type !== NOTATION_PREDICATE) {
     throw new EvidenceError(
       "notation-unsupported",
       `The payload type ${JSON.stringify(type.slice(0, 100))} is not supported.`,

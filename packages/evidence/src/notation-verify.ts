@@ -10,9 +10,10 @@ import { Explanation } from "./explanation.ts";
 import type { JsonObject } from "./json.ts";
 import type { PublicKey } from "./keys.ts";
 import { type NotationSignature, notationPredicate, parseNotation, portableSignature } from "./notation.ts";
-import { NOTATION_ALGORITHMS, NOTATION_PAYLOAD_TYPE } from "./notation-attributes.ts";
+import { NOTATION_ALGORITHMS } from "./notation-attributes.ts";
 import { chainFault } from "./notation-certificates.ts";
 import { type NoProof, noProof } from "./proof.ts";
+import { NOTATION_PREDICATE } from "./statement.ts";
 import { verifyTimestamp } from "./timestamp.ts";
 import type { TrustRoot } from "./trust-root.ts";
 import type { ProvenTime, Step } from "./verdict.ts";
@@ -159,7 +160,7 @@ export type NotationVerification =
   | {
       readonly ok: true;
       readonly certificate: Certificate;
-      readonly predicateType: typeof NOTATION_PAYLOAD_TYPE;
+      readonly predicateType: typeof NOTATION_PREDICATE;
       readonly predicate: JsonObject;
       /** What the root proves of the time, besides the request's. */
       readonly times: readonly ProvenTime[];
@@ -199,7 +200,7 @@ export async function verifyNotation(
   return {
     ok: true,
     certificate: checked.leaf,
-    predicateType: NOTATION_PAYLOAD_TYPE,
+    predicateType: NOTATION_PREDICATE,
     predicate: notationPredicate(notation),
     times: answer.times,
     steps,

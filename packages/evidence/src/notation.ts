@@ -67,7 +67,7 @@ export function portableSignature({
 }
 
 /**
- * What a signature says, as the predicate of type `NOTATION_PAYLOAD_TYPE`: the artifact's descriptor, and the signed attributes with the
+ * What a signature says, as the predicate of type `NOTATION_PREDICATE`: the artifact's descriptor, and the signed attributes with the
  * signer's own claim of the time. Times in ISO 8601.
  */
 export function notationPredicate({ payload, scheme, signingTime, expiry }: NotationSignature): JsonObject {

@@ -2,6 +2,7 @@
  * What evidence needs of OpenPGP (RFC 9580, and RFC 4880 where old signatures are concerned). The implementation is a separate entry
  * point, `@assay/evidence/openpgp`, because it brings a library; without it OpenPGP evidence is `unsupported`.
  */
+import type { DocumentHashes } from "./document-hash.ts";
 import type { ProvenTime, RefusalCode, Step } from "./verdict.ts";
 
 /** What an OpenPGP certificate (a transferable public key, RFC 9580 §10.1) holds. */
@@ -19,9 +20,9 @@ export type OpenPgpRequest = {
   readonly signature: Uint8Array;
   /**
    * The signed document's bytes. An iterable is read at most once and not kept. A clear-signed text carries its own document: beside
-   * it this is empty, or exactly the text as written in it (`parseClearSigned`).
+   * it this is empty, or exactly the text as written in it (`parseClearSigned`). Whoever need not read it to know its hashes gives those.
    */
-  readonly document: Uint8Array | AsyncIterable<Uint8Array>;
+  readonly document: Uint8Array | AsyncIterable<Uint8Array> | DocumentHashes;
   /** The armoured certificates to believe, one in each; no others count, and none is looked up anywhere. */
   readonly certificates: readonly string[];
   /** What proves when the signature existed; may be empty. What the signature claims is no such proof. */
@@ -56,7 +57,7 @@ export interface OpenPgpPort {
   readCertificate(armored: string): OpenPgpCertificate;
   /**
    * Whether one of the certificates made a good signature over the document. Whatever is wrong with the signature is an outcome; only a
-   * certificate that cannot be read throws, as {@link readCertificate} does, and what the document's iterable throws.
+   * certificate that cannot be read throws, as {@link readCertificate} does, and what the document throws.
    */
   verify(request: OpenPgpRequest): Promise<OpenPgpResult>;
 }

@@ -1,17 +1,10 @@
 /** What the ways to find out who signed have in common: keys, certificates, OpenPGP and Notary signatures all end in a {@link Proof}. */
+import type { ArtifactHashes } from "./artifact-hashes.ts";
 import type { Crypto } from "./crypto.ts";
 import type { Digest } from "./digest.ts";
 import type { OpenPgpPort } from "./openpgp-port.ts";
 import type { TrustEntry, TrustVersion } from "./trust.ts";
 import type { ProvenTime, RefusalCode, Step, Verified } from "./verdict.ts";
-
-/** The artifact's bytes, as far as somebody has them. */
-export type ArtifactSource = {
-  /** Bytes. */
-  readonly size: number;
-  /** The bytes from the start, each time it is called. */
-  read(): AsyncIterable<Uint8Array>;
-};
 
 /** What every way is given. */
 export type ProofRequest = {
@@ -19,7 +12,8 @@ export type ProofRequest = {
   readonly artifact: Digest;
   /** The artifact's bytes in memory; their digest is `artifact`. */
   readonly artifactBytes: Uint8Array | undefined;
-  readonly artifactSource: ArtifactSource | undefined;
+  /** Else the hashes of the artifact, from somebody who has its bytes. */
+  readonly artifactHashes: ArtifactHashes | undefined;
   readonly trust: TrustVersion;
   /** What proves when the evidence existed, earliest first. */
   readonly times: readonly ProvenTime[];
@@ -49,6 +43,17 @@ export type NoProof = {
   readonly steps: readonly Step[];
 };
 
+/** A step that went well. */
+export function passed(check: string, detail: string): Step {
+  return { check, outcome: "passed", detail };
+}
+
+/** Earliest first, as {@link Proof.timesFor} promises. */
+export function byTime(times: readonly ProvenTime[]): ProvenTime[] {
+  return times.toSorted((a, b) => a.time - b.time);
+}
+
+/** Not known who signed: the check that failed, after the steps before it. */
 export function noProof(code: RefusalCode, message: string, check: string, steps: readonly Step[] = []): NoProof {
   return { ok: false, code, message, steps: [...steps, { check, outcome: "failed", detail: message }] };
 }

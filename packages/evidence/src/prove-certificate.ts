@@ -3,8 +3,8 @@ import type { Bundle } from "./bundle.ts";
 import { toHex, utf8Encode } from "./encoding.ts";
 import { EvidenceError } from "./errors.ts";
 import { canonicalJson } from "./jcs.ts";
-import { type NoProof, noProof, type Proof, type ProofRequest } from "./proof.ts";
-import { byTime, passed, signatureMiss } from "./prove-key.ts";
+import { byTime, type NoProof, noProof, passed, type Proof, type ProofRequest } from "./proof.ts";
+import { signatureMiss } from "./prove-key.ts";
 import { proveUnderRoot, type RootProof } from "./sigstore.ts";
 import { findSigner } from "./signer.ts";
 import { matchesSubject, type TrustEntry, type TrustVersion } from "./trust.ts";
@@ -18,7 +18,7 @@ export async function proveCertificate(
   certificates: readonly Uint8Array[],
   request: ProofRequest,
 ): Promise<Proof | NoProof> {
-  const { crypto, artifact, artifactBytes } = request;
+  const { crypto, artifact, artifactBytes, artifactHashes } = request;
   const [leafDer, ...chainDer] = certificates;
   let leaf: Certificate;
   let intermediates: Certificate[];
@@ -30,7 +30,7 @@ export async function proveCertificate(
     if (!(error instanceof EvidenceError)) throw error;
     return noProof("certificate-invalid", error.message, "certificate");
   }
-  const search = await findSigner(crypto, bundle.content, [leaf.publicKey], artifactBytes);
+  const search = await findSigner(crypto, bundle.content, [leaf.publicKey], artifactBytes, artifactHashes);
   if (search.outcome !== "signed") {
     return search.outcome === "none"
       ? noProof(

@@ -1,17 +1,15 @@
 import type { Bundle } from "./bundle.ts";
-import type { EvidenceErrorCode } from "./errors.ts";
 import { LIMITS } from "./limits.ts";
-import { noProof, type NoProof, type Proof, type ProofRequest } from "./proof.ts";
+import { byTime, noProof, type NoProof, passed, type Proof, type ProofRequest } from "./proof.ts";
 import { provenTimesOf } from "./sigstore.ts";
-import { candidateKeys, findSigner, namedKeys, type SignerSearch } from "./signer.ts";
-import type { ProvenTime, RefusalCode, Step } from "./verdict.ts";
+import { candidateKeys, findSigner, namedKeys, showKeyName, type SignerSearch } from "./signer.ts";
 
 /** Who made the signature of a bundle that names a key, or nobody: one of the trusted keys, or none. */
 export async function proveKey(bundle: Bundle, request: ProofRequest): Promise<Proof | NoProof> {
-  const { crypto, trust, artifact, artifactBytes } = request;
+  const { crypto, trust, artifact, artifactBytes, artifactHashes } = request;
   const names = namedKeys(bundle);
   const keys = candidateKeys(trust, names);
-  const named = names.map((name) => JSON.stringify(name.slice(0, 100))).join(" and ");
+  const named = [...new Set(names.map(showKeyName))].join(" and ");
   if (keys.length === 0) {
     const message = named === "" ? "No key is trusted." : `The bundle names the key ${named}, which is not trusted.`;
     return noProof("unknown-signer", message, "signer");
@@ -20,7 +18,7 @@ export async function proveKey(bundle: Bundle, request: ProofRequest): Promise<P
     const message = `The bundle names no key, and ${keys.length} trusted ones are too many to try.`;
     return noProof("unknown-signer", message, "signer");
   }
-  const search = await findSigner(crypto, bundle.content, keys, artifactBytes);
+  const search = await findSigner(crypto, bundle.content, keys, artifactBytes, artifactHashes);
   if (search.outcome !== "signed") return signatureMiss(search.outcome, artifact, names.length > 0);
   const { key } = search;
   const { times, notEvaluated, steps } = await provenTimesOf(crypto, bundle, trust.roots, key);
@@ -31,7 +29,7 @@ export async function proveKey(bundle: Bundle, request: ProofRequest): Promise<P
     isMeant: (entry) => entry.kind === "key" && entry.keyId === key.keyId,
     timesFor: () => all,
     notEvaluated,
-    steps: [passed("signature", `The key ${key.keyId} made the signature (${key.algorithm}).`), ...steps],
+    steps: [passed("signature", `The key sha256:${key.keyId} made the signature (${key.algorithm}).`), ...steps],
   };
 }
 
@@ -63,18 +61,4 @@ export function signatureMiss(
         "signature",
       );
   }
-}
-
-export function passed(check: string, detail: string): Step {
-  return { check, outcome: "passed", detail };
-}
-
-/** Earliest first. */
-export function byTime(times: readonly ProvenTime[]): ProvenTime[] {
-  return times.toSorted((a, b) => a.time - b.time);
-}
-
-/** The refusal that a reader's error comes to. */
-export function refusalOf(code: EvidenceErrorCode): RefusalCode {
-  return code.endsWith("-unsupported") ? "unsupported" : "malformed";
 }

@@ -2,9 +2,9 @@
  * The forms in which evidence comes. Bytes are told apart by what they begin with and by the media type they state, and each form has one
  * reader; nothing is tried twice, so that no bytes can be read as two things.
  */
-import { type Bundle, parseBundle } from "./bundle.ts";
-import { BLOB_SIGNATURE_MEDIA_TYPE, parseBlobSignature } from "./blob-signature.ts";
-import { COSIGN_SIGNATURE_MEDIA_TYPE, parseCosignSignature } from "./cosign.ts";
+import { type Bundle, readBundle } from "./bundle.ts";
+import { BLOB_SIGNATURE_MEDIA_TYPE, readBlobSignature } from "./blob-signature.ts";
+import { COSIGN_SIGNATURE_MEDIA_TYPE, readCosignSignature } from "./cosign.ts";
 import type { Crypto } from "./crypto.ts";
 import { type Digest, digestOf } from "./digest.ts";
 import { parseEnvelope } from "./dsse.ts";
@@ -12,7 +12,7 @@ import { EvidenceError } from "./errors.ts";
 import { isJsonObject, parseJson } from "./json.ts";
 import { LIMITS } from "./limits.ts";
 import { isNotationCose, type NotationSignature, parseNotation } from "./notation.ts";
-import { OPENPGP_SIGNATURE_MEDIA_TYPE, parseOpenPgpSignature, recogniseOpenPgp } from "./openpgp-signature.ts";
+import { OPENPGP_SIGNATURE_MEDIA_TYPE, readOpenPgpSignature, recogniseOpenPgp } from "./openpgp-signature.ts";
 import type { OpenPgpSigned } from "./prove-openpgp.ts";
 
 /** Evidence as read. Nothing in it is verified. */
@@ -39,17 +39,17 @@ export function readForm(crypto: Crypto, bytes: Uint8Array): Reading {
   const has = (name: string): boolean => Object.hasOwn(json, name);
   switch (has("mediaType") ? json["mediaType"] : undefined) {
     case COSIGN_SIGNATURE_MEDIA_TYPE:
-      return { form: "cosign", bundle: parseCosignSignature(bytes), subject: undefined };
+      return { form: "cosign", bundle: readCosignSignature(json, bytes), subject: undefined };
     case BLOB_SIGNATURE_MEDIA_TYPE:
-      return { form: "blob-signature", ...parseBlobSignature(bytes) };
+      return { form: "blob-signature", ...readBlobSignature(json, bytes) };
     case OPENPGP_SIGNATURE_MEDIA_TYPE: {
-      const { signature, subject } = parseOpenPgpSignature(bytes);
+      const { signature, subject } = readOpenPgpSignature(json);
       return { form: "openpgp", signed: { signature, isClearSigned: false }, subject };
     }
     case undefined:
       break;
     default:
-      return { form: "bundle", bundle: parseBundle(bytes), subject: undefined };
+      return { form: "bundle", bundle: readBundle(json), subject: undefined };
   }
   if (has("payloadType")) {
     const envelope = parseEnvelope(json);
@@ -63,7 +63,7 @@ export function readForm(crypto: Crypto, bytes: Uint8Array): Reading {
     return { form: "envelope", bundle, subject: undefined };
   }
   if (has("protected") && has("signature")) return notationReading(bytes);
-  return { form: "bundle", bundle: parseBundle(bytes), subject: undefined };
+  return { form: "bundle", bundle: readBundle(json), subject: undefined };
 }
 
 function notationReading(bytes: Uint8Array): Reading {

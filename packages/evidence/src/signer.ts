@@ -1,11 +1,13 @@
 /** Who signed a bundle: which trusted keys it may mean, and which of them made its signature. */
 import { sha256, sha384, sha512 } from "@noble/hashes/sha2.js";
+import type { ArtifactHashes } from "./artifact-hashes.ts";
 import type { Bundle, BundleContent, MessageDigest } from "./bundle.ts";
 import type { Crypto } from "./crypto.ts";
 import { pae } from "./dsse.ts";
 import { equalBytes, fromBase64, toHex } from "./encoding.ts";
 import type { PublicKey } from "./keys.ts";
-import { verifySha256Digest } from "./noblecrypto.ts";
+import { messageHash, verifyMessageHash, verifySha256Digest } from "./noblecrypto.ts";
+import { ownScheme, type SignatureScheme } from "./scheme.ts";
 import { type TrustVersion, trustedKey } from "./trust.ts";
 
 /** All names the bundle gives its key: the bundle's hint and the envelope's keyid. None, one or two. */
@@ -36,6 +38,12 @@ function keyIdOfName(name: string): string | undefined {
   return BASE64_KEY_ID.test(name) ? toHex(fromBase64(name)) : undefined;
 }
 
+/** A name of a key as people read it: one of a key that is written in full alike in whatever spelling it comes, another as it is, quoted. */
+export function showKeyName(name: string): string {
+  const keyId = keyIdOfName(name);
+  return keyId === undefined ? JSON.stringify(name.slice(0, 100)) : `sha256:${keyId}`;
+}
+
 export type SignerSearch =
   | { readonly outcome: "signed"; readonly key: PublicKey }
   /** None of the keys made the signature. */
@@ -46,14 +54,16 @@ export type SignerSearch =
   | { readonly outcome: "bytes-needed" };
 
 /**
- * Which of `keys` made the bundle's signature. `artifactBytes` are the bytes a message signature is expected to be over;
- * without them it is decided from the SHA-256 digest that the bundle states, where the key's algorithm allows that.
+ * Which of `keys` made the bundle's signature. `artifactBytes` are the bytes a message signature is expected to be over, or `artifactHashes`
+ * knows them; without either it is decided from the SHA-256 digest that the bundle states, where the key's algorithm allows that.
+ * Throws `ArtifactUnread`, and what reading the artifact throws.
  */
 export async function findSigner(
   crypto: Crypto,
   content: BundleContent,
   keys: readonly PublicKey[],
   artifactBytes: Uint8Array | undefined,
+  artifactHashes?: ArtifactHashes,
 ): Promise<SignerSearch> {
   if (content.kind === "dsse") {
     const { payloadType, payload, signature } = content.envelope;
@@ -65,38 +75,69 @@ export async function findSigner(
   const { messageDigest, signature } = content;
   if (artifactBytes !== undefined) {
     if (messageDigest !== undefined && !isDigestOf(messageDigest, artifactBytes)) return { outcome: "mismatch" };
-    // Only a key that signs the message itself may leave the digest out; else dropping it would go unnoticed.
-    const able = keys.filter((key) => messageDigest !== undefined || key.algorithm === "ed25519");
-    // Sigstore states a SHA-512 digest for Ed25519 where the key signed that digest (Ed25519ph, RFC 8032 §5.1), not the bytes.
-    const isPrehashed = (key: PublicKey): boolean =>
-      key.algorithm === "ed25519" && messageDigest?.algorithm === "SHA2_512";
     return firstKey(
-      able,
-      (key, signed) =>
-        isPrehashed(key) ? crypto.verifyAs(key, "ed25519ph", signature, signed) : crypto.verify(key, signature, signed),
+      ableKeys(keys, messageDigest),
+      (key, signed) => {
+        const scheme = schemeOf(key, messageDigest);
+        return scheme === "ed25519ph"
+          ? crypto.verifyAs(key, scheme, signature, signed)
+          : crypto.verify(key, signature, signed);
+      },
       artifactBytes,
     );
   }
-  let undecided = false;
+  const undecided: PublicKey[] = [];
   for (const key of keys) {
     const isSigner =
       messageDigest?.algorithm === "SHA2_256" ? verifySha256Digest(key, signature, messageDigest.digest) : undefined;
     if (isSigner) return { outcome: "signed", key };
-    undecided ||= isSigner === undefined;
+    if (isSigner === undefined) undecided.push(key);
   }
-  return { outcome: undecided ? "bytes-needed" : "none" };
+  if (undecided.length === 0) return { outcome: "none" };
+  if (artifactHashes === undefined) return { outcome: "bytes-needed" };
+  return firstByHash(content, undecided, artifactHashes);
 }
 
-/** Whether the bundle's signature may be one that its SHA-256 digest cannot decide: by a key that signs other than that digest. */
-export function needsBytes({ content, material }: Bundle, trust: TrustVersion): boolean {
-  if (content.kind !== "message") return false;
-  if (material.kind === "certificate" || content.messageDigest?.algorithm !== "SHA2_256") return true;
-  return trust.entries.some((entry) => entry.kind === "key" && !signsSha256(trustedKey(entry)));
+/** Only a key that signs the message itself may leave the digest out; else dropping it would go unnoticed. */
+function ableKeys(keys: readonly PublicKey[], messageDigest: MessageDigest | undefined): PublicKey[] {
+  return keys.filter((key) => messageDigest !== undefined || key.algorithm === "ed25519");
 }
 
-function signsSha256({ algorithm }: PublicKey): boolean {
-  return algorithm === "ecdsa-p256-sha256" || algorithm === "rsa-pkcs1-sha256";
+/** Sigstore states a SHA-512 digest for Ed25519 where the key signed that digest (Ed25519ph, RFC 8032 §5.1), not the bytes. */
+function schemeOf({ algorithm }: PublicKey, messageDigest: MessageDigest | undefined): SignatureScheme {
+  return algorithm === "ed25519" && messageDigest?.algorithm === "SHA2_512" ? "ed25519ph" : ownScheme(algorithm);
 }
+
+/** Keys for which one reading of the artifact hashes it at most. */
+const KEYS_PER_READING = 4;
+
+/** The same search over an artifact that passes by. A signature that no message could have is told by its form, before anything is read. */
+async function firstByHash(
+  { messageDigest, signature }: Extract<BundleContent, { kind: "message" }>,
+  keys: readonly PublicKey[],
+  artifact: ArtifactHashes,
+): Promise<SignerSearch> {
+  if (messageDigest !== undefined) {
+    const [actual] = await artifact.digests([{ hash: STATED[messageDigest.algorithm], prefix: new Uint8Array(0) }]);
+    if (actual === undefined || !equalBytes(actual, messageDigest.digest)) return { outcome: "mismatch" };
+  }
+  const asked = ableKeys(keys, messageDigest).flatMap((key) => {
+    const scheme = schemeOf(key, messageDigest);
+    const rest = messageHash(key, scheme, signature);
+    return rest === undefined ? [] : [{ key, scheme, rest }];
+  });
+  for (let from = 0; from < asked.length; from += KEYS_PER_READING) {
+    const some = asked.slice(from, from + KEYS_PER_READING);
+    const digests = await artifact.digests(some.map(({ rest }) => rest));
+    for (const [index, { key, scheme }] of some.entries()) {
+      const digest = digests[index];
+      if (digest !== undefined && verifyMessageHash(key, scheme, signature, digest)) return { outcome: "signed", key };
+    }
+  }
+  return { outcome: "none" };
+}
+
+const STATED = { SHA2_256: "sha256", SHA2_384: "sha384", SHA2_512: "sha512" } as const;
 
 async function firstKey(
   keys: readonly PublicKey[],

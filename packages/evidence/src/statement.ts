@@ -16,8 +16,8 @@ export const STATEMENT_V1 = "https://in-toto.io/Statement/v1";
 export const MESSAGE_SIGNATURE_PREDICATE = "https://assay.dev/message-signature/v1";
 
 /**
- * The type under which a Notary Project signature is shown: the media type of its payload (notaryproject: signature-specification.md).
- * Reserved like the one above.
+ * The type under which a Notary Project signature is shown: the media type of its payload, the only one there is (notaryproject:
+ * signature-specification.md). Reserved like the one above.
  */
 export const NOTATION_PREDICATE = "application/vnd.cncf.notary.payload.v1+json";
 

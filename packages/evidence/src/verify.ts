@@ -2,21 +2,21 @@
  * The verification of evidence. {@link verify} reads as the procedure: read → signer and signature → statement → subject → scope and
  * time. There is no entry point that does not name whom to trust.
  */
+import { ArtifactHashes, type ArtifactSource, ArtifactUnread } from "./artifact-hashes.ts";
 import type { Crypto } from "./crypto.ts";
 import { type Digest, digestHex, digestOf, parseDigest } from "./digest.ts";
-import { EvidenceError } from "./errors.ts";
+import { EvidenceError, type EvidenceErrorCode } from "./errors.ts";
 import { Explanation } from "./explanation.ts";
 import { checkedTimes, judge } from "./judgement.ts";
 import { LIMITS } from "./limits.ts";
 import type { OpenPgpPort } from "./openpgp-port.ts";
-import type { ArtifactSource, NoProof, Proof, ProofRequest } from "./proof.ts";
+import { type NoProof, noProof, type Proof, type ProofRequest } from "./proof.ts";
 import { proveCertificate } from "./prove-certificate.ts";
-import { proveKey, refusalOf } from "./prove-key.ts";
+import { proveKey } from "./prove-key.ts";
 import { proveNotation } from "./prove-notation.ts";
 import { proveOpenPgp } from "./prove-openpgp.ts";
 import { type Reading, readForm } from "./reading.ts";
 import { said } from "./said.ts";
-import { needsBytes } from "./signer.ts";
 import { subjectDigests } from "./statement.ts";
 import type { TrustVersion } from "./trust.ts";
 import type { ProvenTime, RefusalCode, Refused, Verdict } from "./verdict.ts";
@@ -31,7 +31,7 @@ export type VerifyRequest = {
    * P-521 keys, and OpenPGP. Without them those give `bytes-needed`.
    */
   readonly artifactBytes?: Uint8Array;
-  /** The same as a stream, for who does not want them in memory; read only when a signature needs it. */
+  /** The same as a stream, for who does not want them in memory; read only when a signature needs it, and what it came to is not known. */
   readonly artifactSource?: ArtifactSource;
   /** Where the artifact lies, "org/name", for the scope of trust; absent = only entries of scope "**" count. */
   readonly repository?: string;
@@ -84,20 +84,16 @@ export async function verify(crypto: Crypto, request: VerifyRequest): Promise<Ve
   }
 
   // 2. Who signed, and whether they made this signature.
-  const bytes = artifactBytes ?? (await bytesIfNeeded(reading, request));
-  if (bytes !== undefined && bytes !== artifactBytes && digestOf(crypto, bytes) !== artifact) {
-    return refuse("subject", "subject-mismatch", `The bytes given are not those of ${artifact}.`);
-  }
   const proof = await prove(reading, {
     crypto,
     artifact,
-    artifactBytes: bytes,
-    artifactSource: request.artifactSource,
+    artifactBytes,
+    artifactHashes: hashesFor(crypto, artifact, reading, request.artifactSource),
     trust,
     times,
     now: request.now,
     openpgp: request.openpgp,
-  });
+  }).catch(unread);
   explanation.add(proof.steps);
   if (!proof.ok) return refused(proof.code, proof.message);
 
@@ -161,21 +157,16 @@ function prove(reading: Reading, request: ProofRequest): Promise<Proof | NoProof
   }
 }
 
-/** The artifact's bytes, for a signature over a message whose digest cannot decide it; undefined when they are not needed or too many. */
-async function bytesIfNeeded(
-  reading: Reading,
-  { artifactSource, trust }: VerifyRequest,
-): Promise<Uint8Array | undefined> {
-  if (artifactSource === undefined || reading.form === "openpgp" || reading.form === "notation") return undefined;
-  if (artifactSource.size > LIMITS.messageBytes || !needsBytes(reading.bundle, trust)) return undefined;
-  const bytes = new Uint8Array(artifactSource.size);
-  let at = 0;
-  for await (const chunk of artifactSource.read()) {
-    if (at + chunk.length > bytes.length) return undefined;
-    bytes.set(chunk, at);
-    at += chunk.length;
-  }
-  return bytes.subarray(0, at);
+/** The artifact's hashes, for a signature that its digest cannot decide; undefined when nobody has the bytes or they are too many. */
+function hashesFor(crypto: Crypto, artifact: Digest, reading: Reading, source: ArtifactSource | undefined) {
+  if (source === undefined || (reading.form !== "openpgp" && source.size > LIMITS.messageBytes)) return undefined;
+  return new ArtifactHashes(crypto, artifact, source);
+}
+
+/** What an artifact that was not read, or is not the one it was said to be, comes to. */
+function unread(error: unknown): NoProof {
+  if (!(error instanceof ArtifactUnread)) throw error;
+  return noProof(error.code, error.message, error.code === "subject-mismatch" ? "subject" : "signature");
 }
 
 type Attempt<T> =
@@ -190,4 +181,9 @@ function attempt<T>(read: () => T): Attempt<T> {
     if (!(error instanceof EvidenceError)) throw error;
     return { ok: false, code: refusalOf(error.code), message: error.message };
   }
+}
+
+/** The refusal that a reader's error comes to. */
+function refusalOf(code: EvidenceErrorCode): RefusalCode {
+  return code.endsWith("-unsupported") ? "unsupported" : "malformed";
 }

@@ -1,13 +1,14 @@
 /** cosign 2's forms: the document that names an image, layers with annotations, signature files. Good and damaged, in reading and in verdicts. */
 import { describe, expect, test } from "vitest";
-import { formatBlobSignature, parseBlobSignature, readLocalBundle, readSignatureFile } from "../src/blob-signature.ts";
-import { formatCosignSignature, parseCosignSignature } from "../src/cosign.ts";
+import { formatBlobSignature, readBlobSignature, readLocalBundle, readSignatureFile } from "../src/blob-signature.ts";
+import { formatCosignSignature, readCosignSignature } from "../src/cosign.ts";
 import {
   canonicalJson,
   type Digest,
   digestHex,
   EvidenceError,
   parseDigest,
+  parseJson,
   parseStatement,
   toBase64,
   toHex,
@@ -47,6 +48,8 @@ function layer(payload: Uint8Array, annotations: Record<string, string> = {}, si
     annotations: { "dev.cosignproject.cosign/signature": signature, ...annotations },
   });
 }
+
+const parsedCosign = (bytes: Uint8Array): unknown => readCosignSignature(parseJson(bytes), bytes);
 
 describe("the document that names an image", () => {
   test("gives the digest, the name as claimed, and all of it as predicate", () => {
@@ -117,7 +120,7 @@ describe("a layer with its annotations", () => {
     };
     expect(formatCosignSignature({ mediaType: SIMPLE, bytes: document(), annotations })).toEqual(plain);
     const spaced = utf8Encode(JSON.stringify(JSON.parse(utf8Decode(plain)), null, 1));
-    expect(() => parseCosignSignature(spaced)).toThrow(code("bundle-invalid"));
+    expect(() => parsedCosign(spaced)).toThrow(code("bundle-invalid"));
   });
 
   test.each<[string, object]>([
@@ -133,7 +136,7 @@ describe("a layer with its annotations", () => {
     ["a signature beside an envelope", { envelope: toBase64(utf8Encode("{}")), signature: "AAAA" }],
   ])("is refused with %s", (_, members) => {
     const container = { mediaType: "application/vnd.assay.cosign-signature.v1+json", ...members };
-    expect(() => parseCosignSignature(utf8Encode(canonicalJson(container as never)))).toThrow(code("bundle-invalid"));
+    expect(() => parsedCosign(utf8Encode(canonicalJson(container as never)))).toThrow(code("bundle-invalid"));
   });
 
   test("of another type is not cosign's", () => {
@@ -243,8 +246,10 @@ describe("a signature file", () => {
       { ...good, extra: "x" },
       { mediaType: good["mediaType"], subject: good["subject"] },
     ];
-    for (const json of altered)
-      expect(() => parseBlobSignature(utf8Encode(canonicalJson(json as never)))).toThrow(EvidenceError);
+    for (const json of altered) {
+      const bytes = utf8Encode(canonicalJson(json as never));
+      expect(() => readBlobSignature(parseJson(bytes), bytes)).toThrow(EvidenceError);
+    }
   });
 
   test("in cosign 2's JSON gives its parts", () => {

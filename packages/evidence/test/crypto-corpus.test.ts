@@ -24,6 +24,7 @@ import { EC_CURVES } from "../src/keys.ts";
 import { verifySha256Digest } from "../src/noblecrypto.ts";
 import { ownScheme } from "../src/scheme.ts";
 import { decodeSignature, fromBigInt, toBigInt } from "../src/signature.ts";
+import { passingBy } from "./passing-by.ts";
 import { recorded } from "./recorded.ts";
 import { keyOf } from "./virtual.ts";
 
@@ -36,6 +37,7 @@ const message = utf8Encode("what was signed");
 
 async function expectAll(key: PublicKey, signature: Uint8Array, data: Uint8Array, accepted: boolean): Promise<void> {
   for (const [name, port] of ports) expect([name, await port.verify(key, signature, data)]).toEqual([name, accepted]);
+  expect(new Set(passingBy(key, ownScheme(key.algorithm), signature, data))).toEqual(new Set([accepted]));
   // From the digest alone the answer is the same, for the keys that sign a SHA-256 digest; for others there is none.
   const signsSha256 = key.algorithm === "ecdsa-p256-sha256" || key.algorithm === "rsa-pkcs1-sha256";
   const fromDigest = verifySha256Digest(key, signature, nodeCrypto.sha256(data));

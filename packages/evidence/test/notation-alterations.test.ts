@@ -8,7 +8,7 @@ import {
   certificateKeyId,
   type Digest,
   digestOf,
-  NOTATION_PAYLOAD_TYPE,
+  NOTATION_PREDICATE,
   type ProvenTime,
   readEvidence,
   type TrustEntry,
@@ -141,7 +141,7 @@ describe("verify believes what notation wrote", () => {
     id: "signer",
     name: "signer",
     keyId: certificateKeyId(identity),
-    scope: { repositories: ["**"], predicateTypes: [NOTATION_PAYLOAD_TYPE] },
+    scope: { repositories: ["**"], predicateTypes: [NOTATION_PREDICATE] },
     validFrom: null,
     validUntil: null,
     primary: false,
@@ -156,7 +156,7 @@ describe("verify believes what notation wrote", () => {
     async (name) => {
       expect(await ask(name)).toMatchObject({
         status: "verified",
-        statement: { predicateType: NOTATION_PAYLOAD_TYPE, subjects: [{ digest: { sha256: artifact.slice(7) } }] },
+        statement: { predicateType: NOTATION_PREDICATE, subjects: [{ digest: { sha256: artifact.slice(7) } }] },
         signer: { kind: "certificate", entry: "signer", certificate: { issuer: null, subject: subject.value } },
         notEvaluated: [],
       });

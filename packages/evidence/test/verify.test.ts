@@ -77,7 +77,7 @@ describe("a verified statement", () => {
         {
           check: "signature",
           outcome: "passed",
-          detail: `The key ${key.publicKey.keyId} made the signature (ecdsa-p256-sha256).`,
+          detail: `The key sha256:${key.publicKey.keyId} made the signature (ecdsa-p256-sha256).`,
         },
         { check: "statement", outcome: "passed", detail: `What is signed can be read: ${PREDICATE_TYPE}.` },
         { check: "subject", outcome: "passed", detail: `It is about ${artifact}.` },

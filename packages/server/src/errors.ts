@@ -37,6 +37,7 @@ export type ServerErrorCode =
   | "jobs-overloaded"
   | "disk-low"
   | "memory-low"
+  | "artifacts-busy"
   | "connections-full"
   | "job-lease-lost"
   | "blob-unknown"

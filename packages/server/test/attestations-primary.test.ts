@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { primaryOf } from "../src/attestations/queries.ts";
 import { proveSigners } from "../src/attestations/signers.ts";
 import { readPosted } from "../src/attestations/reading.ts";
+import { withinOneRequest } from "../src/attestations/artifact-bytes.ts";
 import { newestSequence } from "../src/record/newest.ts";
 import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
 import { ADMIN } from "./core.ts";
@@ -137,7 +138,7 @@ describe("primary provenance", () => {
     const bundle = await provenance(late, subject, "1");
     const piece = readPosted(bundle);
     const { reader, dataDirectory } = room.instance;
-    const context = { reader, blobs: await DirectoryBlobs.open(join(dataDirectory, "unused")) };
+    const context = withinOneRequest({ reader, blobs: await DirectoryBlobs.open(join(dataDirectory, "unused")) });
     const proven = await proveSigners(context, "acme", bundle, piece, Date.now());
     expect(proven.signers).toEqual([]);
     await room.trust("acme", late, { name: "late", primary: true });

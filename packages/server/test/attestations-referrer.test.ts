@@ -132,7 +132,18 @@ describe("a bundle pushed as a referrer", () => {
     await pushReferrer("acme/app", subject, utf8Encode(canonical));
     const posted = await room.call("POST", "/orgs/acme/reports", report);
     expect(posted).toMatchObject({ status: 201, body: { evidence: digestOf(nodeCrypto, utf8Encode(canonical)) } });
-    expect((await list(subject)).items.map((item) => item.form)).toEqual(["unreadable", "report"]);
+    const { items } = await list(subject);
+    expect(items.map((item) => item.form)).toEqual(["unreadable", "report"]);
+    const explained = await room.call("GET", `/orgs/acme/evidence/${posted.body.evidence}?explain=true`);
+    expect(explained.body).toMatchObject({
+      form: "report",
+      judged: {
+        items: [
+          { subject, form: "report", status: { status: "reported" } },
+          { subject, form: "unreadable", status: { status: "refused" } },
+        ],
+      },
+    });
   });
 
   it("about another artifact than it is attached to is listed under the one it names only", async () => {

@@ -1,4 +1,3 @@
-import { makeAuthority } from "./authority.ts";
 /** Whoever asks a server everything it can be asked, so that each of its queries is made at least once. */
 import { randomBytes } from "node:crypto";
 import { formatPublicKeyPem, parseDigest } from "@assay/evidence";
@@ -14,6 +13,7 @@ import {
   firstOfSignature,
   isAbout,
   isInRepository,
+  listingsOf,
   primaryBy,
   primaryOf,
   signersOf,
@@ -28,6 +28,7 @@ import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/wi
 import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
 import type { RecordClient } from "../src/record/client.ts";
 import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
+import { makeRoot } from "./certified.ts";
 import { ADMIN_TOKEN, type Instance } from "./instance.ts";
 import { ADMIN_BASIC, pushImage } from "./pushing.ts";
 
@@ -99,7 +100,7 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/orgs/default/trust"],
     ["GET", "/api/assay/v1/orgs/default/trust?version=1"],
     ["GET", "/api/assay/v1/orgs/default/trust/versions"],
-    ["PUT", "/api/assay/v1/orgs/default/trust/roots/house", { certificates: await makeAuthority("House") }],
+    ["PUT", "/api/assay/v1/orgs/default/trust/roots/house", { certificates: (await makeRoot("House")).cert }],
     ["POST", "/api/assay/v1/orgs/default/trust/rollback", { to: 1, base: 2 }],
     ["GET", "/api/assay/v1/orgs/default/trust/diff?from=1&to=2"],
     [
@@ -205,6 +206,7 @@ async function askDirectly(
   await artifactSize(reader, org, digest);
   await isAbout(reader, org, { evidence: digest, form: "report" }, digest);
   await subjectsOf(reader, org, digest, 10);
+  await listingsOf(reader, org, digest, { asOf: 9, limit: 10 });
   await signersOf(reader, org, digest);
   await isInRepository(reader, org, digest, "default/app");
   await primaryOf(reader, org, "default/app", [digest]);

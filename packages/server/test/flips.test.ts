@@ -33,7 +33,7 @@ import { Keyring, rawEd25519 } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
 import { SYSTEM_ORG } from "../src/record/command.ts";
 import type { WitnessLogs } from "../src/witness/logs-file.ts";
-import { makeAuthority } from "./authority.ts";
+import { makeRoot } from "./certified.ts";
 import { ADMIN } from "./core.ts";
 import { dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { artifact, attest, makeKey, openRoom, provenance, type Room } from "./evidence-room.ts";
@@ -100,7 +100,7 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/policies/p", { yaml });
   await must("POST", "/decisions", { org: "acme", digest: image.manifest, policy: { name: "p" } });
   await must("POST", "/decisions", { org: "acme", digest: image.manifest, policy: { yaml } });
-  await must("PUT", "/orgs/acme/trust/roots/house", { certificates: await makeAuthority("House") });
+  await must("PUT", "/orgs/acme/trust/roots/house", { certificates: (await makeRoot("House")).cert });
   await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
   await exchange(room, must);
   const lastHour = Math.floor(Date.now() / 3_600_000) - 1;

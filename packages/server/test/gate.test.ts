@@ -20,6 +20,7 @@ import {
   trustNames,
 } from "@assay/policy";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { withinOneRequest } from "../src/attestations/artifact-bytes.ts";
 import { gatherCandidates } from "../src/gate/candidates.ts";
 import type { DecisionShape } from "../src/gate/decision-shape.ts";
 import { newestSequence } from "../src/record/newest.ts";
@@ -138,10 +139,14 @@ describe("a decision", () => {
     const trust = await trustVersion(room.instance.reader, "acme", { version: version.version }, []);
     if (!parsed.ok || trust === undefined || asOf === null) throw new Error("cannot be repeated");
     const store = await openStore(room.instance.dataDirectory);
-    const candidates = await gatherCandidates(
-      { reader: room.instance.reader, blobs: store.blobs },
-      { org: "acme", artifact: subject, repository: "acme/app", trust, asOf, now: Date.now() },
-    );
+    const candidates = await gatherCandidates(withinOneRequest({ reader: room.instance.reader, blobs: store.blobs }), {
+      org: "acme",
+      artifact: subject,
+      repository: "acme/app",
+      trust,
+      asOf,
+      now: Date.now(),
+    });
     await store.close();
     const again = evaluate({
       policy: parsed.policy,

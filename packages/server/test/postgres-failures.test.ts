@@ -8,8 +8,9 @@ import { checkDirectory } from "../src/admin/check.ts";
 import { readConfig } from "../src/config.ts";
 import { ServerError } from "../src/errors.ts";
 import type { RecordTables } from "../src/record/schema.ts";
-import type { Batch, WriteDatabase } from "../src/storage/database.ts";
+import type { Batch, Reader, WriteDatabase } from "../src/storage/database.ts";
 import { openPostgresReader, openPostgresWriter } from "../src/storage/postgres.ts";
+import { PreparedStatements } from "../src/storage/postgres-statements.ts";
 import { type Core, openCore, take, temporaryDirectory } from "./core.ts";
 import { freePort } from "./free-port.ts";
 import { ADMIN_TOKEN } from "./instance.ts";
@@ -404,4 +405,56 @@ it("a transaction that could not go back to a savepoint never looks committed, w
   });
   await expect(batch).rejects.toThrow("rolled back");
   await database.close();
+});
+
+interface Prepared {
+  pg_prepared_statements: { statement: string; generic_plans: number; custom_plans: number };
+}
+
+/** What the reader's session has prepared about a table, and how often that ran: the pool hands out the session it got back last. */
+async function prepared(reader: Reader, table: string): Promise<{ statement: string; runs: number }[]> {
+  const rows = await reader.tables<Prepared>().selectFrom("pg_prepared_statements").selectAll().execute();
+  return rows
+    .filter(({ statement }) => statement.includes(table))
+    .map((row) => ({ statement: row.statement, runs: row.generic_plans + row.custom_plans }));
+}
+
+it("a statement that comes again is prepared, and one whose table has grown a column since is run all the same", async () => {
+  await administer("create table grown (n integer); insert into grown values (1)", `failure_${count}`);
+  const reader = openPostgresReader(url);
+  ending.push(() => reader.close());
+  const all = () =>
+    reader.tables<{ grown: { n: number } }>().selectFrom("grown").selectAll().where("n", "=", 1).execute();
+  for (let times = 0; times < 4; times += 1) expect(await all()).toEqual([{ n: 1 }]);
+  expect(await prepared(reader, '"grown"')).toEqual([{ statement: 'select * from "grown" where "n" = $1', runs: 3 }]);
+  await administer("alter table grown add column more text", `failure_${count}`);
+  for (let times = 0; times < 3; times += 1) expect(await all()).toEqual([{ n: 1, more: null }]);
+});
+
+it("a transaction in which a table grows a column under a prepared statement fails with a promise, and is kept the next time", async () => {
+  await administer("create table grown (n integer)", `failure_${count}`);
+  const database = openPostgresWriter(url);
+  ending.push(() => database.close());
+  const add = () =>
+    database.transaction((batch) =>
+      batch.tables<{ grown: { n: number } }>().insertInto("grown").values({ n: 1 }).returningAll().execute(),
+    );
+  for (let times = 0; times < 4; times += 1) expect(await add()).toEqual([{ n: 1 }]);
+  await administer("alter table grown add column more text", `failure_${count}`);
+  await expect(add()).rejects.toMatchObject({ code: "database-busy" });
+  expect(await add()).toEqual([{ n: 1, more: null }]);
+  expect(await administer("select count(*)::int as rows from grown", `failure_${count}`)).toEqual([{ rows: 5 }]);
+});
+
+it("no more statements are prepared than there is room for", () => {
+  const statements = new PreparedStatements();
+  const names = new Set<string>();
+  for (let number = 0; number < 2_000; number += 1) {
+    const text = `select ${number} where $1`;
+    expect(statements.nameOf(text, [1])).toBeUndefined();
+    const name = statements.nameOf(text, [1]);
+    if (name !== undefined) names.add(name);
+  }
+  expect(names.size).toBe(256);
+  expect(statements.nameOf("begin; select 1", [])).toBeUndefined();
 });

@@ -2,7 +2,7 @@
 import { certificateKeyId, parseTrustFile, utf8Encode } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { currentTrustNumber, keysSince, trustVersion } from "../src/trust/queries.ts";
-import { makeAuthority } from "./authority.ts";
+import { makeRoot } from "./certified.ts";
 import { makeKey, openRoom, replayDifferences, type Room } from "./evidence-room.ts";
 
 let room: Room;
@@ -10,7 +10,7 @@ let authority: string;
 
 beforeAll(async () => {
   room = await openRoom();
-  authority = await makeAuthority("Acme Root");
+  authority = (await makeRoot("Acme Root")).cert;
 });
 afterAll(() => room.stop());
 
@@ -60,7 +60,7 @@ describe("roots", () => {
   it("that changed make every certificate identity untried again", async () => {
     const before = await current();
     expect(await keysSince(room.instance.reader, "acme", before)).toEqual([]);
-    const both = `${authority}\n${await makeAuthority("Second Root")}`;
+    const both = `${authority}\n${(await makeRoot("Second Root")).cert}`;
     expect((await room.call("PUT", "/orgs/acme/trust/roots/house", { certificates: both })).status).toBe(200);
     expect(await keysSince(room.instance.reader, "acme", before)).toHaveLength(1);
   });

@@ -1,4 +1,5 @@
-import { type Digest, isDigest } from "@assay/evidence";
+import { type Digest, digestOf, isDigest, utf8Encode } from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
 import { type AnswerObject, answerInvalid } from "../answer.ts";
 import { CliError } from "../errors.ts";
 import { type EvidenceList, evidenceAbout } from "../judging/list.ts";
@@ -6,6 +7,12 @@ import type { AskedSubject } from "../judging/subject.ts";
 import { askList, askObject, type OrganisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { type Content, readContent } from "./content.ts";
+
+/** Policies whose texts are asked for. */
+const MAX_TITLES = 20;
+
+/** Why a policy's text is not to be had, as the server says it. */
+const UNTOLD: ReadonlySet<string> = new Set(["forbidden", "org-unknown", "token-insufficient", "policy-unknown"]);
 
 /** A repository that holds something, since when and by whom. */
 export type Place = {
@@ -19,7 +26,14 @@ export type Place = {
 
 export type DecisionSummary = {
   readonly id: string;
-  readonly policy: { readonly name: string | null; readonly version: number | null; readonly digest: string };
+  readonly policy: {
+    /** Of a stored policy: its name and version. */
+    readonly name: string | null;
+    readonly version: number | null;
+    readonly digest: string;
+    /** What a policy that came with the question calls itself; null for a stored one, and where its text is not to be had. */
+    readonly title: string | null;
+  };
   readonly repository: string | null;
   readonly result: "allowed" | "denied";
   /** Whether it is still the newest answer to its question. */
@@ -64,14 +78,14 @@ export async function readStory(session: Session, api: OrganisationClient, subje
     places,
     partOf: where.objects("partOf").map((place) => ({
       ...readPlace(place),
-      digest: digestOf(place),
+      digest: manifestDigest(place),
       kind: place.text("kind"),
       tags: place.texts("tags"),
     })),
-    referrers: where.objects("referrers").map((place) => ({ ...readPlace(place), digest: digestOf(place) })),
+    referrers: where.objects("referrers").map((place) => ({ ...readPlace(place), digest: manifestDigest(place) })),
     cut: lists.filter((list) => where.flag(`${list}More`)),
     evidence,
-    decisions: decided.items.map(readDecision),
+    decisions: await titled(api, decided.items.map(readDecision)),
   };
 }
 
@@ -96,7 +110,36 @@ function readPlace(place: AnswerObject): Place {
   };
 }
 
-function digestOf(place: AnswerObject): string {
+/** The decisions, with the titles of the policies that came with their questions: each text is asked for once, by its digest. */
+async function titled(api: OrganisationClient, decisions: readonly DecisionSummary[]): Promise<DecisionSummary[]> {
+  const given = new Set(decisions.flatMap(({ policy }) => (policy.name === null ? [policy.digest] : [])));
+  const asked = [...given].slice(0, MAX_TITLES);
+  const titles = new Map<string, string | null>();
+  for (const digest of asked) titles.set(digest, await titleOf(api, digest));
+  return decisions.map((decision) => {
+    const { policy } = decision;
+    const title = policy.name === null ? (titles.get(policy.digest) ?? null) : null;
+    return { ...decision, policy: { ...policy, title } };
+  });
+}
+
+async function titleOf({ client, path }: OrganisationClient, digest: string): Promise<string | null> {
+  let text: string;
+  try {
+    text = (await askObject(client, { method: "GET", path: path("policies", digest) })).text("yaml");
+  } catch (error) {
+    // Who may see a decision need not be one who may read policies: then it is told by its digest alone.
+    if (error instanceof CliError && UNTOLD.has(error.code)) return null;
+    throw error;
+  }
+  if (digestOf(nodeCrypto, utf8Encode(text)) !== digest)
+    throw answerInvalid("a policy's text is not that of its digest");
+  const { parsePolicy } = await import("@assay/policy");
+  const parsed = parsePolicy(text);
+  return parsed.ok ? parsed.policy.name : null;
+}
+
+function manifestDigest(place: AnswerObject): string {
   const digest = place.text("digest");
   if (!isDigest(digest)) throw answerInvalid("a manifest is not named by a digest");
   return digest;
@@ -108,7 +151,12 @@ function readDecision(item: AnswerObject): DecisionSummary {
   const policy = item.object("policy");
   return {
     id: item.text("id"),
-    policy: { name: policy.textOrNull("name"), version: policy.wholeOrNull("version"), digest: policy.text("digest") },
+    policy: {
+      name: policy.textOrNull("name"),
+      version: policy.wholeOrNull("version"),
+      digest: policy.text("digest"),
+      title: null,
+    },
     repository: item.textOrNull("repository"),
     result,
     current: item.flag("current"),

@@ -103,7 +103,8 @@ function evidenceLines(pieces: readonly Piece[]): string[] {
   ]);
 }
 
-function verdictOf({ status, claim, receivedAt, sequence, evidence }: Piece): string {
+function verdictOf({ status, claim, receivedAt, sequence, evidence: digest, sameSignatureAs }: Piece): string {
+  const evidence = sameSignatureAs === null ? digest : `${digest} (the same signature as ${sameSignatureAs})`;
   const says = claim === null ? "" : `, says ${claim.says}`;
   const when = receivedAt === null ? "" : `, received ${showMoment(receivedAt)} (record ${sequence})`;
   switch (status.status) {
@@ -117,9 +118,17 @@ function verdictOf({ status, claim, receivedAt, sequence, evidence }: Piece): st
 }
 
 function decisionLine({ result, policy, repository, current, recordedAt, sequence, id }: DecisionSummary): string {
-  const by = policy.name === null ? `policy ${policy.digest}` : `policy ${policy.name} version ${policy.version}`;
+  const by =
+    policy.name === null
+      ? `policy ${policy.title ?? "(its name is not known)"}, given with the question`
+      : `policy ${policy.name} version ${policy.version}`;
   const where = repository === null ? "" : ` in ${repository}`;
-  return `${result}  by ${by}${where}, ${showMoment(recordedAt)} (record ${sequence})${current ? "" : ", answered anew since"}, ${id}`;
+  return `${result}  by ${by} (${shortDigest(policy.digest)})${where}, ${showMoment(recordedAt)} (record ${sequence})${current ? "" : ", answered anew since"}, ${id}`;
+}
+
+/** As many digits as tell policies apart for people; the JSON has all. */
+function shortDigest(digest: string): string {
+  return `${digest.slice(0, "sha256:".length + 12)}…`;
 }
 
 /** The story for programs: the same, whole. */

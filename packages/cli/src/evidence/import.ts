@@ -33,6 +33,8 @@ export async function importEvidence(session: Session, path: string, repository:
     body: createReadStream(path),
   });
   const notTaken: { line: number; status: string; code: string; message: string }[] = [];
+  /** Pieces that are new only in their bytes: their signature was here, or in a line before. */
+  let rewrapped = 0;
   let summary: AnswerObject | undefined;
   for await (const text of linesOf(answer.stream())) {
     const line = new AnswerObject(parseLine(text), "a line of the answer");
@@ -42,6 +44,7 @@ export async function importEvidence(session: Session, path: string, repository:
       continue;
     }
     const status = line.text("status");
+    if (status === "added" && line.raw("earlier") !== undefined) rewrapped += 1;
     if (status !== "ignored" && status !== "refused") continue;
     const what = { line: line.whole("line"), status, code: line.text("code"), message: line.text("message") };
     if (notTaken.length < SHOWN || status === "refused") notTaken.push(what);
@@ -50,11 +53,12 @@ export async function importEvidence(session: Session, path: string, repository:
   const count = (name: string): number => summary?.whole(name) ?? 0;
   const left = count("ignored") + count("refused") - notTaken.length;
   session.output.result(
-    { ...summary.json, notTaken },
+    { ...summary.json, sameSignature: rewrapped, notTaken },
     [
       facts([
         ["lines", String(count("lines"))],
         ["added", String(count("added"))],
+        ["of them", rewrapped === 0 ? undefined : `${rewrapped} with a signature that was here in other bytes`],
         ["here already", String(count("present") + count("repeated"))],
         ["no evidence", String(count("ignored"))],
         ["refused", String(count("refused"))],

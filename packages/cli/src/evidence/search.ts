@@ -1,4 +1,5 @@
 import { usageError } from "../errors.ts";
+import { keyDigits, signerName } from "../key-name.ts";
 import { showMoment } from "../moment.ts";
 import { askObject, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
@@ -30,7 +31,8 @@ export async function searchEvidence(session: Session, options: SearchOptions): 
     ...(options.builder === undefined ? [] : [`builder.id=${options.builder}`]),
     ...(options.sourceRepository === undefined ? [] : [`source.repository=${options.sourceRepository}`]),
   ];
-  const { predicateType, signer, subject, after, before } = options;
+  const { predicateType, subject, after, before } = options;
+  const signer = options.signer === undefined ? undefined : signerDigits(options.signer);
   const narrowing = [predicateType, signer, subject, after, before].some((value) => value !== undefined);
   if (fields.length === 0 && !narrowing) {
     throw usageError("usage", "search for what?", "Add --builder, --source-repository, --field, --signer or another.");
@@ -66,13 +68,23 @@ export async function searchEvidence(session: Session, options: SearchOptions): 
   );
 }
 
+function signerDigits(text: string): string {
+  const digits = keyDigits(text);
+  if (digits !== undefined) return digits;
+  throw usageError(
+    "usage",
+    `--signer ${JSON.stringify(text)} is not a key's name`,
+    "Name it as `assay trust list` shows it: sha256:… or openpgp:…",
+  );
+}
+
 function lines(item: AnswerObject): string {
   return facts([
     ["evidence", item.text("evidence")],
     ["type", item.textOrNull("predicateType") ?? "(not known)"],
     ...item.texts("subjects").map((about) => ["about", about] as const),
     ...item.objects("fields").map((field) => [field.text("name"), field.text("value")] as const),
-    ...item.texts("signers").map((key) => ["signed by", key] as const),
+    ...item.texts("signers").map((key) => ["signed by", signerName(key, item.text("form") === "openpgp")] as const),
     ["received", `${showMoment(item.whole("receivedAt"))} (record ${item.whole("sequence")})`],
   ]);
 }

@@ -129,7 +129,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ex("Everything about a file, with what each piece is worth", "assay evidence list hello.txt"),
     ex("What says it belongs to a step of a flow", "assay evidence list --flow payments --trail build-1"),
   ],
-  "evidence show": [ex("What is known of one piece", `assay evidence show ${SOME_EVIDENCE}`)],
+  "evidence show": [
+    ex("What is known of one piece", `assay evidence show ${SOME_EVIDENCE}`),
+    ex("And what it is worth, with everything that was checked", `assay evidence show ${SOME_EVIDENCE} --explain`),
+  ],
   "evidence download": [
     ex(
       "Its bytes, and the receipt that proves when it was there",

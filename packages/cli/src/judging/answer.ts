@@ -1,5 +1,6 @@
 import { usageError } from "../errors.ts";
 import type { Setting } from "../explain.ts";
+import { keyDigits } from "../key-name.ts";
 import type { JsonValue } from "../output.ts";
 import { oneLine, quantity } from "../table.ts";
 import { adviceOnNothing, adviceOnRefusal } from "./advice.ts";
@@ -128,5 +129,5 @@ function meets({ status, predicateType }: Piece, demands: Demands): boolean {
   const { name, entry, keyId, entries } = status.by;
   const counting = entries.filter(({ counts }) => counts);
   const names = [name, entry, keyId, ...counting.flatMap((one) => [one.name, one.entry])];
-  return demands.by === undefined || names.includes(demands.by);
+  return demands.by === undefined || names.includes(demands.by) || keyDigits(demands.by) === keyId;
 }

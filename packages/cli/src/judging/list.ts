@@ -5,7 +5,7 @@ import { askList, askObject, type OrganisationClient } from "../organisation.ts"
 import type { Session } from "../session.ts";
 import type { ArtifactType } from "../verbs/fingerprint.ts";
 import { readClaims } from "./claims.ts";
-import { type Piece, readPiece } from "./piece.ts";
+import { type Piece, readPieces } from "./piece.ts";
 import { type AskedSubject, askedSubject } from "./subject.ts";
 
 /** Everything the server has about an artifact, judged under one version of trust. */
@@ -36,7 +36,7 @@ export async function evidenceAbout(
   const trust = first.object("trust");
   if (trust.text("org") !== org) throw answerInvalid("it is judged under another organisation's trust");
   return {
-    pieces: await readClaims(api, items.map(readPiece)),
+    pieces: await readClaims(api, readPieces(items)),
     trust: { org, version: trust.whole("version") },
     asOf: first.whole("asOf"),
     repository: first.textOrNull("repository") ?? undefined,

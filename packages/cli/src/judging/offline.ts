@@ -95,7 +95,8 @@ export async function checkEvidence(bundle: Uint8Array, path: string, question: 
   });
   const verdict = times.length === 0 ? untimed : await judge(times);
   const claim = claimIn(bundle) ?? null;
-  const common = { evidence: verdict.evidence, claim, primary: false, receivedAt: null, sequence: null, file: path };
+  const here = { primary: false, sameSignatureAs: null, receivedAt: null, sequence: null };
+  const common = { evidence: verdict.evidence, claim, ...here, file: path };
   if (verdict.status === "refused") {
     const { code, message } = verdict;
     return {
@@ -105,12 +106,13 @@ export async function checkEvidence(bundle: Uint8Array, path: string, question: 
       status: { status: "refused", code, message },
     };
   }
-  const { entry, name, keyId, entries } = verdict.signer;
+  const { entry, name, keyId, kind, certificate, entries } = verdict.signer;
+  const by = { entry, name, keyId, kind, issuedFor: certificate?.subject ?? null, entries };
   return {
     ...common,
     steps: verdict.steps,
     predicateType: verdict.statement.predicateType,
-    status: { status: "verified", by: { entry, name, keyId, entries }, time: verdict.time },
+    status: { status: "verified", by, time: verdict.time },
   };
 }
 

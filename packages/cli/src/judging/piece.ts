@@ -1,6 +1,7 @@
 import { isDigest, type ProvenTime, type Step } from "@assay/evidence";
 import { type AnswerObject, answerInvalid } from "../answer.ts";
 import { explanationLines, readSteps, type Setting, stepsJson } from "../explain.ts";
+import { keyName, type SignerKind } from "../key-name.ts";
 import { showMoment } from "../moment.ts";
 import type { JsonValue } from "../output.ts";
 import { oneLine } from "../table.ts";
@@ -14,6 +15,9 @@ export type PieceStatus =
         readonly entry: string;
         readonly name: string;
         readonly keyId: string;
+        readonly kind: SignerKind;
+        /** Whom the certificate is issued for; null of a key. */
+        readonly issuedFor: string | null;
         /** Every entry of trust that holds the key; only those that `counts` say anything about this piece. */
         readonly entries: readonly { readonly entry: string; readonly name: string; readonly counts: boolean }[];
       };
@@ -35,6 +39,8 @@ export type Piece = {
   readonly claim: Claim | null;
   /** Whether it is the artifact's primary build provenance in the repository asked about. */
   readonly primary: boolean;
+  /** The piece of the same list that came first with this very signature in other bytes, such as a line feed less; null for the first. */
+  readonly sameSignatureAs: string | null;
   /** ms since 1970, by the record; null offline. */
   readonly receivedAt: number | null;
   /** Its place in the record; null offline. */
@@ -55,11 +61,25 @@ export function readPiece(item: AnswerObject): Piece {
     status: readStatus(item.object("status")),
     claim: null,
     primary: item.flag("primary"),
+    sameSignatureAs: null,
     receivedAt: item.whole("receivedAt"),
     sequence: item.whole("sequence"),
     file: null,
     steps: item.object("status").raw("steps") === undefined ? null : readSteps(item.object("status")),
   };
+}
+
+/** Reads the items of the server's list, and says of each which of them had its signature first. Errors: `answer-invalid`. */
+export function readPieces(items: readonly AnswerObject[]): Piece[] {
+  const first = new Map(items.map((item) => [item.whole("sequence"), item.text("evidence")]));
+  return items.map((item) => {
+    const piece = readPiece(item);
+    // Servers before this member say nothing of it.
+    const earlier = item.raw("firstSequence") === undefined ? piece.sequence : item.whole("firstSequence");
+    return earlier === piece.sequence || earlier === null
+      ? piece
+      : { ...piece, sameSignatureAs: first.get(earlier) ?? null };
+  });
 }
 
 function readStatus(status: AnswerObject): PieceStatus {
@@ -73,6 +93,8 @@ function readStatus(status: AnswerObject): PieceStatus {
           entry: by.text("entry"),
           name: by.text("name"),
           keyId: by.text("keyId"),
+          kind: readKind(by),
+          issuedFor: by.raw("certificate") === undefined ? null : by.object("certificate").text("subject"),
           entries: by.objects("entries").map((one) => ({
             entry: one.text("entry"),
             name: one.text("name"),
@@ -89,6 +111,14 @@ function readStatus(status: AnswerObject): PieceStatus {
     default:
       throw answerInvalid(`a status of evidence is ${JSON.stringify(kind)}`);
   }
+}
+
+function readKind(by: AnswerObject): SignerKind {
+  const kind = by.text("kind");
+  if (kind !== "key" && kind !== "openpgp" && kind !== "certificate") {
+    throw answerInvalid(`a signer is a ${JSON.stringify(kind)}`);
+  }
+  return kind;
 }
 
 function readTime(time: AnswerObject): ProvenTime {
@@ -111,7 +141,7 @@ const EXPLAINED = "            ";
 
 /** A piece in lines: what it says, by whom, since when and proven by what; or why it does not count. With `explain` also what was checked. */
 export function pieceLines(piece: Piece, explain?: Setting): string[] {
-  const { evidence, predicateType, status, claim, primary, receivedAt, sequence, file } = piece;
+  const { evidence, predicateType, status, claim, primary, sameSignatureAs, receivedAt, sequence, file } = piece;
   const type = oneLine(predicateType ?? "(its type is not known)");
   const lines = [`${status.status.padEnd(10)}${type}${primary ? "  [primary provenance]" : ""}`];
   const add = (line: string): number => lines.push(`          ${oneLine(line)}`);
@@ -119,7 +149,7 @@ export function pieceLines(piece: Piece, explain?: Setting): string[] {
   switch (status.status) {
     case "verified": {
       const { by, time } = status;
-      add(`said by   ${by.name} (${by.entry}, key ${by.keyId.slice(0, 16)}…)`);
+      add(`said by   ${by.name} (${by.entry}, ${signedBy(by)})`);
       for (const also of by.entries) {
         if (also.counts && also.entry !== by.entry) add(`also as   ${also.name} (${also.entry})`);
       }
@@ -139,12 +169,25 @@ export function pieceLines(piece: Piece, explain?: Setting): string[] {
   }
   if (status.status !== "verified" && receivedAt !== null)
     add(`received  ${showMoment(receivedAt)} (record ${sequence})`);
+  if (sameSignatureAs !== null) add(`again     the same signature as ${sameSignatureAs}, in other bytes`);
   add(`evidence  ${evidence}${file === null || file === evidence ? "" : ` (${file})`}`);
   if (explain !== undefined && piece.steps !== null) {
     const width = explain.width === undefined ? undefined : explain.width - EXPLAINED.length;
     lines.push(...explanationLines(piece.steps, { ...explain, width }).map((line) => `${EXPLAINED}${line}`));
   }
   return lines;
+}
+
+/** By what the signer was known: the key, or whom the certificate is issued for. */
+function signedBy({ kind, keyId, issuedFor }: { kind: SignerKind; keyId: string; issuedFor: string | null }): string {
+  switch (kind) {
+    case "key":
+      return `key ${keyName(kind, keyId)}`;
+    case "openpgp":
+      return keyName(kind, keyId);
+    case "certificate":
+      return `certificate for ${issuedFor ?? "(not said)"}`;
+  }
 }
 
 /** A piece as programs get it: the same from the server and offline. */

@@ -1,5 +1,6 @@
-import { diffTrust, type TrustDiff, type TrustEntry } from "@assay/evidence";
+import { diffTrust, type TrustDiff, type TrustEntry, type TrustVersion } from "@assay/evidence";
 import { type AnswerObject, answerInvalid } from "../answer.ts";
+import { entryName } from "../key-name.ts";
 import { readTrust as readTrustFile } from "../judging/offline.ts";
 import { askObject, type OrganisationClient, organisationClient } from "../organisation.ts";
 import type { JsonValue } from "../output.ts";
@@ -9,6 +10,13 @@ import { readTrust, trustJson } from "./read.ts";
 
 /** What trust is to become: a file's, or what it was at a version. */
 export type Proposal = { readonly file: string } | { readonly version: number };
+
+/** A proposal whose file was read. It is read once, so that what is applied is what was looked at. */
+type Proposed = { readonly trust: TrustVersion } | { readonly version: number };
+
+async function readProposal(proposal: Proposal): Promise<Proposed> {
+  return "file" in proposal ? { trust: await readTrustFile(proposal.file) } : proposal;
+}
 
 /** Lines shown of one kind of change; the JSON has all. */
 const SHOWN = 40;
@@ -34,7 +42,7 @@ export async function showDiff(
 /** Shows what a change would change over everything that is stored. Nothing is changed. */
 export async function previewChange(session: Session, proposal: Proposal): Promise<void> {
   const api = await organisationClient(session);
-  const found = await walk(session, api, proposal);
+  const found = await walk(session, api, await readProposal(proposal));
   session.output.result(foundJson(found), [...foundLines(found), "", "nothing was changed"].join("\n"));
 }
 
@@ -44,20 +52,21 @@ export async function previewChange(session: Session, proposal: Proposal): Promi
  */
 export async function applyChange(session: Session, proposal: Proposal, preview: boolean): Promise<void> {
   const api = await organisationClient(session);
-  const found = preview ? await walk(session, api, proposal) : undefined;
+  const proposed = await readProposal(proposal);
+  const found = preview ? await walk(session, api, proposed) : undefined;
   const base = found?.base ?? (await readTrust(api, undefined)).version;
   const answer =
-    "file" in proposal
+    "trust" in proposed
       ? await askObject(api.client, {
           method: "PUT",
           path: api.path("trust"),
           query: { base: String(base) },
-          json: trustJson(await readTrustFile(proposal.file)),
+          json: trustJson(proposed.trust),
         })
       : await askObject(api.client, {
           method: "POST",
           path: api.path("trust", "rollback"),
-          json: { to: proposal.version, base },
+          json: { to: proposed.version, base },
         });
   const version = answer.whole("version");
   const done =
@@ -77,10 +86,10 @@ type Found = {
 };
 
 /** Walks over everything stored, step by step, with progress. */
-async function walk(session: Session, api: OrganisationClient, proposal: Proposal): Promise<Found> {
-  const after = "file" in proposal ? await readTrustFile(proposal.file) : await readTrust(api, proposal.version);
+async function walk(session: Session, api: OrganisationClient, proposed: Proposed): Promise<Found> {
+  const after = "trust" in proposed ? proposed.trust : await readTrust(api, proposed.version);
   const asked: Record<string, JsonValue> =
-    "file" in proposal ? { file: trustJson(after) } : { version: proposal.version };
+    "trust" in proposed ? { file: trustJson(after) } : { version: proposed.version };
   const evidence: AnswerObject[] = [];
   const decisions: AnswerObject[] = [];
   const examined = { evidence: 0, decisions: 0 };
@@ -130,7 +139,7 @@ function diffJson({ entries, roots }: TrustDiff): { readonly [name: string]: Jso
 }
 
 function diffLines({ entries, roots }: TrustDiff): string[] {
-  const who = ({ id, name, keyId }: TrustEntry): string => `${name} (${id}, ${keyId.slice(0, 16)}…)`;
+  const who = (entry: TrustEntry): string => `${entry.name} (${entry.id}, ${entryName(entry)})`;
   const lines = [
     ...entries.added.map((entry) => `+ ${who(entry)}`),
     ...entries.removed.map((entry) => `- ${who(entry)}`),

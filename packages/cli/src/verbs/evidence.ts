@@ -8,7 +8,9 @@ import { checkExport, type CheckOptions } from "../evidence/check.ts";
 import { exportEvidence } from "../evidence/export.ts";
 import { detachedEvidence, type GivenEvidence, wholeEvidence } from "../evidence/given.ts";
 import { importEvidence } from "../evidence/import.ts";
+import { judgedJson, judgedLines, readJudged } from "../evidence/judged.ts";
 import { searchEvidence, type SearchOptions } from "../evidence/search.ts";
+import { signerName } from "../key-name.ts";
 import { claimIn, hasOutcome } from "../judging/claim.ts";
 import { evidenceBytes } from "../judging/claims.ts";
 import { askedArtifact, evidenceAbout } from "../judging/list.ts";
@@ -49,7 +51,12 @@ export function define(command: Command, session: Session): void {
     .command("show")
     .description("show what is known of one piece of evidence")
     .argument("<evidence>", "its digest")
-    .action((evidence: string) => show(session, requireDigest(evidence)));
+    .option("--explain", "also what it is worth now, and below that everything that was checked, and what failed")
+    .option(
+      "--repository <name>",
+      "with --explain: org/name of the repository that what it is about is to be used from",
+    )
+    .action((evidence: string, options: ShowOptions) => show(session, requireDigest(evidence), options));
 
   command
     .command("download")
@@ -83,7 +90,7 @@ export function define(command: Command, session: Session): void {
     .option("--source-repository <uri>", "of builds from this repository (source.repository)")
     .option("--field <name=value...>", "by any other field: what `assay evidence show` lists")
     .option("--predicate-type <uri>", "of this type")
-    .option("--signer <key id>", "whose signature was proven to be of this identity when it came in")
+    .option("--signer <key>", "whose signature was proven, when it came in, to be of this key: sha256:…, openpgp:…")
     .option("--subject <digest>", "about this artifact")
     .option("--after <time>", "received at this time or later: ISO 8601")
     .option("--before <time>", "received before this time")
@@ -124,6 +131,8 @@ export function define(command: Command, session: Session): void {
     )
     .action((file: string, options: CheckOptions) => checkExport(session, file, options));
 }
+
+type ShowOptions = { explain?: true; repository?: string };
 
 type AddOptions = {
   signature?: string;
@@ -168,27 +177,35 @@ async function list(session: Session, words: string, options: ListOptions): Prom
   });
 }
 
-async function show(session: Session, digest: Digest): Promise<void> {
+async function show(session: Session, digest: Digest, options: ShowOptions): Promise<void> {
+  const { repository } = options;
+  const explain = options.explain === true;
+  if (repository !== undefined && !explain) {
+    throw usageError("usage", "--repository is for --explain", "Add --explain, or leave it out.");
+  }
   const api = await organisationClient(session);
-  const answer = await askObject(api.client, { method: "GET", path: api.path("evidence", digest) });
+  const query = explain ? { explain: "true", repository } : {};
+  const answer = await askObject(api.client, { method: "GET", path: api.path("evidence", digest), query });
   if (answer.text("evidence") !== digest) throw answerInvalid("it is about other evidence");
   const type = answer.textOrNull("predicateType");
-  const says = hasOutcome(type) ? claimIn((await evidenceBytes(api, digest)).bytes)?.says : undefined;
+  const claim = hasOutcome(type) ? claimIn((await evidenceBytes(api, digest)).bytes) : undefined;
+  const judged = explain ? readJudged(answer, api.org, claim) : undefined;
   const subjects = answer.texts("subjects");
   const repositories = answer.objects("repositories").map((place) => place.text("repository"));
+  const isOpenPgp = answer.text("form") === "openpgp";
   const primary = answer
     .objects("primaryFor")
     .map((place) => `${place.text("subject")} in ${place.text("repository")}`);
   const lines: (readonly [string, string | undefined])[] = [
     ["evidence", digest],
     ["type", type ?? "(not known)"],
-    ["says", says],
+    ["says", claim?.says],
     ["form", answer.text("form")],
     ["size", `${answer.whole("size")} bytes`],
     ["unreadable", answer.textOrNull("unreadable") ?? undefined],
     ...subjects.map((subject) => ["about", subject] as const),
     ["about", answer.flag("subjectsMore") ? "… and more" : undefined],
-    ...answer.texts("signers").map((key) => ["signed by key", key] as const),
+    ...answer.texts("signers").map((key) => ["signed by", signerName(key, isOpenPgp)] as const),
     ...[...new Set(repositories)].map((repository) => ["given in", repository] as const),
     ...primary.map((place) => ["primary for", place] as const),
     [
@@ -196,9 +213,13 @@ async function show(session: Session, digest: Digest): Promise<void> {
       `${showMoment(answer.whole("receivedAt"))} from ${answer.text("receivedFrom")} (record ${answer.whole("sequence")})`,
     ],
   ];
+  const worth =
+    judged === undefined
+      ? `This is what it claims. What it is worth, \`assay verify ${subjects[0] ?? "SUBJECT"}\` says.`
+      : judgedLines(judged, session.setting).join("\n");
   session.output.result(
-    { ...answer.json, says: says ?? null },
-    `${facts(lines)}\n\nThis is what it claims. What it is worth, \`assay verify ${subjects[0] ?? "SUBJECT"}\` says.`,
+    { ...answer.json, says: claim?.says ?? null, ...(judged === undefined ? {} : { judged: judgedJson(judged) }) },
+    `${facts(lines)}\n\n${worth}`,
   );
 }
 
@@ -240,18 +261,27 @@ async function add(session: Session, path: string | undefined, options: AddOptio
   }
   if (options.receipt !== undefined) await writeReceipt(api, evidence, options.receipt);
   const primary = answer.text("primary");
+  // Servers before this member say nothing of it.
+  const earlier = answer.raw("earlier") === undefined ? null : answer.wholeOrNull("earlier");
   session.output.result(
     answer.json,
     `${facts([
       ["evidence", `${evidence}${answer.flag("created") ? "" : " (was here already)"}`],
       ["type", answer.textOrNull("predicateType") ?? "(not known)"],
       ...answer.texts("subjects").map((subject) => ["about", subject] as const),
-      ...answer.texts("signers").map((key) => ["signed by key", key] as const),
+      ...answer
+        .texts("signers")
+        .map((key) => ["signed by", signerName(key, answer.text("form") === "openpgp")] as const),
       ["primary", primary === "none" ? undefined : primary],
+      ["again", earlier === null ? undefined : `the same signature is here since record ${earlier}, in other bytes`],
       ["record", String(answer.whole("sequence"))],
-    ])}\n\nIt is kept. What it is worth, \`assay verify ${oneLine(options.artifact ?? answer.texts("subjects")[0] ?? "SUBJECT")}\` says.`,
+    ])}\n\nIt is kept.${earlier === null ? "" : ` ${REWRAPPED}`} What it is worth, \`assay verify ${oneLine(options.artifact ?? answer.texts("subjects")[0] ?? "SUBJECT")}\` says.`,
   );
 }
+
+/** Bytes are kept as they came and named by their digest, so that a line feed more makes another piece; a signature counts once all the same. */
+const REWRAPPED =
+  "Evidence is kept byte for byte, so other bytes (a final line feed is enough) make another piece; its signer counts once all the same.";
 
 function givenEvidence(path: string | undefined, options: AddOptions): Promise<GivenEvidence> {
   const { signature, artifact, certificate } = options;

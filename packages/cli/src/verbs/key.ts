@@ -5,6 +5,7 @@ import { generateKeyPair, privateKeyFromPem } from "@assay/evidence/node";
 import { type Command, Option } from "commander";
 import { writeFileAtomically } from "../atomic.ts";
 import { CliError, fileError, systemCode, usageError } from "../errors.ts";
+import { keyName } from "../key-name.ts";
 import type { JsonValue } from "../output.ts";
 import type { Session } from "../session.ts";
 import { keyFileKind, publicKeyIn, readKeyFile } from "../signing/key.ts";
@@ -49,7 +50,7 @@ async function generate(session: Session, options: { outputPrefix: string; algor
   const { keyId, algorithm } = key.publicKey;
   session.output.result(
     { privateKey: privatePath, publicKey: publicPath, keyId, algorithm },
-    `${privatePath}  private key, keep it secret\n${publicPath}  public key, ${algorithm}\nkey id ${keyId}`,
+    `${privatePath}  private key, keep it secret\n${publicPath}  public key, ${algorithm}\nkey id ${keyName("key", keyId)}`,
   );
 }
 
@@ -77,7 +78,7 @@ async function list(session: Session, paths: readonly string[]): Promise<void> {
     path,
     kind,
     algorithm ?? problem ?? "",
-    keyId ?? "",
+    keyId === undefined ? "" : keyName("key", keyId),
   ]);
   session.output.result(
     json,

@@ -11,6 +11,7 @@ import { answerInvalid } from "../answer.ts";
 import { writeFileAtomically } from "../atomic.ts";
 import { CliError, Exit, usageError } from "../errors.ts";
 import { readInput } from "../input.ts";
+import { entryName, keyName } from "../key-name.ts";
 import { patternOf } from "../judging/repository.ts";
 import { parseMoment, showMoment } from "../moment.ts";
 import { askObject, organisationClient } from "../organisation.ts";
@@ -137,7 +138,7 @@ async function list(session: Session, version: number | undefined): Promise<void
   const rows = trust.entries.map((entry) => [
     entry.id,
     entry.name,
-    showWhom(entry),
+    entryName(entry),
     entry.scope.repositories.join(" "),
     entry.scope.predicateTypes.join(" "),
     showWindow(entry),
@@ -148,18 +149,6 @@ async function list(session: Session, version: number | undefined): Promise<void
     trustJson(trust),
     rows.length === 0 ? `${head}: nobody is trusted yet` : `${head}\n\n${table(columns, rows)}`,
   );
-}
-
-/** Who an entry is about, in a table's cell. */
-function showWhom(entry: TrustEntry): string {
-  switch (entry.kind) {
-    case "key":
-      return `key ${entry.keyId.slice(0, 16)}…`;
-    case "openpgp":
-      return `gpg ${entry.keyId}`;
-    case "certificate":
-      return `${entry.subject.value}${entry.issuer === null ? "" : ` by ${entry.issuer}`}, root ${entry.root}`;
-  }
 }
 
 async function add(session: Session, name: string, options: AddOptions): Promise<void> {
@@ -190,7 +179,10 @@ async function add(session: Session, name: string, options: AddOptions): Promise
     answer.json,
     facts([
       ["trusted", `${entry.text("name")} (${entry.text("id")})`],
-      ["key", whom.keyId],
+      [
+        "key",
+        whom.keyId === undefined ? undefined : keyName(options.gpg === undefined ? "key" : "openpgp", whom.keyId),
+      ],
       ["issued for", options.certificateIdentity ?? options.certificateIdentityPattern],
       [
         "by",

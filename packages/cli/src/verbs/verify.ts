@@ -25,7 +25,10 @@ export function define(command: Command, session: Session): void {
     .argument("<subject>", "a file, a digest (sha256:…), or an image ([host/]name:tag or @sha256:…)")
     .addOption(artifactTypeOption())
     .option("--predicate-type <uri>", "only evidence of this type will do")
-    .option("--by <name>", "only evidence by this identity will do: a trust entry's name or id, or a key id")
+    .option(
+      "--by <name>",
+      "only evidence by this identity will do: a trust entry's name or id, or a key's name: sha256:…, openpgp:…",
+    )
     .option("--repository <name>", "org/name of the repository it is to be used from (default: from the reference)")
     .option("--offline", "use no network: only the files given here")
     .option("--bundle <file...>", "offline: the evidence")

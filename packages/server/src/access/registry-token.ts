@@ -1,12 +1,18 @@
-import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { Keyring } from "../keys/keyring.ts";
 import type { Actor, TokenAccess } from "../record/command.ts";
 import { registryService } from "./challenge.ts";
-import { signToken, TOKEN_SKEW, type TokenKind, verifyToken } from "./signed-token.ts";
+import { type IssuedToken, issueToken, type TokenGrant, type TokenKind, verifyToken } from "./signed-token.ts";
 
 /** Registry tokens live this long at most, seconds. */
 export const TOKEN_LIFETIME = 300;
+
+/** What a token of the registry is issued for. */
+interface RegistryGrant extends TokenGrant {
+  readonly epoch: number;
+  readonly access: readonly TokenAccess[];
+  readonly workload?: { readonly name: string; readonly since: number } | undefined;
+}
 
 /** The workload identity a token rests on, as an actor's credential names it. */
 export const workloadClaim = z.strictObject({ name: z.string(), since: z.int().nonnegative() });
@@ -17,15 +23,6 @@ const claimsSchema = z.object({
   access: z.array(z.strictObject({ type: z.string(), name: z.string(), actions: z.array(z.string()) })),
   workload: workloadClaim.optional(),
 });
-
-/** A token as its answer describes it. */
-export interface IssuedToken {
-  readonly token: string;
-  /** Seconds since the epoch. */
-  readonly issuedAt: number;
-  /** Seconds. */
-  readonly expiresIn: number;
-}
 
 /**
  * The tokens of the registry (Docker registry token authentication): JWTs signed with a key of their own (purpose `registry-token`),
@@ -51,34 +48,13 @@ export class RegistryTokens {
     return this.#kind.audience;
   }
 
-  /**
-   * Issues a token.
-   *
-   * @param now ms.
-   * @param notAfter ms: when the credential it rests on ends; null when that has no end.
-   */
-  issue(grant: {
-    subject: string;
-    epoch: number;
-    access: readonly TokenAccess[];
-    workload?: { readonly name: string; readonly since: number } | undefined;
-    now: number;
-    notAfter: number | null;
-  }): IssuedToken {
-    const issuedAt = Math.floor(grant.now / 1000);
-    const left = grant.notAfter === null ? TOKEN_LIFETIME : Math.floor(grant.notAfter / 1000) - issuedAt;
-    const expiresIn = Math.max(0, Math.min(TOKEN_LIFETIME, left));
-    const token = signToken(this.#keyring, this.#kind, {
-      sub: grant.subject,
-      iat: issuedAt,
-      nbf: issuedAt - TOKEN_SKEW,
-      exp: issuedAt + expiresIn,
-      jti: randomUUID(),
+  /** Issues a token, which ends no later than the credential it rests on (`notAfter`). */
+  issue(grant: RegistryGrant): IssuedToken {
+    return issueToken(this.#keyring, this.#kind, TOKEN_LIFETIME, grant, {
       access: grant.access,
       epoch: grant.epoch,
       ...(grant.workload === undefined ? {} : { workload: grant.workload }),
     });
-    return { token, issuedAt, expiresIn };
   }
 
   /**

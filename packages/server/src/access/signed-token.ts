@@ -1,8 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { errors, type JWTPayload, jwtVerify } from "jose";
 import type { Keyring, KeyPurpose } from "../keys/keyring.ts";
 
 /** How far apart the clocks of two servers may be, seconds. */
-export const TOKEN_SKEW = 30;
+const TOKEN_SKEW = 30;
 
 /** Node refuses larger headers anyway; what we issue is far below. */
 const MAX_TOKEN_LENGTH = 12 * 1024;
@@ -15,8 +16,52 @@ export interface TokenKind {
   readonly audience: string;
 }
 
+/** A token as its answer describes it. */
+export interface IssuedToken {
+  readonly token: string;
+  /** Seconds since the epoch. */
+  readonly issuedAt: number;
+  /** Seconds. */
+  readonly expiresIn: number;
+}
+
+/** For whom and for how long a token is issued. */
+export interface TokenGrant {
+  readonly subject: string;
+  /** ms. */
+  readonly now: number;
+  /** ms: when what it rests on ends; null when that has no end. */
+  readonly notAfter: number | null;
+}
+
+/**
+ * Issues a token of this kind: it says whose it is, when it is good, and what else its kind says.
+ *
+ * @param lifetime how long it lives at most, seconds. It ends no later than what it rests on.
+ */
+export function issueToken(
+  keyring: Pick<Keyring, "key" | "sign">,
+  kind: TokenKind,
+  lifetime: number,
+  grant: TokenGrant,
+  claims: Readonly<Record<string, unknown>>,
+): IssuedToken {
+  const issuedAt = Math.floor(grant.now / 1000);
+  const left = grant.notAfter === null ? lifetime : Math.floor(grant.notAfter / 1000) - issuedAt;
+  const expiresIn = Math.max(0, Math.min(lifetime, left));
+  const token = signToken(keyring, kind, {
+    sub: grant.subject,
+    iat: issuedAt,
+    nbf: issuedAt - TOKEN_SKEW,
+    exp: issuedAt + expiresIn,
+    jti: randomUUID(),
+    ...claims,
+  });
+  return { token, issuedAt, expiresIn };
+}
+
 /** Signs claims as JWS Compact Serialization (RFC 7515 §3.1, §5.1) with EdDSA (RFC 8037 §3.1). The private key stays behind the keyring. */
-export function signToken(
+function signToken(
   keyring: Pick<Keyring, "key" | "sign">,
   kind: TokenKind,
   claims: Readonly<Record<string, unknown>>,

@@ -1,9 +1,8 @@
-import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import type { Keyring } from "../keys/keyring.ts";
 import type { Actor } from "../record/command.ts";
-import { type IssuedToken, workloadClaim } from "./registry-token.ts";
-import { signToken, TOKEN_SKEW, type TokenKind, verifyToken } from "./signed-token.ts";
+import { workloadClaim } from "./registry-token.ts";
+import { type IssuedToken, issueToken, type TokenGrant, type TokenKind, verifyToken } from "./signed-token.ts";
 
 /** Workload tokens live this long at most, seconds. */
 export const WORKLOAD_TOKEN_LIFETIME = 900;
@@ -14,6 +13,12 @@ const claimsSchema = z.object({
   epoch: z.int().nonnegative(),
   workload: workloadClaim,
 });
+
+/** What a workload token is issued for. */
+interface WorkloadGrant extends TokenGrant {
+  readonly epoch: number;
+  readonly workload: { readonly name: string; readonly since: number };
+}
 
 /**
  * What an outside token is exchanged for (RFC 8693): JWTs signed with a key of their own (purpose `workload-token`). They stand for a service
@@ -34,32 +39,12 @@ export class WorkloadTokens {
     };
   }
 
-  /**
-   * Issues a token.
-   *
-   * @param now ms.
-   * @param notAfter ms: when the identity ends; null when it has no end.
-   */
-  issue(grant: {
-    readonly subject: string;
-    readonly epoch: number;
-    readonly workload: { readonly name: string; readonly since: number };
-    readonly now: number;
-    readonly notAfter: number | null;
-  }): IssuedToken {
-    const issuedAt = Math.floor(grant.now / 1000);
-    const left = grant.notAfter === null ? WORKLOAD_TOKEN_LIFETIME : Math.floor(grant.notAfter / 1000) - issuedAt;
-    const expiresIn = Math.max(0, Math.min(WORKLOAD_TOKEN_LIFETIME, left));
-    const token = signToken(this.#keyring, this.#kind, {
-      sub: grant.subject,
-      iat: issuedAt,
-      nbf: issuedAt - TOKEN_SKEW,
-      exp: issuedAt + expiresIn,
-      jti: randomUUID(),
+  /** Issues a token, which ends no later than the identity (`notAfter`). */
+  issue(grant: WorkloadGrant): IssuedToken {
+    return issueToken(this.#keyring, this.#kind, WORKLOAD_TOKEN_LIFETIME, grant, {
       epoch: grant.epoch,
       workload: { name: grant.workload.name, since: grant.workload.since },
     });
-    return { token, issuedAt, expiresIn };
   }
 
   /**

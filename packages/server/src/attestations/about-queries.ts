@@ -1,6 +1,5 @@
 import type { Reader } from "../storage/database.ts";
-import type { EvidenceAbout } from "./queries.ts";
-import type { AttestationTables } from "./schema.ts";
+import { type EvidenceAbout, piecesAbout } from "./queries.ts";
 
 /** A page of signed statements about a subject, newest first. */
 export interface BundlePage {
@@ -23,19 +22,9 @@ export async function bundlesAbout(
   subject: string,
   page: BundlePage,
 ): Promise<EvidenceAbout[]> {
-  const tables = reader.tables<AttestationTables>();
-  let query = tables
-    .selectFrom("evidence_subject")
-    .innerJoin("evidence", (join) =>
-      join
-        .onRef("evidence.org", "=", "evidence_subject.org")
-        .onRef("evidence.digest", "=", "evidence_subject.digest")
-        .onRef("evidence.form", "=", "evidence_subject.form"),
-    )
+  let query = piecesAbout(reader, org, subject)
     .selectAll("evidence")
     .select("evidence_subject.sequence as about")
-    .where("evidence_subject.org", "=", org)
-    .where("evidence_subject.subject", "=", subject)
     .where("evidence_subject.sequence", "<=", page.asOf)
     .where("evidence_subject.form", "in", ["dsse", "message-signature"])
     .where("evidence.wrapping", "is", null);
@@ -62,18 +51,8 @@ export async function bundlesAbout(
 
 /** How many pieces about a subject are not Sigstore bundles: what a shape that knows nothing else leaves out. */
 export async function countOtherForms(reader: Reader, org: string, subject: string, asOf: number): Promise<number> {
-  const row = await reader
-    .tables<AttestationTables>()
-    .selectFrom("evidence_subject")
-    .innerJoin("evidence", (join) =>
-      join
-        .onRef("evidence.org", "=", "evidence_subject.org")
-        .onRef("evidence.digest", "=", "evidence_subject.digest")
-        .onRef("evidence.form", "=", "evidence_subject.form"),
-    )
+  const row = await piecesAbout(reader, org, subject)
     .select((select) => select.fn.countAll<number>().as("count"))
-    .where("evidence_subject.org", "=", org)
-    .where("evidence_subject.subject", "=", subject)
     .where("evidence_subject.sequence", "<=", asOf)
     .where((where) =>
       where.or([

@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
+import { withinOneRequest } from "./artifact-bytes.ts";
 import { BODY_LIMIT, evidenceBytes, givenBody, givenQuery, parseEvidenceBodies } from "./body-forms.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { addAnswer, admit, repositoryField, takeIn } from "./intake.ts";
@@ -54,7 +55,7 @@ export function registerAddRoutes(instance: FastifyInstance, context: Attestatio
         const named = request.body.repository ?? request.query.repository;
         const repository = await admit(context, actor, org, named);
         const bytes = evidenceBytes(request.body);
-        const answer = await takeIn(context, { actor, org, repository }, bytes, readPosted(bytes));
+        const answer = await takeIn(withinOneRequest(context), { actor, org, repository }, bytes, readPosted(bytes));
         return reply.status(answer.created ? 201 : 200).send(answer);
       },
     );
@@ -78,7 +79,7 @@ export function registerAddRoutes(instance: FastifyInstance, context: Attestatio
       const { org } = request.params;
       const repository = await admit(context, actor, org, request.body.repository);
       const { bytes, piece } = readReport(request.body);
-      const answer = await takeIn(context, { actor, org, repository }, bytes, piece);
+      const answer = await takeIn(withinOneRequest(context), { actor, org, repository }, bytes, piece);
       return reply.status(answer.created ? 201 : 200).send(answer);
     },
   );

@@ -7,6 +7,7 @@ import { requireActor } from "../access/authenticate.ts";
 import { ServerError, type ServerErrorCode } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor } from "../record/command.ts";
+import { type JudgingContext, withinOneRequest } from "./artifact-bytes.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { admit, repositoryField, takeIn } from "./intake.ts";
 import { lineGroups, type NumberedLine, streamedLines } from "./lines.ts";
@@ -33,10 +34,15 @@ const LINES_TYPES = [
 
 /**
  * What came of one line. `ignored`: it is no evidence that can be read, and nothing was done with it. `refused`: it is evidence, and may
- * not be taken in.
+ * not be taken in. `earlier`: where the same signature came first, in other bytes.
  */
 export type LineResult = { readonly line: number } & (
-  | { readonly status: "added" | "present" | "repeated"; readonly evidence: string; readonly sequence?: number }
+  | {
+      readonly status: "added" | "present" | "repeated";
+      readonly evidence: string;
+      readonly sequence?: number;
+      readonly earlier?: number;
+    }
   | { readonly status: "ignored" | "refused"; readonly code: string; readonly message: string }
 );
 
@@ -78,7 +84,7 @@ export function registerBulkRoute(instance: FastifyInstance, context: Attestatio
         // be to wait for each other. BULK_LIMITS.lines bounds them.
         const results = new Readable({ read: () => undefined });
         const source: AsyncIterable<Uint8Array> = request.body;
-        takeLines(context, { actor, org, repository }, source, results).catch((error: unknown) => {
+        takeLines(withinOneRequest(context), { actor, org, repository }, source, results).catch((error: unknown) => {
           request.log.error({ err: error }, "evidence in bulk was not taken in whole");
           results.push(lineOf({ error: problemOf(error) }));
           results.push(null);
@@ -99,7 +105,7 @@ interface Giver {
 }
 
 async function takeLines(
-  context: AttestationsRoutesContext,
+  context: AttestationsRoutesContext & JudgingContext,
   giver: Giver,
   source: AsyncIterable<Uint8Array>,
   results: Readable,
@@ -139,7 +145,7 @@ async function* bounded(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
 }
 
 async function takeLine(
-  context: AttestationsRoutesContext,
+  context: AttestationsRoutesContext & JudgingContext,
   giver: Giver,
   { line, bytes }: NumberedLine,
   seen: Set<string>,
@@ -157,8 +163,9 @@ async function takeLine(
     const { evidence } = piece;
     if (seen.has(evidence)) return { line, status: "repeated", evidence };
     seen.add(evidence);
-    const { created, sequence } = await takeIn(context, giver, bytes, piece);
-    return { line, status: created ? "added" : "present", evidence, sequence };
+    const { created, sequence, earlier } = await takeIn(context, giver, bytes, piece);
+    const again = earlier === null ? {} : { earlier };
+    return { line, status: created ? "added" : "present", evidence, sequence, ...again };
   } catch (error) {
     if (error instanceof EvidenceError) return { line, status: "ignored", code: error.code, message: error.message };
     // Refused for what it is: the others may still be taken. Refused for who sends it, or broken: that is the file's end.

@@ -23,6 +23,8 @@ export const addResult = z.strictObject({
   evidence: z.string(),
   created: z.boolean(),
   sequence: z.int().nonnegative(),
+  /** The event of the first piece that came with the same signature in other bytes; null where there was none before. */
+  earlier: z.int().nonnegative().nullable(),
   primary: z.enum(["none", "set", "already"]),
 });
 
@@ -48,6 +50,7 @@ async function addNew(reader: Reader, given: Given, provenUnder: number, context
     evidence: given.evidence,
     created: true,
     sequence: context.sequence,
+    earlier: earlier?.sequence ?? null,
     primary: primary.kind,
   };
   return accept(events, result);
@@ -57,7 +60,7 @@ async function addNew(reader: Reader, given: Given, provenUnder: number, context
 async function addAgain(
   reader: Reader,
   given: Given,
-  known: { readonly sequence: number },
+  known: { readonly sequence: number; readonly first_sequence: number },
   provenUnder: number,
   context: DecideContext,
 ): Promise<Decided> {
@@ -67,7 +70,13 @@ async function addAgain(
     given.repository !== null && !(await isInRepository(reader, org, given.evidence, given.repository));
   const newSubject =
     subject !== undefined && given.subjects.length === 1 && !(await isAbout(reader, org, given, subject));
-  const result: AddResult = { evidence: given.evidence, created: false, sequence: known.sequence, primary: "none" };
+  const result: AddResult = {
+    evidence: given.evidence,
+    created: false,
+    sequence: known.sequence,
+    earlier: known.first_sequence === known.sequence ? null : known.first_sequence,
+    primary: "none",
+  };
   if (!newRepository && !newSubject) return accept([], result);
   const primary = newRepository ? await decidePrimary(reader, given, provenUnder, context) : { kind: "none" as const };
   if (primary.kind === "refused") return { accepted: false, refusal: primary.refusal };

@@ -1,8 +1,9 @@
 import { type Digest, EvidenceError, formatCosignSignature } from "@assay/evidence";
 import { Problem } from "../http/problem.ts";
 import type { Actor, Command } from "../record/command.ts";
+import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
-import type { ArtifactBytes } from "./artifact-bytes.ts";
+import { type ArtifactBytes, type JudgingContext, withinOneRequest } from "./artifact-bytes.ts";
 import { type Attachment, attachmentsOf, type Layer } from "./attachments.ts";
 import { evidenceLines } from "./lines.ts";
 import type { Given } from "./piece.ts";
@@ -43,6 +44,7 @@ export interface PushedManifest {
 }
 
 export interface CompanionsContext extends ArtifactBytes {
+  readonly blobs: BlobStore;
   readonly reader: Reader;
 }
 
@@ -59,6 +61,7 @@ interface Brought {
  */
 export function evidenceCompanions(context: CompanionsContext): (pushed: PushedManifest) => Promise<Command[]> {
   return async (pushed) => {
+    const judging = withinOneRequest(context);
     const held = new Set(pushed.layers.map(({ digest }) => digest));
     const attachments = attachmentsOf(pushed).filter(({ layer }) => held.has(layer.digest));
     if (attachments.length > MAX_PIECES) throw tooMany(attachments.length);
@@ -75,7 +78,7 @@ export function evidenceCompanions(context: CompanionsContext): (pushed: PushedM
         const { evidence, form } = brought.piece;
         // The same piece listed twice is one piece.
         const name = `${evidence} ${form} ${attachment.subject}`;
-        if (!commands.has(name)) commands.set(name, await command(context, pushed, attachment, brought));
+        if (!commands.has(name)) commands.set(name, await command(judging, pushed, attachment, brought));
         if (commands.size > MAX_PIECES) throw tooMany(commands.size);
       }
     }
@@ -144,7 +147,7 @@ function* lines(bytes: Uint8Array): Generator<Brought> {
 }
 
 async function command(
-  context: CompanionsContext,
+  context: CompanionsContext & JudgingContext,
   pushed: PushedManifest,
   { tag, layer }: Attachment,
   { piece, bytes }: Brought,

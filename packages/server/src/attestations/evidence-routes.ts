@@ -1,21 +1,46 @@
-import { type Digest, parseDigest } from "@assay/evidence";
+import { type Digest, LIMITS, parseDigest } from "@assay/evidence";
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
 import { newestSequence } from "../record/newest.ts";
+import { trustVersion } from "../trust/queries.ts";
+import { withinOneRequest } from "./artifact-bytes.ts";
 import { mediaTypeOf } from "./evidence-bytes.ts";
+import { type JudgedPiece, judgedPiece, judgedPieceSchema } from "./judged-piece.ts";
 import { digestSchema, EVIDENCE_FORMS, WRAPPINGS } from "./piece.ts";
-import { type EvidenceRow, findEvidence, primaryBy, repositoriesOf, signersOf, subjectsOf } from "./queries.ts";
+import {
+  type EvidenceRow,
+  findEvidence,
+  listingsOf,
+  primaryBy,
+  primaryOf,
+  repositoriesOf,
+  signersOf,
+  subjectsOf,
+} from "./queries.ts";
+import { repositoryIn } from "./repository-in.ts";
 import { fieldsOf } from "./search-queries.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { type EvidenceSight, evidenceSight } from "./sight.ts";
+import type { Question } from "./status.ts";
 
 /** Subjects and repositories shown of one piece; `…More` says that there are more. */
 const SHOWN = 100;
 
+/** Subjects that an explained piece is judged about: each costs a verification. */
+const JUDGED = 10;
+
 const params = z.object({ org: z.string().min(1).max(64), digest: digestSchema });
+
+const judgedSchema = z.strictObject({
+  repository: z.string().nullable(),
+  trust: z.strictObject({ org: z.string(), version: z.int() }),
+  asOf: z.int().describe("The record sequence this is as of."),
+  items: z.array(judgedPieceSchema.extend({ subject: z.string() })),
+  more: z.boolean().describe("Whether it is about more than is judged here: ask about the artifact."),
+});
 
 const metadata = z.strictObject({
   evidence: z.string(),
@@ -38,6 +63,7 @@ const metadata = z.strictObject({
   receivedAt: z.int(),
   receivedFrom: z.string(),
   sequence: z.int(),
+  judged: judgedSchema.optional().describe("With explain=true: what it is worth now, and how that was found out."),
 });
 
 /** One piece of evidence by its own digest: what is known of it, its bytes, and the record's receipt for it. */
@@ -59,26 +85,71 @@ export function registerEvidenceRoutes(instance: FastifyInstance, context: Attes
     return row;
   }
 
+  /** What a piece is worth about each of its first subjects: what the list about the artifact says of it. */
+  async function judged(
+    org: string,
+    digest: string,
+    at: { readonly repository: string | undefined; readonly repositories: readonly string[]; readonly asOf: number },
+  ): Promise<z.output<typeof judgedSchema>> {
+    const { repository, repositories, asOf } = at;
+    const trust = await trustVersion(reader, org, { asOf }, context.logs);
+    if (trust === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust then`);
+    const listings = await listingsOf(reader, org, digest, { asOf, limit: JUDGED + 1 });
+    const rows = listings.slice(0, JUDGED);
+    const subjects = [...new Set(rows.map(({ subject }) => subject))];
+    const primaries = repository === undefined ? [] : await primaryOf(reader, org, repository, subjects);
+    const now = Date.now();
+    const judging = withinOneRequest(context);
+    const items: (JudgedPiece & { subject: string })[] = [];
+    for (const row of rows) {
+      const question: Question = { artifact: parseDigest(row.subject), repository, trust, now };
+      const primary = primaries.find(({ subject }) => subject === row.subject);
+      const piece = await judgedPiece(judging, row, question, {
+        repositories,
+        primary,
+        asOf,
+        explain: true,
+      });
+      items.push({ subject: row.subject, ...piece });
+    }
+    const more = listings.length > JUDGED;
+    return { repository: repository ?? null, trust: { org, version: trust.version }, asOf, items, more };
+  }
+
   app.get(
     "/api/assay/v1/orgs/:org/evidence/:digest",
     {
       schema: {
         summary: "What is known of a piece of evidence",
-        description: "What it claims, not what it is worth: for that, ask about the artifact.",
+        description:
+          "What it claims, not what it is worth: for that, ask about the artifact, or for an explanation of this piece.",
         tags,
         params,
+        querystring: z.object({
+          explain: z.enum(["true", "false"]).optional().describe("Whether to judge it, and say what was checked."),
+          repository: z
+            .string()
+            .min(1)
+            .max(LIMITS.repositoryLength)
+            .optional()
+            .describe("With explain=true: where the artifact is to be used. Decides which trust entries are in scope."),
+        }),
         response: { 200: metadata },
       },
     },
     async (request) => {
       const { org } = request.params;
       const sight = await evidenceSight(context, request, org);
+      const repository = repositoryIn(org, request.query.repository);
       const row = await find(request, org, parseDigest(request.params.digest), sight);
+      const asOf = await newestSequence(reader);
       const subjects = await subjectsOf(reader, org, row.digest, SHOWN + 1);
-      const places = await repositoriesOf(reader, org, [row.digest], await newestSequence(reader));
+      const places = await repositoriesOf(reader, org, [row.digest], asOf);
       const primary = await primaryBy(reader, org, row.digest, SHOWN);
       const seen = <T extends { readonly repository: string }>(list: readonly T[]): T[] =>
         list.filter(({ repository }) => sight.sees(repository));
+      const given = seen(places);
+      const at = { repository, repositories: given.map((place) => place.repository), asOf };
       return {
         evidence: row.digest,
         form: row.form,
@@ -92,7 +163,7 @@ export function registerEvidenceRoutes(instance: FastifyInstance, context: Attes
         subjectsMore: subjects.length > SHOWN,
         signers: await signersOf(reader, org, row.digest),
         fields: (await fieldsOf(reader, org, [row.sequence])).map(({ name, value }) => ({ name, value })),
-        repositories: seen(places)
+        repositories: given
           .slice(0, SHOWN)
           .map(({ repository, manifest, sequence }) => ({ repository, manifest, sequence })),
         primaryFor: seen(primary).map(({ repository, subject, trust_version }) => ({
@@ -103,6 +174,7 @@ export function registerEvidenceRoutes(instance: FastifyInstance, context: Attes
         receivedAt: row.time,
         receivedFrom: row.actor,
         sequence: row.sequence,
+        ...(request.query.explain === "true" ? { judged: await judged(org, row.digest, at) } : {}),
       };
     },
   );

@@ -5,6 +5,7 @@ import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
 import type { Actor } from "../record/command.ts";
+import type { JudgingContext } from "./artifact-bytes.ts";
 import { addResult } from "./commands.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { EVIDENCE_FORMS } from "./piece.ts";
@@ -32,6 +33,12 @@ export const addAnswer = z.strictObject({
     .describe("Identities, among those trusted now, that the signature was proven to be of, by key id."),
   primary: z.enum(["none", "set", "already"]).describe("Whether it is the primary build provenance of its subjects."),
   sequence: z.int(),
+  earlier: z
+    .int()
+    .nullable()
+    .describe(
+      "Place in the record of the first piece that came with this very signature in other bytes (a line feed more makes other bytes); null where there was none.",
+    ),
   receipt: receiptSchema.nullable().describe("null when the receipt is not published yet: ask for it again"),
 });
 
@@ -57,7 +64,7 @@ export async function admit(
 
 /** Takes a piece in: proves its signers, stores its bytes, records it. @throws Problem with the command's refusal. */
 export async function takeIn(
-  context: AttestationsRoutesContext,
+  context: AttestationsRoutesContext & JudgingContext,
   given: { readonly actor: Actor; readonly org: string; readonly repository: string | undefined },
   bytes: Uint8Array,
   piece: ReadPiece,

@@ -12,12 +12,14 @@ const REMEMBERED = 32_768;
 export class RememberingCrypto implements Crypto {
   readonly #inner: Crypto;
   readonly #limit: number;
+  readonly createHash?: NonNullable<Crypto["createHash"]>;
   /** In order of last use, the least recent first. */
   readonly #known = new Map<string, boolean>();
 
   constructor(inner: Crypto, limit = REMEMBERED) {
     this.#inner = inner;
     this.#limit = limit;
+    if (inner.createHash !== undefined) this.createHash = inner.createHash.bind(inner);
   }
 
   sha256(data: Uint8Array): Uint8Array {

@@ -26,11 +26,11 @@ export async function evidenceInForm(
   org: string,
   digest: string,
   form: EvidenceRow["form"],
-): Promise<{ sequence: number } | undefined> {
+): Promise<{ sequence: number; first_sequence: number } | undefined> {
   return reader
     .tables<AttestationTables>()
     .selectFrom("evidence")
-    .select("sequence")
+    .select(["sequence", "first_sequence"])
     .where("org", "=", org)
     .where("digest", "=", digest)
     .where("form", "=", form)
@@ -54,6 +54,28 @@ export async function firstOfSignature(
     .executeTakeFirst();
 }
 
+/**
+ * What is listed under subjects, each piece in the very form it is listed in: a piece that is here in two forms may be listed in one of them
+ * only. Every query of pieces by what they are about starts here.
+ */
+function listedPieces(reader: Reader, org: string) {
+  return reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_subject")
+    .innerJoin("evidence", (join) =>
+      join
+        .onRef("evidence.org", "=", "evidence_subject.org")
+        .onRef("evidence.digest", "=", "evidence_subject.digest")
+        .onRef("evidence.form", "=", "evidence_subject.form"),
+    )
+    .where("evidence_subject.org", "=", org);
+}
+
+/** The pieces about a subject, to be selected from further. */
+export function piecesAbout(reader: Reader, org: string, subject: string) {
+  return listedPieces(reader, org).where("evidence_subject.subject", "=", subject);
+}
+
 /** A piece about a subject, and since when it is known to be about it. */
 export type EvidenceAbout = EvidenceRow & { readonly about: number };
 
@@ -73,23 +95,31 @@ export async function evidenceAbout(
     readonly predicateType?: string | undefined;
   },
 ): Promise<EvidenceAbout[]> {
-  let query = reader
-    .tables<AttestationTables>()
-    .selectFrom("evidence_subject")
-    .innerJoin("evidence", (join) =>
-      join
-        .onRef("evidence.org", "=", "evidence_subject.org")
-        .onRef("evidence.digest", "=", "evidence_subject.digest")
-        .onRef("evidence.form", "=", "evidence_subject.form"),
-    )
+  let query = piecesAbout(reader, org, subject)
     .selectAll("evidence")
     .select("evidence_subject.sequence as about")
-    .where("evidence_subject.org", "=", org)
-    .where("evidence_subject.subject", "=", subject)
     .where("evidence_subject.sequence", "<=", page.asOf);
   if (page.after !== undefined) query = query.where("evidence_subject.sequence", ">", page.after);
   if (page.predicateType !== undefined) query = query.where("evidence.predicate_type", "=", page.predicateType);
   return query.orderBy("evidence_subject.sequence").limit(page.limit).execute();
+}
+
+/** What a piece is about, by subject and form: its row in each form, with the subject it is listed under in it. */
+export async function listingsOf(
+  reader: Reader,
+  org: string,
+  digest: string,
+  page: { readonly asOf: number; readonly limit: number },
+): Promise<(EvidenceRow & { readonly subject: string })[]> {
+  return listedPieces(reader, org)
+    .selectAll("evidence")
+    .select("evidence_subject.subject")
+    .where("evidence_subject.digest", "=", digest)
+    .where("evidence_subject.sequence", "<=", page.asOf)
+    .orderBy("evidence_subject.subject")
+    .orderBy("evidence_subject.form")
+    .limit(page.limit)
+    .execute();
 }
 
 /** A piece with the step it says it belongs to. */

@@ -1,7 +1,7 @@
 import { type SelectQueryBuilder, sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
 import type { Field } from "./fields.ts";
-import type { EvidenceRow } from "./queries.ts";
+import { type EvidenceRow, piecesAbout } from "./queries.ts";
 import type { AttestationTables } from "./schema.ts";
 
 /** What is searched for: pieces that meet all of it. */
@@ -289,19 +289,9 @@ async function searchAbout(
   subject: string,
   page: { readonly span: Span; readonly limit: number },
 ): Promise<Found> {
-  let query = reader
-    .tables<AttestationTables>()
-    .selectFrom("evidence_subject")
-    .innerJoin("evidence", (join) =>
-      join
-        .onRef("evidence.org", "=", "evidence_subject.org")
-        .onRef("evidence.digest", "=", "evidence_subject.digest")
-        .onRef("evidence.form", "=", "evidence_subject.form"),
-    )
+  let query = piecesAbout(reader, org, subject)
     .selectAll("evidence")
     .select("evidence_subject.sequence as place")
-    .where("evidence_subject.org", "=", org)
-    .where("evidence_subject.subject", "=", subject)
     .where("evidence_subject.sequence", ">", page.span.after)
     .where("evidence_subject.sequence", "<=", page.span.through);
   if (search.predicateType !== undefined) query = query.where("evidence.predicate_type", "=", search.predicateType);

@@ -1,7 +1,7 @@
 import { type Digest, type ProvenTime, type TrustVersion, verify } from "@assay/evidence";
 import { currentTrustNumber, trustVersion } from "../trust/queries.ts";
 import type { Reader } from "../storage/database.ts";
-import { type ArtifactBytes, artifactSource } from "./artifact-bytes.ts";
+import { artifactSource, type JudgingContext } from "./artifact-bytes.ts";
 import { formReaders } from "./openpgp.ts";
 import { judgingCrypto } from "./proofs.ts";
 import { firstOfSignature } from "./queries.ts";
@@ -17,7 +17,7 @@ export interface ProvenSigners {
 }
 
 /** What proving needs. */
-export interface SignersContext extends ArtifactBytes {
+export interface SignersContext extends JudgingContext {
   readonly reader: Reader;
 }
 

@@ -8,7 +8,7 @@ import {
   verify,
 } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
-import { type ArtifactBytes, artifactSource } from "./artifact-bytes.ts";
+import { artifactSource, type JudgingContext } from "./artifact-bytes.ts";
 import { formReaders } from "./openpgp.ts";
 import { judgingCrypto } from "./proofs.ts";
 import type { EvidenceRow } from "./queries.ts";
@@ -39,8 +39,12 @@ export function receivedTime(row: Pick<EvidenceRow, "first_time" | "first_sequen
   return { source: "received-here", time: row.first_time, evidence: `record ${row.first_sequence}` };
 }
 
-/** Judges one piece. Whatever is wrong with it, its stored bytes included, is a refusal with its reason. */
-export async function statusOf(context: ArtifactBytes, row: EvidenceRow, question: Question): Promise<Status> {
+/**
+ * Judges one piece. Whatever is wrong with it, its stored bytes included, is a refusal with its reason.
+ *
+ * @throws ServerError `artifacts-busy`: that the server has no time is no verdict.
+ */
+export async function statusOf(context: JudgingContext, row: EvidenceRow, question: Question): Promise<Status> {
   const evidence = parseDigest(row.digest);
   const refused = (message: string): Status => ({
     status: "refused",
@@ -85,7 +89,7 @@ export async function statusOf(context: ArtifactBytes, row: EvidenceRow, questio
       ...(source === undefined ? {} : { artifactSource: source }),
     });
   } catch (error) {
-    if (!(error instanceof ServerError)) throw error;
+    if (!(error instanceof ServerError) || error.code === "artifacts-busy") throw error;
     return refused(`The artifact's bytes cannot be read from the store (${error.code}): run \`assay server check\`.`);
   }
   // The row names bytes by digest; other bytes under that name are not this evidence, however well they verify.

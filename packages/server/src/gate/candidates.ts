@@ -1,5 +1,6 @@
 import { type Digest, parseDigest, type TrustVersion } from "@assay/evidence";
 import { type Candidate, POLICY_LIMITS } from "@assay/policy";
+import type { JudgingContext } from "../attestations/artifact-bytes.ts";
 import { evidenceAbout } from "../attestations/queries.ts";
 import { statusOf } from "../attestations/status.ts";
 import { serviceKeys } from "../record/service-key-queries.ts";
@@ -16,7 +17,7 @@ const PAGE = 200;
  * More than the policy package looks at comes back as one more than that, which it refuses: looking at only some would let order decide.
  */
 export async function gatherCandidates(
-  context: Pick<GateContext, "reader" | "blobs" | "artifactSize">,
+  context: JudgingContext & Pick<GateContext, "reader">,
   question: {
     org: string;
     artifact: Digest;

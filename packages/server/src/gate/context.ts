@@ -3,10 +3,12 @@ import type { Authenticator } from "../access/authenticate.ts";
 import type { ArtifactBytes } from "../attestations/artifact-bytes.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import type { RecordClient } from "../record/client.ts";
+import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 
 /** What deciding needs. */
 export interface GateContext extends ArtifactBytes {
+  readonly blobs: BlobStore;
   readonly reader: Reader;
   readonly record: RecordClient;
   /** Signs verification summaries (purpose "vsa"). */

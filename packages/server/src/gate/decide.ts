@@ -8,15 +8,16 @@ import {
   utf8Encode,
 } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { type Decision, evaluate, parsePolicy, type Policy, trustNames } from "@assay/policy";
+import { type Decision, parsePolicy, type Policy } from "@assay/policy";
+import { type JudgingContext, withinOneRequest } from "../attestations/artifact-bytes.ts";
 import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor, JsonObject } from "../record/command.ts";
 import { newestSequence } from "../record/newest.ts";
 import { trustVersion } from "../trust/queries.ts";
-import { gatherCandidates } from "./candidates.ts";
 import { decideResult, policyRefusal } from "./commands.ts";
 import type { GateContext } from "./context.ts";
+import { decisionFrom } from "./decision.ts";
 import { type DecisionShape, decisionSchema } from "./decision-shape.ts";
 import { findDecision, findPolicy, newestAnswer, type DecisionRow } from "./queries.ts";
 import { answerOf, questionOf } from "./question.ts";
@@ -61,8 +62,9 @@ interface ChosenPolicy {
  * newest one on the same question says is that one, counted.
  */
 export async function decide(context: GateContext, actor: Actor, question: GateQuestion): Promise<GateAnswer> {
+  const judging = withinOneRequest(context);
   for (let attempt = 1; ; attempt += 1) {
-    const answered = await decideOnce(context, actor, question);
+    const answered = await decideOnce(judging, actor, question);
     if (answered.ok) return answered.answer;
     if (answered.problem.code !== "decision-stale" || attempt >= ATTEMPTS) throw answered.problem;
   }
@@ -70,7 +72,11 @@ export async function decide(context: GateContext, actor: Actor, question: GateQ
 
 type Attempt = { readonly ok: true; readonly answer: GateAnswer } | { readonly ok: false; readonly problem: Problem };
 
-async function decideOnce(context: GateContext, actor: Actor, question: GateQuestion): Promise<Attempt> {
+async function decideOnce(
+  context: GateContext & JudgingContext,
+  actor: Actor,
+  question: GateQuestion,
+): Promise<Attempt> {
   const { reader, record, blobs } = context;
   const { org, artifact, repository } = question;
   // Every read below is as of this sequence, so that the decision rests on one state of the record and can be repeated from it.
@@ -85,16 +91,15 @@ async function decideOnce(context: GateContext, actor: Actor, question: GateQues
   if (trust === undefined) {
     throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${question.trustVersion}`);
   }
-  const time = (context.now ?? Date.now)();
-  const candidates = await gatherCandidates(context, { org, artifact, repository, trust, asOf, now: time });
-  const decision = evaluate({
+  const decision = await decisionFrom(context, {
+    org,
+    artifact,
+    repository,
     policy: chosen.policy,
     policyDigest: chosen.digest,
-    artifact: repository === undefined ? { digest: artifact } : { digest: artifact, repository },
-    candidates,
-    trust: { org, version: trust.version, names: trustNames(trust) },
+    trust,
     asOf,
-    time,
+    now: (context.now ?? Date.now)(),
   });
   const pinnedTrust = question.trustVersion ?? null;
   const { json, shape } = written(decision);

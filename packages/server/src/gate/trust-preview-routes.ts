@@ -4,6 +4,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
 import { authorize } from "../access/authorize.ts";
+import { withinOneRequest } from "../attestations/artifact-bytes.ts";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { newestSequence } from "../record/newest.ts";
@@ -88,7 +89,7 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
     if ((asked.file === undefined) === (asked.version === undefined)) {
       throw new Problem(400, "request-invalid", "name exactly one of `file` and `version`");
     }
-    if (asked.file !== undefined) return await readSentTrust(asked.file);
+    if (asked.file !== undefined) return readSentTrust(asked.file);
     const trust = await trustVersion(reader, org, { version: asked.version }, context.logs);
     if (trust !== undefined) return trust;
     throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${asked.version}`);
@@ -121,15 +122,17 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
 
   async function step(org: string, asked: z.output<typeof body>): Promise<z.output<typeof answer>> {
     const place = readPlace(asked.cursor);
+    const judging = withinOneRequest(context);
     const asOf = place?.asOf ?? (await newestSequence(reader));
     const before = await trustVersion(reader, org, { asOf }, context.logs);
     if (before === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust then`);
     // Only whom and what is believed changes: the logs whose receipts count as time are the server's to name.
     const after: TrustVersion = { ...(await proposed(org, asked)), org, logs: before.logs };
-    const change: TrustChange = { org, before, after, asOf };
-    const common = { base: before.version, diff: diffAnswer(diffTrust(before, after)), evidence: [], decisions: [] };
+    const diff = diffTrust(before, after);
+    const change: TrustChange = { org, before, after, diff, asOf, now: (context.now ?? Date.now)() };
+    const common = { base: before.version, diff: diffAnswer(diff), evidence: [], decisions: [] };
     if (place === undefined || place.stage === "evidence") {
-      const walked = await walkEvidence(context, change, { after: place?.position ?? START, limit: STEP.evidence });
+      const walked = await walkEvidence(judging, change, { after: place?.position ?? START, limit: STEP.evidence });
       const next =
         walked.last === undefined
           ? writePlace({ stage: "decisions", asOf, position: START })
@@ -142,7 +145,7 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
         next,
       };
     }
-    const walked = await walkDecisions(context, change, { after: place.position, limit: STEP.decisions });
+    const walked = await walkDecisions(judging, change, { after: place.position, limit: STEP.decisions });
     const next = walked.last === undefined ? null : writePlace({ stage: "decisions", asOf, position: walked.last });
     const decisions = walked.changes.map((one) => ({ ...one, reasons: [...one.reasons] }));
     return { ...common, stage: "decisions" as const, examined: walked.examined, decisions, next };

@@ -1,20 +1,25 @@
-import { type Digest, diffTrust, parseDigest, type TrustEntry, type TrustVersion } from "@assay/evidence";
+import { type Digest, parseDigest, type TrustDiff, type TrustEntry, type TrustVersion } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { evaluate, parsePolicy, trustNames } from "@assay/policy";
+import { type Decision, parsePolicy } from "@assay/policy";
+import type { JudgingContext } from "../attestations/artifact-bytes.ts";
 import { repositoriesOf, subjectsOf } from "../attestations/queries.ts";
 import type { AttestationTables } from "../attestations/schema.ts";
 import { type Status, statusOf } from "../attestations/status.ts";
 import { evidenceInOrder, signersOfAll } from "../attestations/walk-queries.ts";
-import { gatherCandidates } from "./candidates.ts";
 import type { GateContext } from "./context.ts";
+import { decisionFrom } from "./decision.ts";
 import { currentAnswers, findPolicy } from "./queries.ts";
 
-/** Two versions of trust, and the record's state to look at under both. */
+/** Two versions of trust, and the record's state and the moment to look at it under both: only trust differs between two judgements. */
 export interface TrustChange {
   readonly org: string;
   readonly before: TrustVersion;
   readonly after: TrustVersion;
+  /** What differs between the two. */
+  readonly diff: TrustDiff;
   readonly asOf: number;
+  /** ms since 1970. */
+  readonly now: number;
 }
 
 /** What a piece of evidence is worth, in short. */
@@ -66,7 +71,7 @@ const MOST_JUDGED = 2_000;
  * that the change is about: nothing it changes could reach them.
  */
 export async function walkEvidence(
-  context: GateContext,
+  context: GateContext & JudgingContext,
   change: TrustChange,
   page: { readonly after: number; readonly limit: number },
 ): Promise<Walked<EvidenceChange>> {
@@ -97,8 +102,8 @@ export async function walkEvidence(
 }
 
 /** Everybody whom an added, removed or changed entry is about; with a changed root, everybody who is judged under it. */
-function touchedKeys({ before, after }: TrustChange): ReadonlySet<string> {
-  const { entries, roots } = diffTrust(before, after);
+function touchedKeys({ before, after, diff }: TrustChange): ReadonlySet<string> {
+  const { entries, roots } = diff;
   const names = new Set(
     [...roots.added, ...roots.removed, ...roots.changed.map((one) => one.after)].map(({ name }) => name),
   );
@@ -115,11 +120,11 @@ function touchedKeys({ before, after }: TrustChange): ReadonlySet<string> {
 }
 
 async function compare(
-  context: GateContext,
+  context: GateContext & JudgingContext,
   change: TrustChange,
   row: EvidenceRow,
 ): Promise<{ readonly judged: number; readonly changes: readonly EvidenceChange[] }> {
-  const { org, before, after, asOf } = change;
+  const { org, before, after, asOf, now } = change;
   const subjects = await subjectsOf(context.reader, org, row.digest, MOST_PLACES);
   const places = (await repositoriesOf(context.reader, org, [row.digest], asOf)).slice(0, MOST_PLACES);
   const repositories = places.length === 0 ? [undefined] : places.map(({ repository }) => repository);
@@ -127,14 +132,7 @@ async function compare(
   for (const subject of subjects) {
     for (const repository of repositories) {
       const worth = async (trust: TrustVersion): Promise<Worth> =>
-        worthOf(
-          await statusOf(context, row, {
-            artifact: parseDigest(subject),
-            repository,
-            trust,
-            now: (context.now ?? Date.now)(),
-          }),
-        );
+        worthOf(await statusOf(context, row, { artifact: parseDigest(subject), repository, trust, now }));
       const [was, will] = [await worth(before), await worth(after)];
       if (was.status === will.status && was.code === will.code && was.by === will.by) continue;
       changes.push({
@@ -162,16 +160,17 @@ function worthOf(status: Status): Worth {
  * Asks the stored policies again, each in its current version about what it last decided on, under both versions of trust.
  */
 export async function walkDecisions(
-  context: GateContext,
+  context: GateContext & JudgingContext,
   change: TrustChange,
   page: { readonly after: number; readonly limit: number },
 ): Promise<Walked<DecisionChange>> {
-  const { org, before, after, asOf } = change;
+  const { org, before, after, asOf, now } = change;
   const rows = await currentAnswers(context.reader, org, { asOf, ...page });
   const changes: DecisionChange[] = [];
   for (const { subject, repository, policy_name: name } of rows) {
     if (name === null) continue;
-    const question = { org, artifact: parseDigest(subject), repository: repository ?? undefined, policy: name, asOf };
+    const artifact = parseDigest(subject);
+    const question = { org, artifact, repository: repository ?? undefined, policy: name, asOf, now };
     const was = await wouldDecide(context, question, before);
     const will = await wouldDecide(context, question, after);
     if (was === undefined || will === undefined || was.result === will.result) continue;
@@ -193,23 +192,19 @@ interface Hypothesis {
   readonly repository: string | undefined;
   readonly policy: string;
   readonly asOf: number;
+  readonly now: number;
 }
 
 /** What a stored policy would say. Nothing of it is recorded. Undefined when the policy is not there any more. */
-async function wouldDecide(context: GateContext, question: Hypothesis, trust: TrustVersion) {
-  const { org, artifact, repository, asOf } = question;
+async function wouldDecide(
+  context: GateContext & JudgingContext,
+  question: Hypothesis,
+  trust: TrustVersion,
+): Promise<Decision | undefined> {
+  const { org, asOf } = question;
   const row = await findPolicy(context.reader, org, question.policy, { asOf });
   if (row === undefined) return undefined;
   const parsed = parsePolicy(row.yaml, nodeCrypto);
   if (!parsed.ok) return undefined;
-  const time = (context.now ?? Date.now)();
-  return evaluate({
-    policy: parsed.policy,
-    policyDigest: parsed.digest,
-    artifact: repository === undefined ? { digest: artifact } : { digest: artifact, repository },
-    candidates: await gatherCandidates(context, { org, artifact, repository, trust, asOf, now: time }),
-    trust: { org, version: trust.version, names: trustNames(trust) },
-    asOf,
-    time,
-  });
+  return decisionFrom(context, { ...question, policy: parsed.policy, policyDigest: parsed.digest, trust });
 }

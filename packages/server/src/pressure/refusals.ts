@@ -4,6 +4,7 @@ import { ServerError, type ServerErrorCode } from "../errors.ts";
 const RETRY_AFTER: Partial<Readonly<Record<ServerErrorCode, number>>> = {
   "disk-low": 30,
   "memory-low": 2,
+  "artifacts-busy": 2,
   "connections-full": 2,
   "jobs-overloaded": 30,
 };

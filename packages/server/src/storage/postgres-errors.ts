@@ -6,6 +6,9 @@ const LOST = /^(08|57P0[1-5]|25P0[34]|53300)/;
 /** SQLSTATEs of a statement that waited too long, for a lock or altogether; the session stands. */
 const LATE = /^(55P03|57014|40P01|40001)/;
 
+/** SQLSTATE of a statement in a transaction that an earlier error has ended. */
+const ENDED = "25P02";
+
 function sqlState(error: unknown): string | undefined {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
@@ -47,6 +50,18 @@ export function translateError(error: unknown, connecting = false): unknown {
     });
   }
   return error;
+}
+
+/**
+ * What a statement failed with that was tried again after the database had refused it as prepared: in a transaction it finds that the first failure has ended
+ * that. The transaction is then to be tried again, where it runs.
+ */
+export function translateSecondError(error: unknown): unknown {
+  if (sqlState(error) !== ENDED) return error;
+  return new ServerError("database-busy", "another server changed the database's tables while they were used", {
+    cause: error,
+    hint: "try again in a moment",
+  });
 }
 
 /** An AggregateError (several addresses tried) has no message of its own. */

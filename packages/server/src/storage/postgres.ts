@@ -10,7 +10,8 @@ import { Client, Pool, type PoolClient } from "pg";
 import Cursor from "pg-cursor";
 import { ServerError } from "../errors.ts";
 import type { Batch, ReadDatabase, Reader, WriteDatabase } from "./database.ts";
-import { lostConnection, translateError } from "./postgres-errors.ts";
+import { lostConnection, translateError, translateSecondError } from "./postgres-errors.ts";
+import { outgrown, PreparedStatements } from "./postgres-statements.ts";
 import { DAMAGED_VALUE_TYPES, PortableColumnsPlugin, VALUE_TYPES, type ValueTypes } from "./postgres-types.ts";
 
 /** Connections one process opens at most: HTTP processes read on many, the writer needs its transaction and a few reads beside it. */
@@ -47,15 +48,17 @@ const SERVER_SESSION = "assay-server/";
 const ALONE_LOCK = 0x61_73_73_61_79;
 const ALONE_WAIT_MS = 60_000;
 
-/** A pooled client with errors of ours, and never used again once its state is unknown. */
+/** A pooled client with prepared statements and errors of ours, and never used again once its state is unknown. */
 class ClientShim implements PostgresPoolClient {
   readonly #client: PoolClient;
+  readonly #statements: PreparedStatements;
   #broken: ServerError | undefined;
   /** The statement under way: a session runs one at a time, in the order they were given. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(client: PoolClient) {
+  constructor(client: PoolClient, statements: PreparedStatements) {
     this.#client = client;
+    this.#statements = statements;
   }
 
   // The two forms of Kysely's interface: a statement, or a cursor to be read in parts.
@@ -70,8 +73,21 @@ class ClientShim implements PostgresPoolClient {
 
   async #run(statement: string, parameters: readonly unknown[]): Promise<unknown> {
     if (this.#broken !== undefined) throw this.#broken;
+    const name = this.#statements.nameOf(statement, parameters);
+    const values = [...parameters];
     try {
-      return await this.#client.query(statement, [...parameters]);
+      if (name === undefined) return await this.#client.query(statement, values);
+      try {
+        return await this.#client.query({ name, text: statement, values });
+      } catch (cause) {
+        if (!outgrown(cause)) throw cause;
+        this.#statements.giveUp(statement);
+        try {
+          return await this.#client.query(statement, values);
+        } catch (second) {
+          throw translateSecondError(second);
+        }
+      }
     } catch (cause) {
       const error = translateError(cause);
       // What the session goes on doing is unknown: it must end with this use.
@@ -90,7 +106,8 @@ class PoolShim implements PostgresPool {
   readonly options: object = {};
   readonly #pool: Pool;
   readonly #prepare: (client: PoolClient) => Promise<void>;
-  readonly #prepared = new WeakSet<PoolClient>();
+  /** The sessions that are ready for use, with what they have prepared. */
+  readonly #ready = new WeakMap<PoolClient, PreparedStatements>();
   #ending: Promise<void> | undefined;
 
   constructor(
@@ -120,7 +137,10 @@ class PoolShim implements PostgresPool {
   }
 
   async connect(): Promise<ClientShim> {
-    return new ClientShim(await this.session());
+    const client = await this.session();
+    const statements = this.#ready.get(client);
+    if (statements === undefined) throw new ServerError("internal", "a session that was not made ready");
+    return new ClientShim(client, statements);
   }
 
   /** A session as `pg` has it. */
@@ -132,14 +152,14 @@ class PoolShim implements PostgresPool {
     } catch (cause) {
       throw translateError(cause, true);
     }
-    if (this.#prepared.has(client)) return client;
+    if (this.#ready.has(client)) return client;
     try {
       await this.#prepare(client);
     } catch (cause) {
       client.release(true);
       throw translateError(cause);
     }
-    this.#prepared.add(client);
+    this.#ready.set(client, new PreparedStatements());
     return client;
   }
 

@@ -84,6 +84,13 @@ export const rootName = z
   .string()
   .regex(/^[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?$/, { error: "is lower-case letters, digits, dots and dashes" });
 
+/** Whom a certificate must be for, as entries and rows keep it: the CertificateIdentity of `@assay/evidence`. */
+export const certificateIdentity = z.strictObject({
+  root: z.string(),
+  issuer: z.string().nullable(),
+  subject: z.strictObject({ kind: z.enum(["exact", "pattern"]), value: z.string() }),
+});
+
 const issuer = z
   .string()
   .min(1)
@@ -91,9 +98,8 @@ const issuer = z
   .regex(/^https?:\/\/[^\s\p{Cc}]+$/u, { error: "is an issuer's URL, exactly as its certificates name it" })
   .nullable();
 
-const subject = z
-  .strictObject({
-    kind: z.enum(["exact", "pattern"]),
+const subject = certificateIdentity.shape.subject
+  .extend({
     value: z
       .string()
       .min(1)
@@ -103,6 +109,7 @@ const subject = z
   // "*" and "**" alone mean anybody whom the issuer vouches for: on public issuers that is the whole world.
   .refine(({ kind, value }) => kind === "exact" || /[^*/.:@]/.test(value), { error: "matches anybody at all" });
 
+/** The same as a new entry may have it. */
 const certificateParts = {
   root: rootName.describe("The name of a trust root that is there."),
   issuer: issuer.describe("The OIDC issuer that the certificate names, exact; null only under a root of profile x509."),
@@ -160,13 +167,7 @@ const whole = {
 /** An entry as events and answers carry it: the TrustEntry of `@assay/evidence`. */
 export const entrySchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("key"), ...whole, publicKeyPem: z.string() }),
-  z.strictObject({
-    kind: z.literal("certificate"),
-    ...whole,
-    root: z.string(),
-    issuer: z.string().nullable(),
-    subject: z.strictObject({ kind: z.enum(["exact", "pattern"]), value: z.string() }),
-  }),
+  z.strictObject({ kind: z.literal("certificate"), ...whole, ...certificateIdentity.shape }),
   z.strictObject({ kind: z.literal("openpgp"), ...whole, certificate: z.string() }),
 ]);
 

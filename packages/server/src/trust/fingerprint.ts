@@ -9,7 +9,7 @@ import type { EntryInput } from "./entry.ts";
  *
  * @throws Problem 400 `private-key-refused`, or what is wrong with the certificate.
  */
-export async function fingerprintOf(input: EntryInput): Promise<string | undefined> {
+export function fingerprintOf(input: EntryInput): string | undefined {
   if (input.kind !== "openpgp") return undefined;
   if (/-----BEGIN PGP PRIVATE KEY BLOCK-----/.test(input.certificate)) {
     throw new Problem(
@@ -21,18 +21,18 @@ export async function fingerprintOf(input: EntryInput): Promise<string | undefin
       },
     );
   }
-  return await readFingerprint(input.certificate);
+  return readFingerprint(input.certificate);
 }
 
 /** Demands that each OpenPGP entry of a file is about the certificate it holds. @throws Problem 400 `trust-invalid`. */
-export async function checkFingerprints(entries: readonly TrustEntry[]): Promise<void> {
+export function checkFingerprints(entries: readonly TrustEntry[]): void {
   for (const entry of entries) {
-    if (entry.kind !== "openpgp" || (await readFingerprint(entry.certificate)) === entry.keyId) continue;
+    if (entry.kind !== "openpgp" || readFingerprint(entry.certificate) === entry.keyId) continue;
     throw new Problem(400, "trust-invalid", `the fingerprint of entry ${entry.id} is not that of its certificate`);
   }
 }
 
-async function readFingerprint(certificate: string): Promise<string> {
+function readFingerprint(certificate: string): string {
   try {
     return openPgp.readCertificate(certificate).fingerprint;
   } catch (error) {

@@ -1,22 +1,11 @@
-import { parseJson, type TrustEntry } from "@assay/evidence";
-import { z } from "zod";
+import { type CertificateIdentity, parseJson, type TrustEntry } from "@assay/evidence";
+import { certificateIdentity } from "./entry.ts";
 
 /** What tells entries of a kind apart from what every entry has. */
 type Identity =
   | { readonly kind: "key"; readonly publicKeyPem: string }
-  | {
-      readonly kind: "certificate";
-      readonly root: string;
-      readonly issuer: string | null;
-      readonly subject: { readonly kind: "exact" | "pattern"; readonly value: string };
-    }
+  | ({ readonly kind: "certificate" } & CertificateIdentity)
   | { readonly kind: "openpgp"; readonly certificate: string };
-
-const certificateIdentity = z.strictObject({
-  root: z.string(),
-  issuer: z.string().nullable(),
-  subject: z.strictObject({ kind: z.enum(["exact", "pattern"]), value: z.string() }),
-});
 
 /** Who an entry is about, as the one text that its row keeps. {@link identityIn} reads it back. */
 export function identityText(entry: Identity): string {

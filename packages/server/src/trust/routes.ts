@@ -13,6 +13,7 @@ import { fileOf, trustFile } from "./file.ts";
 import { fingerprintOf } from "./fingerprint.ts";
 import { trustChanges, trustVersion } from "./queries.ts";
 import { registerRootRoutes } from "./root-routes.ts";
+import { TRUST_CHANGES } from "./schema.ts";
 import { registerVersionRoutes } from "./version-routes.ts";
 
 const orgParams = z.object({ org: z.string().min(1).max(64) });
@@ -26,7 +27,7 @@ const changedAnswer = z.strictObject({
 
 const changeSchema = z.strictObject({
   version: z.int(),
-  change: z.enum(["added", "changed", "removed", "root-set", "root-removed", "imported", "rolled-back"]),
+  change: z.enum(TRUST_CHANGES),
   entry: z.string().describe("The entry's id, or the root's name; empty when the whole was changed."),
   actor: z.string(),
   time: z.int(),
@@ -118,7 +119,7 @@ export function registerTrustRoutes(instance: FastifyInstance, context: TrustRou
       const { org } = request.params;
       const refusal = await authorize(reader, actor, "trust.write", { org });
       if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-      const fingerprint = await fingerprintOf(request.body);
+      const fingerprint = fingerprintOf(request.body);
       const appended = await record.append({
         type: "trust.add-entry",
         org,

@@ -1,12 +1,23 @@
 import type { TrustEntry } from "@assay/evidence";
 
+/** What makes a version of trust: one of its entries or roots was changed, or the whole was replaced. */
+export const TRUST_CHANGES = [
+  "added",
+  "changed",
+  "removed",
+  "root-set",
+  "root-removed",
+  "imported",
+  "rolled-back",
+] as const;
+
 /** The tables of trust (migrations 0003 and 0013). All are projections of `trust.*` events. */
 export interface TrustTables {
   /** One row per change: version 1, 2, 3… of an organisation's trust, and the span of the record in which it was the current one. */
   trust_version: {
     org: string;
     version: number;
-    change: "added" | "changed" | "removed" | "root-set" | "root-removed" | "imported" | "rolled-back";
+    change: (typeof TRUST_CHANGES)[number];
     /** The id of the entry, or the name of the root, that the change was about; empty when it was about the whole. */
     entry: string;
     actor: string;

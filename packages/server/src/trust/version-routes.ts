@@ -51,7 +51,7 @@ export function diffAnswer({ entries, roots }: TrustDiff): z.output<typeof diffS
 }
 
 /** A trust file that was sent, read as the offline verifier reads it, of entries that could have been made here. @throws Problem 400 with what is wrong with it. */
-export async function readSentTrust(file: Record<string, unknown>): Promise<TrustVersion> {
+export function readSentTrust(file: Record<string, unknown>): TrustVersion {
   let trust: TrustVersion;
   try {
     trust = parseTrustFile(utf8Encode(JSON.stringify(file)));
@@ -66,7 +66,7 @@ export async function readSentTrust(file: Record<string, unknown>): Promise<Trus
     const fault = entryFault(entrySchema.parse(entry));
     if (fault !== undefined) throw new Problem(400, "trust-invalid", fault);
   }
-  await checkFingerprints(trust.entries);
+  checkFingerprints(trust.entries);
   return trust;
 }
 
@@ -146,7 +146,7 @@ export function registerVersionRoutes(instance: FastifyInstance, context: TrustR
       const { org } = request.params;
       const refusal = await authorize(reader, actor, "trust.write", { org });
       if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-      const trust = await readSentTrust(request.body);
+      const trust = readSentTrust(request.body);
       return await replace(actor, org, { base: request.query.base, cause: "imported", of: null, trust });
     },
   );
