@@ -6,10 +6,16 @@
 import { sha256 } from "@noble/hashes/sha2.js";
 import type { Crypto } from "./crypto.ts";
 import { type Digest, digestHex } from "./digest.ts";
-import { type DocumentHashes, type HashedDocument, type Hasher, hashDocument, type HashWay } from "./document-hash.ts";
+import {
+  type DocumentHashes,
+  type DocumentHashName,
+  type HashedDocument,
+  type Hasher,
+  hashDocument,
+  type HashWay,
+} from "./document-hash.ts";
 import { concatBytes, fromHex, toHex, utf8Encode } from "./encoding.ts";
 import { HASHES, type MessageHash } from "./noblecrypto.ts";
-import type { HashName } from "./scheme.ts";
 import type { RefusalCode } from "./verdict.ts";
 
 /** The artifact's bytes, as far as somebody has them. */
@@ -18,6 +24,11 @@ export type ArtifactSource = {
   readonly size: number;
   /** The bytes from the start, each time it is called. */
   read(): AsyncIterable<Uint8Array>;
+  /**
+   * What is thrown when bytes that were read turn out not to be the artifact's, by a host that holds them under its digest: then they are
+   * damaged, and nothing speaks against the evidence. Absent: whoever asks gave the bytes, and gave others (`subject-mismatch`).
+   */
+  readonly altered?: () => Error;
   /** On what terms they may be read; absent: whenever a signature needs them, and nothing is remembered. */
   readonly terms?: ReadingTerms;
 };
@@ -31,8 +42,10 @@ export interface ReadingTerms {
    * it follows from: the artifact's digest and the way.
    */
   remember(name: string, hashed: HashedDocument): void;
-  /** Takes so many bytes of hashing from what the question may still cost; false, taking nothing, when that is less. */
-  allow(bytes: number): boolean;
+  /** Whether the question may still cost so many bytes of hashing. A text counts twice. */
+  affords(bytes: number): boolean;
+  /** Takes so many bytes from what it may still cost; false, taking nothing, when that is less. */
+  take(bytes: number): boolean;
   /** Runs a reading when it is its turn. May throw instead, which ends the verification. */
   turn<T>(reading: () => Promise<T>): Promise<T>;
 }
@@ -81,22 +94,22 @@ export class ArtifactHashes implements DocumentHashes {
       recall();
       const missing = [...asked].filter(([name]) => !known.has(name));
       if (missing.length === 0) return;
-      const hashed = await this.#pass(missing.map(([, way]) => way));
-      for (const [index, [name]] of missing.entries()) {
+      // What is not enough for all is spent on some: asked again, those are known.
+      const afforded = missing.filter(([, way]) => terms === undefined || terms.take(costOf(way, size)));
+      const hashed = afforded.length === 0 ? [] : await this.#pass(afforded.map(([, way]) => way));
+      for (const [index, [name]] of afforded.entries()) {
         const one = hashed[index];
         if (one === undefined) continue;
         known.set(name, one);
         terms?.remember(name, one);
       }
+      if (afforded.length < missing.length) throw tooCostly();
     };
     recall();
     if (known.size < asked.size) {
-      if (terms?.allow(size * (asked.size - known.size)) === false) {
-        throw new ArtifactUnread(
-          "bytes-needed",
-          "This signature is over the artifact's bytes, and this request has read as much of artifacts as one may: ask again, or verify it where the artifact is.",
-        );
-      }
+      const costs = [...asked].flatMap(([name, way]) => (known.has(name) ? [] : [costOf(way, size)]));
+      // Nobody waits for a turn that they cannot use.
+      if (terms?.affords(Math.min(...costs)) === false) throw tooCostly();
       await (terms === undefined ? read() : terms.turn(read));
     }
     return ways.map((way) => {
@@ -125,21 +138,22 @@ export class ArtifactHashes implements DocumentHashes {
 
   /** Reads the artifact once. INVARIANT: what comes of it was made of the very bytes that the artifact's digest names. */
   async #pass(ways: readonly HashWay[]): Promise<HashedDocument[]> {
-    const { size } = this.#source;
-    const mismatch = `The bytes given are not those of ${this.#artifact}.`;
+    const { size, altered } = this.#source;
+    const mismatch = (): Error =>
+      altered?.() ?? new ArtifactUnread("subject-mismatch", `The bytes given are not those of ${this.#artifact}.`);
     const identity = this.#create("SHA256") ?? sha256.create();
     let bytes = 0;
     const counted = async function* (chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
       for await (const chunk of chunks) {
         bytes += chunk.length;
-        if (bytes > size) throw new ArtifactUnread("subject-mismatch", mismatch);
+        if (bytes > size) throw mismatch();
         identity.update(chunk);
         yield chunk;
       }
     };
     const create = (way: HashWay): Hasher => this.#create(way.algorithm) ?? way.create();
     const hashed = await hashDocument(ways, counted(this.#source.read()), create);
-    if (`sha256:${toHex(identity.digest())}` !== this.#artifact) throw new ArtifactUnread("subject-mismatch", mismatch);
+    if (`sha256:${toHex(identity.digest())}` !== this.#artifact) throw mismatch();
     return hashed;
   }
 
@@ -158,9 +172,29 @@ export class ArtifactHashes implements DocumentHashes {
 
 const DOMAIN = "assay artifact hash v1";
 
+/** What a text costs of what its bytes cost as they are: made of nothing but line ends, it is twice as long when it is hashed. */
+const TEXT_COST = 2;
+
+/** Bytes of hashing that one way over a document takes. */
+function costOf({ isText }: HashWay, size: number): number {
+  return isText ? TEXT_COST * size : size;
+}
+
+function tooCostly(): ArtifactUnread {
+  return new ArtifactUnread(
+    "bytes-needed",
+    "This signature is over the artifact's bytes, and this request has read as much of artifacts as one may: ask again, or verify it where the artifact is.",
+  );
+}
+
 const OPENPGP_NAMES = { sha256: "SHA256", sha384: "SHA384", sha512: "SHA512" } as const;
 
-/** The hashes that ports may have, by OpenPGP's names. */
-const PORT_NAMES: ReadonlyMap<string, HashName> = new Map(
-  (["sha256", "sha384", "sha512"] as const).map((name) => [OPENPGP_NAMES[name], name]),
-);
+/** The hashes that ports may have, by OpenPGP's names: all that a signature over a document may rest on. */
+const PORT_NAMES: ReadonlyMap<string, DocumentHashName> = new Map([
+  ["SHA224", "sha224"],
+  ["SHA256", "sha256"],
+  ["SHA384", "sha384"],
+  ["SHA512", "sha512"],
+  ["SHA3-256", "sha3-256"],
+  ["SHA3-512", "sha3-512"],
+]);

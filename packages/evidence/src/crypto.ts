@@ -1,6 +1,6 @@
-import type { Hasher } from "./document-hash.ts";
+import type { DocumentHashName, Hasher } from "./document-hash.ts";
 import type { PublicKey } from "./keys.ts";
-import type { HashName, SignatureScheme } from "./scheme.ts";
+import type { SignatureScheme } from "./scheme.ts";
 
 /**
  * What evidence needs of cryptography. Implementations: `nodeCrypto` (@assay/evidence/node), `webCrypto`, `nobleCrypto`.
@@ -12,7 +12,7 @@ export interface Crypto {
   /** SHA-256 (FIPS 180-4): 32 bytes. */
   sha256(data: Uint8Array): Uint8Array;
   /** An incremental hash for what is too long to hold; absent where the host has none that is faster than plain JavaScript. */
-  createHash?(name: HashName): Hasher;
+  createHash?(name: DocumentHashName): Hasher;
   /**
    * Whether `signature` is `key`'s signature over `data`, by the key's one algorithm. ECDSA signatures are DER.
    * A malformed signature is `false`, never an exception.
@@ -27,6 +27,16 @@ export interface Crypto {
     scheme: SignatureScheme,
     signature: Uint8Array,
     data: Uint8Array,
+  ): boolean | Promise<boolean>;
+  /**
+   * `verifyMessageHash`, which is the same everywhere and slow: for a host that remembers what it said, or lets others have their turn
+   * before it is asked. Absent: it is asked as it is.
+   */
+  verifyHashed?(
+    key: PublicKey,
+    scheme: SignatureScheme,
+    signature: Uint8Array,
+    hashed: Uint8Array,
   ): boolean | Promise<boolean>;
 }
 

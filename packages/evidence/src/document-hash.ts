@@ -3,6 +3,11 @@
  * that is added to a clone. They pass by in chunks and are not kept.
  */
 
+import type { HashName } from "./scheme.ts";
+
+/** What a document may be hashed by: the hashes of signatures, and those that only OpenPGP knows besides (RFC 9580 §9.5). */
+export type DocumentHashName = HashName | "sha224" | "sha3-256" | "sha3-512";
+
 /** An incremental hash. */
 export type Hasher = { update(data: Uint8Array): unknown; digest(): Uint8Array; clone(): Hasher };
 
@@ -40,34 +45,15 @@ export async function hashDocument(
   const sinks = ways.map((way) => {
     const hasher = create(way);
     hasher.update(way.prefix);
-    return { hasher, sink: way.isText ? new TextSink(hasher) : new BinarySink(hasher) };
+    return { hasher, isText: way.isText };
   });
-  for await (const chunk of chunks) for (const { sink } of sinks) sink.update(chunk);
-  return sinks.map(({ hasher, sink }) => ({ hasher, isFit: sink.end() }));
-}
-
-/** What a document's chunks are fed to. */
-interface DocumentSink {
-  update(chunk: Uint8Array): void;
-  /** The document has ended. False if it is of a kind that cannot be judged. */
-  end(): boolean;
-}
-
-/** A document as it is: signatures of type 0x00. */
-class BinarySink implements DocumentSink {
-  readonly #hasher: Hasher;
-
-  constructor(hasher: Hasher) {
-    this.#hasher = hasher;
+  const binary = sinks.filter(({ isText }) => !isText).map(({ hasher }) => hasher);
+  const text = new TextSink(sinks.filter(({ isText }) => isText).map(({ hasher }) => hasher));
+  for await (const chunk of chunks) {
+    for (const hasher of binary) hasher.update(chunk);
+    text.update(chunk);
   }
-
-  update(chunk: Uint8Array): void {
-    this.#hasher.update(chunk);
-  }
-
-  end(): boolean {
-    return true;
-  }
+  return sinks.map(({ hasher, isText }) => ({ hasher, isFit: !isText || text.isFit }));
 }
 
 const CR = 0x0d;
@@ -79,36 +65,50 @@ const PIECE = 64 * 1024;
 /**
  * A text: signatures of type 0x01. Every line ending is hashed as CR LF. Whether a CR without LF is one is read differently by different
  * programs, so that two of them could see two texts under one signature: such a document cannot be judged.
+ *
+ * Made canonical once for all hashes: that costs more than hashing it natively does.
  */
-class TextSink implements DocumentSink {
-  readonly #hasher: Hasher;
+class TextSink {
+  readonly #hashers: readonly Hasher[];
+  /** Room for a piece of nothing but line ends. No hash keeps what it was given. */
+  readonly #canonical: Uint8Array;
   #afterCr = false;
   #ambiguous = false;
 
-  constructor(hasher: Hasher) {
-    this.#hasher = hasher;
+  constructor(hashers: readonly Hasher[]) {
+    this.#hashers = hashers;
+    this.#canonical = new Uint8Array(hashers.length === 0 ? 0 : 2 * PIECE);
   }
 
   update(chunk: Uint8Array): void {
-    // A CR is held back until what follows it is seen.
+    if (this.#hashers.length === 0) return;
     for (let from = 0; from < chunk.length && !this.#ambiguous; from += PIECE)
       this.#piece(chunk.subarray(from, from + PIECE));
   }
 
   #piece(bytes: Uint8Array): void {
-    const text = new Uint8Array(2 * bytes.length);
+    const text = this.#canonical;
     let length = 0;
-    for (const byte of bytes) {
-      if (this.#afterCr && byte !== LF) this.#ambiguous = true;
-      this.#afterCr = byte === CR;
-      if (byte === CR) continue;
+    // A CR is held back until what follows it is seen. In locals: this loop is what a text costs.
+    let afterCr = this.#afterCr;
+    for (let at = 0; at < bytes.length; at++) {
+      const byte = bytes[at] ?? 0;
+      if (afterCr && byte !== LF) {
+        this.#ambiguous = true;
+        return;
+      }
+      afterCr = byte === CR;
+      if (afterCr) continue;
       if (byte === LF) text[length++] = CR;
       text[length++] = byte;
     }
-    this.#hasher.update(text.subarray(0, length));
+    this.#afterCr = afterCr;
+    const canonical = text.subarray(0, length);
+    for (const hasher of this.#hashers) hasher.update(canonical);
   }
 
-  end(): boolean {
+  /** Whether the document, as one that has ended here, can be judged. */
+  get isFit(): boolean {
     return !this.#ambiguous && !this.#afterCr;
   }
 }

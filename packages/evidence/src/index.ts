@@ -26,6 +26,7 @@ export * from "./crypto.ts";
 export * from "./digest.ts";
 export {
   type DocumentHashes,
+  type DocumentHashName,
   type HashedDocument,
   type Hasher,
   hashDocument,
@@ -48,7 +49,7 @@ export {
 } from "./keys.ts";
 export { LIMITS } from "./limits.ts";
 export * from "./merkle.ts";
-export { nobleCrypto, verifyDigest } from "./noblecrypto.ts";
+export { nobleCrypto, verifyDigest, verifyMessageHash } from "./noblecrypto.ts";
 export {
   isNotationCose,
   NOTATION_ARTIFACT_TYPE,

@@ -56,12 +56,6 @@ export function verifyDigest(
   return verifyHashed(key, scheme, decoded, digest);
 }
 
-/** As {@link verifyDigest} by the key's own algorithm, from a SHA-256 digest: undefined for P-384, P-521 and Ed25519 keys. */
-export function verifySha256Digest(key: PublicKey, signature: Uint8Array, digest: Uint8Array): boolean | undefined {
-  const scheme = ownScheme(key.algorithm);
-  return schemeParts(scheme).hash === "sha256" ? verifyDigest(key, scheme, signature, digest) : undefined;
-}
-
 /** What a signature rests on: the hash of a prefix of its own and the message. */
 export type MessageHash = { readonly hash: HashName; readonly prefix: Uint8Array };
 

@@ -6,7 +6,7 @@ import { canonicalJson } from "./jcs.ts";
 import { byTime, type NoProof, noProof, passed, type Proof, type ProofRequest } from "./proof.ts";
 import { signatureMiss } from "./prove-key.ts";
 import { proveUnderRoot, type RootProof } from "./sigstore.ts";
-import { findSigner } from "./signer.ts";
+import { findSigner, type SignerSearch } from "./signer.ts";
 import { matchesSubject, type TrustEntry, type TrustVersion } from "./trust.ts";
 import type { TrustRoot } from "./trust-root.ts";
 import type { CertificateClaims, ProvenTime, RefusalCode, Step } from "./verdict.ts";
@@ -30,31 +30,39 @@ export async function proveCertificate(
     if (!(error instanceof EvidenceError)) throw error;
     return noProof("certificate-invalid", error.message, "certificate");
   }
-  const search = await findSigner(crypto, bundle.content, [leaf.publicKey], artifactBytes, artifactHashes);
-  if (search.outcome !== "signed") {
-    return search.outcome === "none"
+  const made = passed("signature", `The certificate's key made the signature (${leaf.publicKey.algorithm}).`);
+  const missed = (outcome: Exclude<SignerSearch["outcome"], "signed">): NoProof =>
+    outcome === "none"
       ? noProof(
           "signature-invalid",
           "The certificate's key did not make this signature over this content.",
           "signature",
         )
-      : signatureMiss(search.outcome, artifact, true);
-  }
-  const made = passed("signature", `The certificate's key made the signature (${leaf.publicKey.algorithm}).`);
-  return await proveHolder(leaf, request, [made], (root) =>
-    proveUnderRoot(crypto, { bundle, leaf, intermediates, root, times: request.times }),
-  );
+      : signatureMiss(outcome, artifact, true);
+  const underRoot = (root: TrustRoot): Promise<RootProof> =>
+    proveUnderRoot(crypto, { bundle, leaf, intermediates, root, times: request.times });
+  const search = await findSigner(crypto, bundle.content, [leaf.publicKey], artifactBytes);
+  if (search.outcome === "signed") return await proveHolder(leaf, request, [made], underRoot);
+  if (search.outcome !== "bytes-needed" || artifactHashes === undefined) return missed(search.outcome);
+  // INVARIANT: an artifact is read only for a holder whom trust means. Anybody can make a certificate.
+  return await proveHolder(leaf, request, [], underRoot, async () => {
+    const found = await findSigner(crypto, bundle.content, [leaf.publicKey], undefined, artifactHashes);
+    return found.outcome === "signed" ? { ok: true, step: made } : missed(found.outcome);
+  });
 }
 
 /**
  * Puts a certificate before every root that an entry names. A certificate is for one subject: the one name it is issued for; of several, which
  * one signed would be the reader's choice.
+ *
+ * @param last what is asked only about a holder whom trust means.
  */
 export async function proveHolder(
   leaf: Certificate,
   request: ProofRequest,
   before: readonly Step[],
   ask: (root: TrustRoot) => Promise<RootProof>,
+  last?: () => Promise<{ readonly ok: true; readonly step: Step } | NoProof>,
 ): Promise<Proof | NoProof> {
   const roots = namedRoots(request.trust);
   if (roots.length === 0) {
@@ -108,6 +116,9 @@ export async function proveHolder(
   if (!request.trust.entries.some(meant)) {
     return noProof("unknown-signer", `The certificate is for ${who}, whom no trust entry means.`, "signer", steps);
   }
+  const asked = await last?.();
+  if (asked?.ok === false) return { ...asked, steps: [...steps, ...asked.steps] };
+  if (asked !== undefined) steps.push(asked.step);
   return {
     ok: true,
     signer: {

@@ -6,8 +6,8 @@ import type { Crypto } from "./crypto.ts";
 import { pae } from "./dsse.ts";
 import { equalBytes, fromBase64, toHex } from "./encoding.ts";
 import type { PublicKey } from "./keys.ts";
-import { messageHash, verifyMessageHash, verifySha256Digest } from "./noblecrypto.ts";
-import { ownScheme, type SignatureScheme } from "./scheme.ts";
+import { messageHash, verifyMessageHash } from "./noblecrypto.ts";
+import { ownScheme, schemeParts, type SignatureScheme } from "./scheme.ts";
 import { type TrustVersion, trustedKey } from "./trust.ts";
 
 /** All names the bundle gives its key: the bundle's hint and the envelope's keyid. None, one or two. */
@@ -88,14 +88,13 @@ export async function findSigner(
   }
   const undecided: PublicKey[] = [];
   for (const key of keys) {
-    const isSigner =
-      messageDigest?.algorithm === "SHA2_256" ? verifySha256Digest(key, signature, messageDigest.digest) : undefined;
-    if (isSigner) return { outcome: "signed", key };
-    if (isSigner === undefined) undecided.push(key);
+    const scheme = ownScheme(key.algorithm);
+    if (messageDigest?.algorithm !== "SHA2_256" || schemeParts(scheme).hash !== "sha256") undecided.push(key);
+    else if (await isOver(crypto, key, scheme, signature, messageDigest.digest)) return { outcome: "signed", key };
   }
   if (undecided.length === 0) return { outcome: "none" };
   if (artifactHashes === undefined) return { outcome: "bytes-needed" };
-  return firstByHash(content, undecided, artifactHashes);
+  return firstByHash(crypto, content, undecided, artifactHashes);
 }
 
 /** Only a key that signs the message itself may leave the digest out; else dropping it would go unnoticed. */
@@ -113,6 +112,7 @@ const KEYS_PER_READING = 4;
 
 /** The same search over an artifact that passes by. A signature that no message could have is told by its form, before anything is read. */
 async function firstByHash(
+  crypto: Crypto,
   { messageDigest, signature }: Extract<BundleContent, { kind: "message" }>,
   keys: readonly PublicKey[],
   artifact: ArtifactHashes,
@@ -131,10 +131,24 @@ async function firstByHash(
     const digests = await artifact.digests(some.map(({ rest }) => rest));
     for (const [index, { key, scheme }] of some.entries()) {
       const digest = digests[index];
-      if (digest !== undefined && verifyMessageHash(key, scheme, signature, digest)) return { outcome: "signed", key };
+      if (digest !== undefined && (await isOver(crypto, key, scheme, signature, digest)))
+        return { outcome: "signed", key };
     }
   }
   return { outcome: "none" };
+}
+
+/** Whether a signature is over the message of which only the deciding hash is known. */
+function isOver(
+  crypto: Crypto,
+  key: PublicKey,
+  scheme: SignatureScheme,
+  signature: Uint8Array,
+  hashed: Uint8Array,
+): boolean | Promise<boolean> {
+  return crypto.verifyHashed === undefined
+    ? verifyMessageHash(key, scheme, signature, hashed)
+    : crypto.verifyHashed(key, scheme, signature, hashed);
 }
 
 const STATED = { SHA2_256: "sha256", SHA2_384: "sha384", SHA2_512: "sha512" } as const;

@@ -17,6 +17,7 @@ import type { Decision } from "@assay/policy";
 import { generateApiKey, hashSecret } from "../src/access/api-key.ts";
 import type { Role } from "../src/access/roles.ts";
 import { composeParts, MIGRATIONS } from "../src/composition.ts";
+import type { Config } from "../src/config.ts";
 import { type Actor, SYSTEM_ORG } from "../src/record/command.ts";
 import { clearProjections, compareProjections, replayEvents } from "../src/record/replay.ts";
 import type { RecordTables } from "../src/record/schema.ts";
@@ -98,8 +99,8 @@ export interface Room {
 }
 
 /** Opens a room with the organisations `acme` and `rival`. */
-export async function openRoom(): Promise<Room> {
-  const instance = await startInstance();
+export async function openRoom(options: Partial<Config> = {}): Promise<Room> {
+  const instance = await startInstance(options);
   const call: Room["call"] = async (method, path, body, token) => {
     const answer = await instance.api(method, `/api/assay/v1${path}`, body, token);
     return { status: answer.status, body: answer.body as Body };

@@ -458,3 +458,18 @@ it("no more statements are prepared than there is room for", () => {
   expect(names.size).toBe(256);
   expect(statements.nameOf("begin; select 1", [])).toBeUndefined();
 });
+
+it("a statement with many parameters or a long text is never prepared, however often it comes, and takes no room", () => {
+  const statements = new PreparedStatements();
+  const second = (text: string, parameters: number): string | undefined => {
+    const given = Array.from({ length: parameters }, () => 1);
+    statements.nameOf(text, given);
+    return statements.nameOf(text, given);
+  };
+  for (let rows = 0; rows < 300; rows += 1) {
+    expect(second(`insert ${rows} values ($1)`, 65)).toBeUndefined();
+    expect(second(`insert ${rows} values ($1)${" ".repeat(4_096)}`, 1)).toBeUndefined();
+  }
+  expect(second("select 1 where $1", 64)).toMatch(/^assay_/);
+  expect(second("select 2 where $1".padEnd(4_096), 1)).toMatch(/^assay_/);
+});

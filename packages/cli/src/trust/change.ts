@@ -83,6 +83,8 @@ type Found = {
   readonly examined: { readonly evidence: number; readonly decisions: number };
   readonly evidence: readonly AnswerObject[];
   readonly decisions: readonly AnswerObject[];
+  /** Pieces and decisions of which the server had not the time to say. */
+  readonly unjudged: readonly AnswerObject[];
 };
 
 /** Walks over everything stored, step by step, with progress. */
@@ -92,6 +94,7 @@ async function walk(session: Session, api: OrganisationClient, proposed: Propose
     "trust" in proposed ? { file: trustJson(after) } : { version: proposed.version };
   const evidence: AnswerObject[] = [];
   const decisions: AnswerObject[] = [];
+  const unjudged: AnswerObject[] = [];
   const examined = { evidence: 0, decisions: 0 };
   let base: number | undefined;
   const progress = session.progress("looking at what is stored", undefined, (pieces) => String(Math.round(pieces)));
@@ -107,6 +110,7 @@ async function walk(session: Session, api: OrganisationClient, proposed: Propose
       base = now;
       evidence.push(...step.objects("evidence"));
       decisions.push(...step.objects("decisions"));
+      unjudged.push(...step.objects("unjudged"));
       const stage = step.text("stage");
       if (stage !== "evidence" && stage !== "decisions") throw answerInvalid(`a preview of ${JSON.stringify(stage)}`);
       examined[stage] += step.whole("examined");
@@ -120,7 +124,7 @@ async function walk(session: Session, api: OrganisationClient, proposed: Propose
     progress.done();
   }
   const before = await readTrust(api, base);
-  return { base, diff: diffTrust(before, after), examined, evidence, decisions };
+  return { base, diff: diffTrust(before, after), examined, evidence, decisions, unjudged };
 }
 
 function diffJson({ entries, roots }: TrustDiff): { readonly [name: string]: JsonValue } {
@@ -151,17 +155,20 @@ function diffLines({ entries, roots }: TrustDiff): string[] {
   return lines.length === 0 ? ["they say the same"] : lines.map((line) => oneLine(line));
 }
 
-function foundJson({ base, diff, examined, evidence, decisions }: Found): { readonly [name: string]: JsonValue } {
+function foundJson({ base, diff, examined, evidence, decisions, unjudged }: Found): {
+  readonly [name: string]: JsonValue;
+} {
   return {
     base,
     diff: diffJson(diff),
     examined,
     evidence: evidence.map(({ json }) => json),
     decisions: decisions.map(({ json }) => json),
+    unjudged: unjudged.map(({ json }) => json),
   };
 }
 
-function foundLines({ base, diff, examined, evidence, decisions }: Found): string[] {
+function foundLines({ base, diff, examined, evidence, decisions, unjudged }: Found): string[] {
   const worth = (one: AnswerObject): string => one.textOrNull("by") ?? one.textOrNull("code") ?? one.text("status");
   const pieces = evidence.map((one) => {
     const [before, after] = [one.object("before"), one.object("after")];
@@ -180,6 +187,12 @@ function foundLines({ base, diff, examined, evidence, decisions }: Found): strin
       `  ${one.text("before")} → ${one.text("after")}  ${one.text("subject")}${place === null ? "" : ` in ${place}`}  by policy ${one.text("policy")}`,
     );
   });
+  const unknown = unjudged.map((one) => {
+    const place = one.textOrNull("repository");
+    const policy = one.textOrNull("policy");
+    const what = policy === null ? `evidence ${one.textOrNull("evidence") ?? ""}` : `policy ${policy}`;
+    return oneLine(`  ${one.text("subject")}${place === null ? "" : ` in ${place}`}  ${what}`);
+  });
   return [
     `against trust version ${base}`,
     ...diffLines(diff).map((line) => `  ${line}`),
@@ -188,6 +201,10 @@ function foundLines({ base, diff, examined, evidence, decisions }: Found): strin
     ...shortened(pieces),
     `${quantity(answers.length, "decision")} would be another one (${examined.decisions} looked at)`,
     ...shortened(answers),
+    ...(unknown.length === 0
+      ? []
+      : [`${quantity(unknown.length, "answer")} took too much reading of artifacts to find out`]),
+    ...shortened(unknown),
   ];
 }
 

@@ -1,6 +1,9 @@
+import { setImmediate } from "node:timers/promises";
+import type { Readable } from "node:stream";
 import { type ArtifactSource, type Digest, LIMITS, type ReadingTerms } from "@assay/evidence";
+import { ServerError } from "../errors.ts";
 import type { BlobStore } from "../storage/blobs.ts";
-import { type ArtifactReadings, artifactReadings, ReadingAllowance } from "./artifact-readings.ts";
+import { artifactReadings, ReadingAllowance, type Readings, readingsAside } from "./artifact-readings.ts";
 import type { EvidenceForm } from "./piece.ts";
 
 /**
@@ -9,11 +12,14 @@ import type { EvidenceForm } from "./piece.ts";
  */
 export const MAX_ARTIFACT_BYTES = LIMITS.messageBytes;
 
-/**
- * Artifacts up to this many bytes are read whenever they are asked for: they cost no more than what is around it, should not wait behind
- * large ones, and would drive those out of what is remembered.
- */
+/** Artifacts up to this many bytes are read whenever they are asked for: they should not wait behind large ones. */
 const SMALL_BYTES = 1024 * 1024;
+
+/** Bytes that are hashed, in all the ways that are asked for, before others have their turn: some ten milliseconds at most. */
+const PIECE = 256 * 1024;
+
+/** How long one reading may take, ms: 256 MiB at 4.5 MB a second. Others wait while it lasts. */
+const READING_MS = 60_000;
 
 /** Where the bytes of artifacts are. */
 export interface ArtifactBytes {
@@ -26,10 +32,12 @@ export interface ArtifactBytes {
    */
   readonly artifactSize?: (org: string, digest: Digest) => Promise<number | undefined>;
   /** The process's own where absent. */
-  readonly readings?: ArtifactReadings;
+  readonly readings?: Readings;
+  /** How long one reading may take, ms; {@link READING_MS} where absent. */
+  readonly readingMs?: number;
 }
 
-/** What judging is given: made anew for each request, by {@link withinOneRequest}. */
+/** What judging is given: made anew for each request, by {@link withinOneRequest} or {@link foreseeing}. */
 export interface JudgingContext extends ArtifactBytes {
   readonly allowance: ReadingAllowance;
 }
@@ -39,9 +47,14 @@ export function withinOneRequest<C extends ArtifactBytes>(context: C): C & Judgi
   return { ...context, allowance: new ReadingAllowance() };
 }
 
+/** The same for what a request only foresees: it leaves nothing behind in what is remembered. */
+export function foreseeing<C extends ArtifactBytes>(context: C): C & JudgingContext {
+  return { ...withinOneRequest(context), readings: readingsAside(context.readings ?? artifactReadings) };
+}
+
 /** The artifact's bytes for evidence of a form that may need them; undefined when it does not, or when they are not to be had. */
 export async function artifactSource(
-  { blobs, artifactSize, allowance, readings = artifactReadings }: JudgingContext,
+  { blobs, artifactSize, allowance, readings = artifactReadings, readingMs = READING_MS }: JudgingContext,
   org: string,
   artifact: Digest,
   form: EvidenceForm,
@@ -49,24 +62,60 @@ export async function artifactSource(
   if (form !== "message-signature" && form !== "openpgp") return undefined;
   const size = await artifactSize?.(org, artifact);
   if (size === undefined || size > MAX_ARTIFACT_BYTES) return undefined;
-  const allow = (bytes: number): boolean => allowance.take(bytes);
-  const small: ReadingTerms = {
-    recall: () => undefined,
-    remember: () => undefined,
-    allow,
-    turn: (reading) => reading(),
-  };
-  const large: ReadingTerms = {
+  const terms: ReadingTerms = {
     recall: (name) => readings.recall(org, name),
     remember: (name, hashed) => readings.remember(org, name, hashed),
-    allow,
-    turn: (reading) => readings.turn(org, reading),
+    affords: (bytes) => allowance.affords(bytes),
+    take: (bytes) => allowance.take(bytes),
+    turn: (reading) => (size <= SMALL_BYTES ? reading() : readings.turn(org, reading)),
   };
   return {
     size,
-    async *read() {
-      for await (const chunk of await blobs.read(artifact)) yield chunk as Uint8Array;
-    },
-    terms: size <= SMALL_BYTES ? small : large,
+    read: () => inPieces(within(readingMs, () => blobs.read(artifact))),
+    altered: () => new ServerError("blob-digest-mismatch", `the store holds other bytes than those of ${artifact}`),
+    terms,
   };
+}
+
+/**
+ * A stream's chunks, as long as they all come within some time, opening it included: nobody's turn may last for ever.
+ *
+ * @throws ServerError `artifacts-busy` when they do not; the stream is destroyed.
+ */
+async function* within(ms: number, open: () => Promise<Readable>): AsyncGenerator<Uint8Array> {
+  const deadline = new AbortController();
+  const { signal } = deadline;
+  const expiry = setTimeout(() => deadline.abort(tooSlow()), ms);
+  const opening = open();
+  const late = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener("abort", () => {
+      reject(tooSlow());
+      // Also a stream that opens only now. That it does not open at all has been said by then.
+      opening.then((stream) => stream.destroy()).catch(() => undefined);
+    });
+  });
+  try {
+    for await (const chunk of await Promise.race([opening, late])) yield chunk as Uint8Array;
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    clearTimeout(expiry);
+  }
+}
+
+/** The same bytes in pieces, after each of which others have their turn. */
+async function* inPieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of chunks) {
+    for (let from = 0; from < chunk.length; from += PIECE) {
+      yield chunk.subarray(from, from + PIECE);
+      await setImmediate();
+    }
+  }
+}
+
+function tooSlow(): ServerError {
+  return new ServerError("artifacts-busy", "reading an artifact to judge a signature over it took too long", {
+    hint: "try again in a moment",
+  });
 }

@@ -1,8 +1,6 @@
 import type { HashedDocument } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
-
-/** Hashes of artifacts that are remembered. One takes about a kilobyte. */
-const REMEMBERED = 10_000;
+import { HashMemory, type KnownHashes } from "./hash-memory.ts";
 
 /** Readings of one organisation that may wait for their turn. */
 const MAX_WAITING = 32;
@@ -10,24 +8,54 @@ const MAX_WAITING = 32;
 /** How long a reading waits for its turn, ms. */
 const PATIENCE_MS = 30_000;
 
+/** What something that is only foreseen may remember of hashes while it lasts. */
+const REMEMBERED_ASIDE = 8_192;
+
 /** Bytes that judging may hash of artifacts within one request: four ways over the largest that is read at all. */
 export const MAX_HASHED_BYTES = 1024 ** 3;
 
 /** What one request may still cost. Every signature that makes an artifact be read takes from it; what is remembered costs nothing. */
 export class ReadingAllowance {
   #left: number;
+  #isSpent = false;
 
   /** @param bytes to hash, all artifacts and ways together. */
   constructor(bytes = MAX_HASHED_BYTES) {
     this.#left = bytes;
   }
 
+  /** Whether something was refused for want of it: what was judged then may be worth more than was said. */
+  get isSpent(): boolean {
+    return this.#isSpent;
+  }
+
+  /** Whether so many bytes are left. */
+  affords(bytes: number): boolean {
+    if (bytes > this.#left) this.#isSpent = true;
+    return bytes <= this.#left;
+  }
+
   /** Takes so many bytes; false, taking nothing, when fewer are left. */
   take(bytes: number): boolean {
-    if (bytes > this.#left) return false;
+    if (!this.affords(bytes)) return false;
     this.#left -= bytes;
     return true;
   }
+}
+
+/** What one request may hash was not enough to judge what it asks about: no verdict. Asked again, it goes on from what is remembered. */
+export class AllowanceSpent extends ServerError {
+  constructor() {
+    super("artifacts-busy", "judging this takes more reading of artifacts than one request may", {
+      hint: "ask again: what was read is remembered, and it goes on from there",
+    });
+  }
+}
+
+/** The readings of artifacts that signatures ask for, and what is known of them. */
+export interface Readings extends KnownHashes {
+  /** Runs a reading when it is its turn. @throws ServerError `artifacts-busy` instead. */
+  turn<T>(org: string, reading: () => Promise<T>): Promise<T>;
 }
 
 interface Waiter {
@@ -36,41 +64,34 @@ interface Waiter {
 }
 
 /**
- * The readings of large artifacts that signatures ask for: one at a time in a process, organisations in turn, and what they come to is
- * remembered. Only hashes are: of what an artifact's digest names they are so for ever. Whether a signature is good, and whom to believe,
- * is asked each time.
+ * The readings of artifacts that signatures ask for: of large ones one at a time in a process, organisations in turn, and what they come to
+ * is remembered. Only hashes are: of what an artifact's digest names they are so for ever. Whether a signature is good, and whom to
+ * believe, is asked each time.
  *
- * Each organisation knows only what it has read itself: how quickly an answer comes tells it nothing about others.
+ * What one organisation has read answers no other: how quickly an answer comes does not tell whether another holds the artifact. That
+ * others are reading just now, or have read much, does show, by the wait and by what is forgotten.
  */
-export class ArtifactReadings {
-  readonly #limit: number;
+export class ArtifactReadings implements Readings {
   readonly #patience: number;
-  /** In order of last use, the least recent first. */
-  readonly #known = new Map<string, HashedDocument>();
+  readonly #memory: KnownHashes;
   /** By organisation, the one whose turn is next first. */
   readonly #waiting = new Map<string, Waiter[]>();
   #isReading = false;
 
-  constructor({ limit = REMEMBERED, patienceMs = PATIENCE_MS } = {}) {
-    this.#limit = limit;
+  constructor({
+    memory = new HashMemory(),
+    patienceMs = PATIENCE_MS,
+  }: { memory?: KnownHashes; patienceMs?: number } = {}) {
+    this.#memory = memory;
     this.#patience = patienceMs;
   }
 
-  /** What an organisation's reading came to. `name` follows from the artifact and what was asked, and from nothing else. */
   recall(org: string, name: string): HashedDocument | undefined {
-    const key = `${org} ${name}`;
-    const known = this.#known.get(key);
-    if (known === undefined) return undefined;
-    this.#known.delete(key);
-    this.#known.set(key, known);
-    return known;
+    return this.#memory.recall(org, name);
   }
 
   remember(org: string, name: string, hashed: HashedDocument): void {
-    this.#known.set(`${org} ${name}`, hashed);
-    if (this.#known.size <= this.#limit) return;
-    const [oldest] = this.#known.keys();
-    if (oldest !== undefined) this.#known.delete(oldest);
+    this.#memory.remember(org, name, hashed);
   }
 
   /**
@@ -117,6 +138,19 @@ export class ArtifactReadings {
     clearTimeout(first.expiry);
     first.go();
   }
+}
+
+/**
+ * The same readings for what is only foreseen, while that lasts: it knows what is remembered, and adds nothing to it. What somebody merely
+ * proposes, however often, drives out nothing that is in use.
+ */
+export function readingsAside(readings: Readings): Readings {
+  const memory = new HashMemory({ limit: REMEMBERED_ASIDE });
+  return {
+    recall: (org, name) => memory.recall(org, name) ?? readings.recall(org, name),
+    remember: (org, name, hashed) => memory.remember(org, name, hashed),
+    turn: (org, reading) => readings.turn(org, reading),
+  };
 }
 
 function busy(): ServerError {

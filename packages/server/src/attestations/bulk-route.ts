@@ -6,8 +6,9 @@ import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
 import { ServerError, type ServerErrorCode } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
+import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor } from "../record/command.ts";
-import { type JudgingContext, withinOneRequest } from "./artifact-bytes.ts";
+import { withinOneRequest } from "./artifact-bytes.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
 import { admit, repositoryField, takeIn } from "./intake.ts";
 import { lineGroups, type NumberedLine, streamedLines } from "./lines.ts";
@@ -34,7 +35,7 @@ const LINES_TYPES = [
 
 /**
  * What came of one line. `ignored`: it is no evidence that can be read, and nothing was done with it. `refused`: it is evidence, and may
- * not be taken in. `earlier`: where the same signature came first, in other bytes.
+ * not be taken in; with `artifacts-busy` not now, and it can be sent again. `earlier`: where the same signature came first, in other bytes.
  */
 export type LineResult = { readonly line: number } & (
   | {
@@ -51,6 +52,16 @@ const LINE_FAULTS: ReadonlySet<string> = new Set<ServerErrorCode>([
   "text-invalid",
   "command-invalid",
   "event-too-large",
+]);
+
+/** What ends the work on a file for reasons that pass by themselves, beside what a full server says. */
+const PASSING: ReadonlySet<ServerErrorCode> = new Set<ServerErrorCode>([
+  "writer-overloaded",
+  "writer-stopped",
+  "database-unavailable",
+  "database-busy",
+  "blobs-unavailable",
+  "storage-failed",
 ]);
 
 type Counts = Record<LineResult["status"], number>;
@@ -84,7 +95,7 @@ export function registerBulkRoute(instance: FastifyInstance, context: Attestatio
         // be to wait for each other. BULK_LIMITS.lines bounds them.
         const results = new Readable({ read: () => undefined });
         const source: AsyncIterable<Uint8Array> = request.body;
-        takeLines(withinOneRequest(context), { actor, org, repository }, source, results).catch((error: unknown) => {
+        takeLines(context, { actor, org, repository }, source, results).catch((error: unknown) => {
           request.log.error({ err: error }, "evidence in bulk was not taken in whole");
           results.push(lineOf({ error: problemOf(error) }));
           results.push(null);
@@ -105,7 +116,7 @@ interface Giver {
 }
 
 async function takeLines(
-  context: AttestationsRoutesContext & JudgingContext,
+  context: AttestationsRoutesContext,
   giver: Giver,
   source: AsyncIterable<Uint8Array>,
   results: Readable,
@@ -145,7 +156,7 @@ async function* bounded(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8
 }
 
 async function takeLine(
-  context: AttestationsRoutesContext & JudgingContext,
+  context: AttestationsRoutesContext,
   giver: Giver,
   { line, bytes }: NumberedLine,
   seen: Set<string>,
@@ -158,21 +169,25 @@ async function takeLine(
       message: `the line has more than ${LIMITS.bundleBytes} bytes`,
     };
   }
+  let evidence: string | undefined;
   try {
     const piece = readLine(bytes);
-    const { evidence } = piece;
-    if (seen.has(evidence)) return { line, status: "repeated", evidence };
+    if (seen.has(piece.evidence)) return { line, status: "repeated", evidence: piece.evidence };
+    ({ evidence } = piece);
     seen.add(evidence);
-    const { created, sequence, earlier } = await takeIn(context, giver, bytes, piece);
+    // Each line may cost what one request may: all of them share the server with others, by turns.
+    const { created, sequence, earlier } = await takeIn(withinOneRequest(context), giver, bytes, piece);
     const again = earlier === null ? {} : { earlier };
     return { line, status: created ? "added" : "present", evidence, sequence, ...again };
   } catch (error) {
+    // The same line further on is as good as a new one.
+    if (evidence !== undefined) seen.delete(evidence);
     if (error instanceof EvidenceError) return { line, status: "ignored", code: error.code, message: error.message };
     // Refused for what it is: the others may still be taken. Refused for who sends it, or broken: that is the file's end.
     if (error instanceof Problem && [400, 409].includes(error.status)) {
       return { line, status: "refused", code: error.code, message: error.message };
     }
-    if (error instanceof ServerError && LINE_FAULTS.has(error.code)) {
+    if (error instanceof ServerError && (LINE_FAULTS.has(error.code) || error.code === "artifacts-busy")) {
       return { line, status: "refused", code: error.code, message: error.message };
     }
     throw error;
@@ -182,6 +197,9 @@ async function takeLine(
 /** What ended the work on a file before its end. What is no problem of the giver's reveals nothing. */
 function problemOf(error: unknown): { code: string; message: string } {
   if (error instanceof Problem) return { code: error.code, message: error.message };
+  if (error instanceof ServerError && (PASSING.has(error.code) || retryAfter(error) !== undefined)) {
+    return { code: error.code, message: `${error.message}: the rest of the file was not taken in, send it again` };
+  }
   return { code: "internal", message: "the rest of the file was not taken in: send it again" };
 }
 

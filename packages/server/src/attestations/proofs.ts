@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Crypto, PublicKey } from "@assay/evidence";
+import { setImmediate } from "node:timers/promises";
+import { type Crypto, type PublicKey, verifyMessageHash } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 
 /** Signatures whose check is remembered. One takes some 200 bytes. */
@@ -38,6 +39,19 @@ export class RememberingCrypto implements Crypto {
   ): Promise<boolean> {
     const name = nameOf(JSON.stringify(scheme), key, signature, data);
     return this.#remembered(name, () => this.#inner.verifyAs(key, scheme, signature, data));
+  }
+
+  /** In plain JavaScript, milliseconds for some keys: others have their turn before each that is not known. */
+  async verifyHashed(
+    key: PublicKey,
+    scheme: Parameters<Crypto["verifyAs"]>[1],
+    signature: Uint8Array,
+    hashed: Uint8Array,
+  ): Promise<boolean> {
+    return this.#remembered(nameOf(`hashed ${JSON.stringify(scheme)}`, key, signature, hashed), async () => {
+      await setImmediate();
+      return verifyMessageHash(key, scheme, signature, hashed);
+    });
   }
 
   async #remembered(name: string, check: () => boolean | Promise<boolean>): Promise<boolean> {

@@ -1,7 +1,9 @@
 import { type Digest, type ProvenTime, type TrustVersion, verify } from "@assay/evidence";
 import { currentTrustNumber, trustVersion } from "../trust/queries.ts";
+import { isLost } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 import { artifactSource, type JudgingContext } from "./artifact-bytes.ts";
+import { AllowanceSpent } from "./artifact-readings.ts";
 import { formReaders } from "./openpgp.ts";
 import { judgingCrypto } from "./proofs.ts";
 import { firstOfSignature } from "./queries.ts";
@@ -27,6 +29,7 @@ export interface SignersContext extends JudgingContext {
  *
  * @param bytes the evidence's.
  * @param now ms since 1970: certificates are judged as of the signature's first arrival, which is now for a new one.
+ * @throws ServerError `artifacts-busy` when the artifact could not be read for it now, or not enough of it.
  */
 export async function proveSigners(
   context: SignersContext,
@@ -43,7 +46,7 @@ export async function proveSigners(
   const trust = await trustVersion(reader, org, {}, []);
   if (trust === undefined) return { signers: [], provenUnder: 0 };
   const source = await artifactSource(context, org, artifact, piece.form);
-  const verdict = await verify(judgingCrypto, {
+  const proving = verify(judgingCrypto, {
     bundle: bytes,
     artifact,
     trust: withoutBounds(trust),
@@ -51,7 +54,14 @@ export async function proveSigners(
     ...formReaders,
     ...(source === undefined ? {} : { artifactSource: source }),
   });
-  if (verdict.status !== "verified") return { signers: [], provenUnder: trust.version };
+  const verdict = await proving.catch((error: unknown) => {
+    // The artifact's bytes are gone or altered: its evidence is taken in all the same, and nobody is proven to have signed it.
+    if (isLost(error)) return undefined;
+    throw error;
+  });
+  // Who signed it is written down once. INVARIANT: nobody is left out because there was no time to find them.
+  if (context.allowance.isSpent) throw new AllowanceSpent();
+  if (verdict?.status !== "verified") return { signers: [], provenUnder: trust.version };
   const meant = new Set(verdict.signer.entries.map(({ entry }) => entry));
   const signers = new Set(trust.entries.filter(({ id }) => meant.has(id)).map(({ keyId }) => keyId));
   return { signers: [...signers].slice(0, MAX_SIGNERS), provenUnder: trust.version };

@@ -7,7 +7,7 @@ import {
   type Verdict,
   verify,
 } from "@assay/evidence";
-import { ServerError } from "../errors.ts";
+import { isLost } from "../storage/blobs.ts";
 import { artifactSource, type JudgingContext } from "./artifact-bytes.ts";
 import { formReaders } from "./openpgp.ts";
 import { judgingCrypto } from "./proofs.ts";
@@ -40,9 +40,11 @@ export function receivedTime(row: Pick<EvidenceRow, "first_time" | "first_sequen
 }
 
 /**
- * Judges one piece. Whatever is wrong with it, its stored bytes included, is a refusal with its reason.
+ * Judges one piece. Whatever is wrong with it is a refusal with its reason; so it is when stored bytes are gone or altered, its own or the
+ * artifact's, since asked again the store says the same.
  *
- * @throws ServerError `artifacts-busy`: that the server has no time is no verdict.
+ * @throws ServerError that the store does not answer (`blobs-unavailable` and its like), or the server has no time (`artifacts-busy`): that
+ * is no verdict, and nothing may be decided from it.
  */
 export async function statusOf(context: JudgingContext, row: EvidenceRow, question: Question): Promise<Status> {
   const evidence = parseDigest(row.digest);
@@ -71,7 +73,7 @@ export async function statusOf(context: JudgingContext, row: EvidenceRow, questi
   try {
     bundle = await context.blobs.readSmall(evidence, MAX_EVIDENCE_BYTES);
   } catch (error) {
-    if (!(error instanceof ServerError)) throw error;
+    if (!isLost(error)) throw error;
     return refused(`Its bytes cannot be read from the store (${error.code}): run \`assay server check\`.`);
   }
   const { artifact, repository, trust, now } = question;
@@ -89,7 +91,7 @@ export async function statusOf(context: JudgingContext, row: EvidenceRow, questi
       ...(source === undefined ? {} : { artifactSource: source }),
     });
   } catch (error) {
-    if (!(error instanceof ServerError) || error.code === "artifacts-busy") throw error;
+    if (!isLost(error)) throw error;
     return refused(`The artifact's bytes cannot be read from the store (${error.code}): run \`assay server check\`.`);
   }
   // The row names bytes by digest; other bytes under that name are not this evidence, however well they verify.

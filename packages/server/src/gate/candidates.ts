@@ -1,6 +1,7 @@
 import { type Digest, parseDigest, type TrustVersion } from "@assay/evidence";
 import { type Candidate, POLICY_LIMITS } from "@assay/policy";
 import type { JudgingContext } from "../attestations/artifact-bytes.ts";
+import { AllowanceSpent } from "../attestations/artifact-readings.ts";
 import { evidenceAbout } from "../attestations/queries.ts";
 import { statusOf } from "../attestations/status.ts";
 import { serviceKeys } from "../record/service-key-queries.ts";
@@ -15,6 +16,8 @@ const PAGE = 200;
  * from. Our own verification summaries are left out: a decision is never evidence for a decision (rule 6).
  *
  * More than the policy package looks at comes back as one more than that, which it refuses: looking at only some would let order decide.
+ *
+ * @throws AllowanceSpent when judging them takes more reading of artifacts than the request has left.
  */
 export async function gatherCandidates(
   context: JudgingContext & Pick<GateContext, "reader">,
@@ -43,6 +46,8 @@ export async function gatherCandidates(
       after = row.about;
       if (own.has(parseDigest(row.digest))) continue;
       const status = await statusOf(context, row, question);
+      // INVARIANT: what there was no time to judge decides nothing, and keeps what it stands beside from deciding.
+      if (context.allowance.isSpent) throw new AllowanceSpent();
       if (status.status === "verified" && ownKeys.has(status.signer.keyId)) continue;
       candidates.push({ ...status, receivedAt: row.time, sequence: row.sequence });
     }

@@ -60,11 +60,12 @@ interface ChosenPolicy {
 /**
  * Answers "may this be used?": everything read as of one sequence → judged → evaluated → signed → recorded. An answer that says what the
  * newest one on the same question says is that one, counted.
+ *
+ * @throws ServerError `artifacts-busy`, with nothing recorded, when there is no time to judge all of the evidence: that is no denial.
  */
 export async function decide(context: GateContext, actor: Actor, question: GateQuestion): Promise<GateAnswer> {
-  const judging = withinOneRequest(context);
   for (let attempt = 1; ; attempt += 1) {
-    const answered = await decideOnce(judging, actor, question);
+    const answered = await decideOnce(withinOneRequest(context), actor, question);
     if (answered.ok) return answered.answer;
     if (answered.problem.code !== "decision-stale" || attempt >= ATTEMPTS) throw answered.problem;
   }

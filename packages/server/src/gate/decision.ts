@@ -20,7 +20,10 @@ export interface DecisionInputs {
   readonly now: number;
 }
 
-/** What a policy says of an artifact, from the evidence as of one sequence: the one way to a decision, be it recorded or only foreseen. */
+/**
+ * What a policy says of an artifact, from the evidence as of one sequence: the one way to a decision, be it recorded or only foreseen. Throws
+ * as `gatherCandidates`.
+ */
 export async function decisionFrom(
   context: JudgingContext & Pick<GateContext, "reader">,
   inputs: DecisionInputs,

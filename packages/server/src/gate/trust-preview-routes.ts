@@ -4,7 +4,7 @@ import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
 import { authorize } from "../access/authorize.ts";
-import { withinOneRequest } from "../attestations/artifact-bytes.ts";
+import { foreseeing } from "../attestations/artifact-bytes.ts";
 import { decodeCursor, encodeCursor } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { newestSequence } from "../record/newest.ts";
@@ -52,6 +52,16 @@ const answer = z.strictObject({
       reasons: z.array(z.string()),
     }),
   ),
+  unjudged: z
+    .array(
+      z.strictObject({
+        subject: z.string(),
+        repository: z.string().nullable(),
+        evidence: z.string().nullable().describe("The piece; null where it is an answer."),
+        policy: z.string().nullable().describe("Whose answer; null where it is a piece."),
+      }),
+    )
+    .describe("What takes more reading of artifacts to judge than one step may: whether it would change is not known."),
   next: z.string().nullable().describe("Send it as `cursor` for the next step; null when everything was looked at."),
 });
 
@@ -122,7 +132,7 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
 
   async function step(org: string, asked: z.output<typeof body>): Promise<z.output<typeof answer>> {
     const place = readPlace(asked.cursor);
-    const judging = withinOneRequest(context);
+    const judging = foreseeing(context);
     const asOf = place?.asOf ?? (await newestSequence(reader));
     const before = await trustVersion(reader, org, { asOf }, context.logs);
     if (before === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust then`);
@@ -142,13 +152,15 @@ export function registerTrustPreviewRoute(instance: FastifyInstance, context: Ga
         stage: "evidence" as const,
         examined: walked.examined,
         evidence: [...walked.changes],
+        unjudged: [...walked.unjudged],
         next,
       };
     }
     const walked = await walkDecisions(judging, change, { after: place.position, limit: STEP.decisions });
     const next = walked.last === undefined ? null : writePlace({ stage: "decisions", asOf, position: walked.last });
     const decisions = walked.changes.map((one) => ({ ...one, reasons: [...one.reasons] }));
-    return { ...common, stage: "decisions" as const, examined: walked.examined, decisions, next };
+    const unjudged = [...walked.unjudged];
+    return { ...common, stage: "decisions" as const, examined: walked.examined, decisions, unjudged, next };
   }
 }
 

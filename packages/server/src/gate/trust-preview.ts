@@ -2,6 +2,7 @@ import { type Digest, parseDigest, type TrustDiff, type TrustEntry, type TrustVe
 import { nodeCrypto } from "@assay/evidence/node";
 import { type Decision, parsePolicy } from "@assay/policy";
 import type { JudgingContext } from "../attestations/artifact-bytes.ts";
+import { AllowanceSpent } from "../attestations/artifact-readings.ts";
 import { repositoriesOf, subjectsOf } from "../attestations/queries.ts";
 import type { AttestationTables } from "../attestations/schema.ts";
 import { type Status, statusOf } from "../attestations/status.ts";
@@ -51,10 +52,22 @@ export interface DecisionChange {
   readonly reasons: readonly string[];
 }
 
+/** A piece about an artifact, or a policy's answer about one, that one step has not the time to judge under both versions. */
+export interface Unjudged {
+  readonly subject: string;
+  readonly repository: string | null;
+  /** The piece; null where it is an answer. */
+  readonly evidence: string | null;
+  /** The policy; null where it is a piece. */
+  readonly policy: string | null;
+}
+
 /** What one step of the walk found, and where the next begins; undefined at the end. */
 export interface Walked<T> {
   readonly examined: number;
   readonly changes: readonly T[];
+  /** What was passed over: whether it would change is not known. */
+  readonly unjudged: readonly Unjudged[];
   readonly last: number | undefined;
 }
 
@@ -69,6 +82,8 @@ const MOST_JUDGED = 2_000;
 /**
  * Judges the next pieces of evidence under both versions. Passed over without a look are only those whose signer is proven and is nobody
  * that the change is about: nothing it changes could reach them.
+ *
+ * A step ends before what it has not enough reading left for. What even a whole step's is not enough for is `unjudged`.
  */
 export async function walkEvidence(
   context: GateContext & JudgingContext,
@@ -85,20 +100,27 @@ export async function walkEvidence(
     rows.map(({ digest }) => digest),
   );
   const changes: EvidenceChange[] = [];
+  const unjudged: Unjudged[] = [];
   let examined = 0;
   let judged = 0;
   for (const row of rows) {
     if (judged >= MOST_JUDGED) break;
-    examined++;
     const proven = signers.get(row.digest) ?? [];
     const concerned = proven.length === 0 || proven.some((key) => touched.has(key));
-    if (row.form === "report" || row.form === "unreadable" || !concerned) continue;
+    if (row.form === "report" || row.form === "unreadable" || !concerned) {
+      examined++;
+      continue;
+    }
     const compared = await compare(context, change, row);
-    judged += compared.judged;
+    if (context.allowance.isSpent && judged > 0) break;
+    examined++;
+    unjudged.push(...compared.unjudged);
     changes.push(...compared.changes);
+    if (context.allowance.isSpent) break;
+    judged += compared.judged;
   }
   const isLast = examined === rows.length && rows.length < page.limit;
-  return { examined, changes, last: isLast ? undefined : rows[examined - 1]?.sequence };
+  return { examined, changes, unjudged, last: isLast ? undefined : rows[examined - 1]?.sequence };
 }
 
 /** Everybody whom an added, removed or changed entry is about; with a changed root, everybody who is judged under it. */
@@ -123,7 +145,11 @@ async function compare(
   context: GateContext & JudgingContext,
   change: TrustChange,
   row: EvidenceRow,
-): Promise<{ readonly judged: number; readonly changes: readonly EvidenceChange[] }> {
+): Promise<{
+  readonly judged: number;
+  readonly changes: readonly EvidenceChange[];
+  readonly unjudged: readonly Unjudged[];
+}> {
   const { org, before, after, asOf, now } = change;
   const subjects = await subjectsOf(context.reader, org, row.digest, MOST_PLACES);
   const places = (await repositoriesOf(context.reader, org, [row.digest], asOf)).slice(0, MOST_PLACES);
@@ -134,6 +160,10 @@ async function compare(
       const worth = async (trust: TrustVersion): Promise<Worth> =>
         worthOf(await statusOf(context, row, { artifact: parseDigest(subject), repository, trust, now }));
       const [was, will] = [await worth(before), await worth(after)];
+      if (context.allowance.isSpent) {
+        const place = { subject, repository: repository ?? null, evidence: row.digest, policy: null };
+        return { judged: 0, changes, unjudged: [place] };
+      }
       if (was.status === will.status && was.code === will.code && was.by === will.by) continue;
       changes.push({
         subject,
@@ -145,7 +175,7 @@ async function compare(
       });
     }
   }
-  return { judged: subjects.length * repositories.length, changes };
+  return { judged: subjects.length * repositories.length, changes, unjudged: [] };
 }
 
 function worthOf(status: Status): Worth {
@@ -157,7 +187,8 @@ function worthOf(status: Status): Worth {
 }
 
 /**
- * Asks the stored policies again, each in its current version about what it last decided on, under both versions of trust.
+ * Asks the stored policies again, each in its current version about what it last decided on, under both versions of trust. A step ends as
+ * that of {@link walkEvidence}.
  */
 export async function walkDecisions(
   context: GateContext & JudgingContext,
@@ -167,12 +198,26 @@ export async function walkDecisions(
   const { org, before, after, asOf, now } = change;
   const rows = await currentAnswers(context.reader, org, { asOf, ...page });
   const changes: DecisionChange[] = [];
+  const unjudged: Unjudged[] = [];
+  let examined = 0;
+  let judged = 0;
   for (const { subject, repository, policy_name: name } of rows) {
+    examined++;
     if (name === null) continue;
     const artifact = parseDigest(subject);
     const question = { org, artifact, repository: repository ?? undefined, policy: name, asOf, now };
-    const was = await wouldDecide(context, question, before);
-    const will = await wouldDecide(context, question, after);
+    let was: Decision | undefined;
+    let will: Decision | undefined;
+    try {
+      was = await wouldDecide(context, question, before);
+      will = await wouldDecide(context, question, after);
+    } catch (error) {
+      if (!(error instanceof AllowanceSpent)) throw error;
+      if (judged > 0) examined--;
+      else unjudged.push({ subject, repository, evidence: null, policy: name });
+      break;
+    }
+    judged++;
     if (was === undefined || will === undefined || was.result === will.result) continue;
     changes.push({
       subject,
@@ -183,7 +228,8 @@ export async function walkDecisions(
       reasons: will.reasons,
     });
   }
-  return { examined: rows.length, changes, last: rows.length < page.limit ? undefined : rows.at(-1)?.from_seq };
+  const isLast = examined === rows.length && rows.length < page.limit;
+  return { examined, changes, unjudged, last: isLast ? undefined : rows[examined - 1]?.from_seq };
 }
 
 interface Hypothesis {

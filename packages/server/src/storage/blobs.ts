@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { Digest } from "@assay/evidence";
+import { ServerError, type ServerErrorCode } from "../errors.ts";
 
 /** A half-open byte range [start, end). */
 export interface ByteRange {
@@ -35,6 +36,17 @@ export interface BlobStore {
   listStaged(before: number): AsyncIterable<string>;
   /** Removes what {@link listStaged} named; fine when it is not there. */
   removeStaged(name: string): Promise<void>;
+}
+
+/** What is so until somebody mends the store by hand: asked again, it says the same. */
+const LOST: ReadonlySet<ServerErrorCode> = new Set(["blob-unknown", "blob-too-large", "blob-digest-mismatch"]);
+
+/**
+ * Whether an error says of a blob that its bytes are gone, or are others than its digest names. Every other error of a store says nothing
+ * about the blob: the store does not answer, or not to us.
+ */
+export function isLost(error: unknown): error is ServerError {
+  return error instanceof ServerError && LOST.has(error.code);
 }
 
 /** A blob that is open for sending, once. Whoever opened it closes it. */

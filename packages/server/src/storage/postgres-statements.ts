@@ -6,10 +6,14 @@ const PREPARED = 256;
 /** Statements one session remembers having run once. */
 const REMEMBERED = 1024;
 
+/** Parameters of the widest statement that is prepared, and characters of the longest: inserts of many rows have thousands. */
+const MAX_PARAMETERS = 64;
+const MAX_TEXT = 4096;
+
 /**
  * Which statements of one session are prepared, by name: the database reads them once, and plans them anew only while that pays
  * (https://www.postgresql.org/docs/18/sql-prepare.html, Notes). A statement is prepared when it comes the second time, so that one that
- * comes once takes no room; none is ever given up, since `pg` knows of no way.
+ * comes once takes no room; none is ever given up, since `pg` knows of no way. Long ones are not: what is kept is bounded by its size too.
  */
 export class PreparedStatements {
   readonly #names = new Map<string, string>();
@@ -20,6 +24,7 @@ export class PreparedStatements {
   nameOf(text: string, parameters: readonly unknown[]): string | undefined {
     // Without parameters it may be several commands in one, or the bounds of a transaction, where there is nothing to plan.
     if (parameters.length === 0 || this.#unfit.has(text)) return undefined;
+    if (parameters.length > MAX_PARAMETERS || text.length > MAX_TEXT) return undefined;
     const known = this.#names.get(text);
     if (known !== undefined) return known;
     if (this.#names.size >= PREPARED) return undefined;
