@@ -41,12 +41,18 @@ const AUTHORIZATION = `Basic ${Buffer.from(`admin:${ADMIN_TOKEN}`).toString("bas
 /** What says where and when was asked: links, the newest sequence, receipts (they speak of the newest checkpoint). */
 const PASSING = new Set(["receipt", "links", "asOf"]);
 
-/** An answer without that. */
+/** Whether a member lasts: of a refusal that is found anew each time, the code does; its sentence is for people and may be put better. */
+function lasts(name: string, of: object): boolean {
+  const isRefusal = "status" in of && of.status === "refused" && "code" in of;
+  return !PASSING.has(name) && !(isRefusal && name === "message");
+}
+
+/** An answer without what does not last. */
 function lasting(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(lasting);
   if (value === null || typeof value !== "object") return value;
   return Object.fromEntries(
-    Object.entries(value).flatMap(([name, item]) => (PASSING.has(name) ? [] : [[name, lasting(item)]])),
+    Object.entries(value).flatMap(([name, item]) => (lasts(name, value) ? [[name, lasting(item)]] : [])),
   );
 }
 

@@ -1,8 +1,14 @@
 import { type Crypto, emptyRoot, inclusionProof, nodeHash, rootHash, TILE_HEIGHT, TILE_WIDTH } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
 
-/** Complete tiles kept in memory beside the right edge; 64 tiles are about 3 MB. */
-const CACHED_TILES = 64;
+/** Complete tiles of leaves kept in memory beside the right edge; 64 tiles are about 3 MB. */
+const CACHED_LEAF_TILES = 64;
+
+/**
+ * Complete tiles above the leaves that are kept, about 12 MB: each is on the way of 65,536 leaves or more, so these are all there are up to
+ * 16 million. A proof of any old leaf then makes one tile anew, however large the tree is.
+ */
+const CACHED_INNER_TILES = 256;
 
 /** Reads the hashes of a published tile, `width` of them; undefined when it is not there. */
 export type TileSource = (level: number, index: number, width: number) => Uint8Array | undefined;
@@ -59,6 +65,8 @@ export class TileTree {
   readonly #tiles = new Map<string, Tile>();
   #size = 0;
   #published = 0;
+  /** How many tiles there may be before some are forgotten. */
+  #evictAt = 2 * CACHED_LEAF_TILES;
 
   private constructor(crypto: Crypto, source: TileSource, size: number) {
     this.#crypto = crypto;
@@ -161,7 +169,7 @@ export class TileTree {
     if (tile === undefined) {
       tile = new Tile();
       if (width > 0) this.#load(tile, level, index, width);
-      if (this.#tiles.size > CACHED_TILES * 2) this.#evict();
+      if (this.#tiles.size > this.#evictAt) this.#evict();
       this.#tiles.set(key, tile);
     }
     return tile;
@@ -182,16 +190,19 @@ export class TileTree {
       tile.push(this.#crypto, bytes.subarray(offset, offset + 32));
   }
 
-  /** Forgets the oldest complete, published tiles beyond the cache's size; the right edge always stays. */
+  /** Forgets the oldest complete, published tiles beyond what is kept; the right edge always stays. */
   #evict(): void {
-    let surplus = this.#tiles.size - CACHED_TILES;
-    for (const [key, tile] of this.#tiles) {
-      if (surplus <= 0) return;
+    const kept = { leaf: 0, inner: 0 };
+    // From the newest, so that those beyond the bounds are the oldest.
+    for (const [key, tile] of [...this.#tiles].toReversed()) {
       const [level = 0, index = 0] = key.split("/").map(Number);
       const complete = tile.width === TILE_WIDTH && (index + 1) * TILE_WIDTH <= tileLevelSize(this.#published, level);
       if (!complete) continue;
-      this.#tiles.delete(key);
-      surplus -= 1;
+      const kind = level === 0 ? "leaf" : "inner";
+      kept[kind] += 1;
+      if (kept[kind] > (level === 0 ? CACHED_LEAF_TILES : CACHED_INNER_TILES)) this.#tiles.delete(key);
     }
+    // Some room, so that not each new tile looks through all of them.
+    this.#evictAt = this.#tiles.size + CACHED_LEAF_TILES;
   }
 }
