@@ -1,6 +1,6 @@
 /** What is read and how long that takes: evidence by digest, searches, and decisions, over HTTP of a server process. */
 import type { Digest } from "@assay/evidence";
-import { latencies, percentile, spread, table, tell, told } from "../storage/figures.ts";
+import { latencies, percentile, diskSettled, spread, table, tell, told } from "../storage/figures.ts";
 import { ORG, randomDigest } from "../storage/fill.ts";
 import { type Place, startServer, TOKEN } from "../storage/services.ts";
 import { type Pieces, TYPES } from "./pieces.ts";
@@ -177,6 +177,7 @@ export async function measureReads(
   pieces: Pieces,
   { times, shares }: { readonly times: Times; readonly shares: Shares },
 ): Promise<string[]> {
+  await diskSettled();
   const server = await startServer(place);
   const missed: string[] = [];
   const rows: string[][] = [];

@@ -1,6 +1,8 @@
 /** What the storage benchmark measures with and how it prints. */
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
+import { promisify } from "node:util";
 import { isMissing } from "../../src/storage/durable.ts";
 
 export function percentile(values: readonly number[], share: number): number {
@@ -36,6 +38,11 @@ export async function perSecond(workers: number, times: number, work: () => Prom
     }),
   );
   return times / ((performance.now() - began) / 1000);
+}
+
+/** Waits until the machine has written what was left to write: what a seeding left is no part of what follows. */
+export async function diskSettled(): Promise<void> {
+  await promisify(execFile)("sync");
 }
 
 /** A field of /proc/PID/status in bytes; 0 once the process has ended. */

@@ -2,7 +2,7 @@
  * One record as it grows, in steps of ten: what an append, a receipt, a page of a list, a start, a check and a rebuild cost at each size,
  * and what memory and disk they take. What is flat costs the same in every line.
  */
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, statSync } from "node:fs";
 import { cp, mkdir, rm } from "node:fs/promises";
@@ -10,7 +10,6 @@ import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { Client } from "pg";
 import type { Command } from "../../src/record/command.ts";
 import { databasePath } from "../../src/storage/sqlite.ts";
@@ -24,6 +23,7 @@ import {
   peakResident,
   perSecond,
   resident,
+  diskSettled,
   spread,
   table,
   tell,
@@ -227,8 +227,7 @@ async function measure(
   before: Line | undefined,
   may: (what: string, perSecond: number | undefined) => boolean,
 ): Promise<Line> {
-  // What the machine still has to write of the seeding is no part of what follows.
-  await promisify(execFile)("sync");
+  await diskSettled();
   tell(`${mode}, ${events} events: server`);
   const server = await measureServer(place, events);
   tell(`${mode}, ${events} events: appends`);
