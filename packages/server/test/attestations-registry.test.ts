@@ -328,10 +328,13 @@ describe("referrers of other forms", () => {
 });
 
 describe("the reading of a manifest", () => {
+  const untyped = { artifactType: undefined, aliases: new Map<string, Digest>() };
+
   it("finds nothing in an image, under whatever tag", () => {
     const layers = [{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: artifact("layer"), size: 1 }];
     const bytes = utf8Encode(JSON.stringify({ schemaVersion: 2, layers }));
-    const nothing = { bytes, subject: undefined, artifactType: "application/vnd.oci.image.config.v1+json" };
+    const artifactType = "application/vnd.oci.image.config.v1+json";
+    const nothing = { bytes, subject: undefined, artifactType, aliases: new Map<string, Digest>() };
     for (const tags of [[], ["v1"], [tagOf(artifact("x"), "")], [tagOf(artifact("x"), ".sig")]]) {
       expect(attachmentsOf({ ...nothing, tags })).toEqual([]);
     }
@@ -347,7 +350,7 @@ describe("the reading of a manifest", () => {
       `sha512-${hex}.sig`,
       `sha256-${hex.toUpperCase()}`,
     ]) {
-      expect(attachmentsOf({ bytes, subject: undefined, artifactType: undefined, tags: [tag] })).toEqual([]);
+      expect(attachmentsOf({ bytes, ...untyped, subject: undefined, tags: [tag] })).toEqual([]);
     }
   });
 
@@ -355,7 +358,7 @@ describe("the reading of a manifest", () => {
     const layers = [{ mediaType: ENVELOPE, digest: artifact("layer"), size: 1 }];
     const bytes = utf8Encode(JSON.stringify({ schemaVersion: 2, layers }));
     const [own, tagged] = [artifact("own"), artifact("tagged")];
-    const found = attachmentsOf({ bytes, subject: own, artifactType: undefined, tags: [tagOf(tagged, ".sig")] });
+    const found = attachmentsOf({ bytes, ...untyped, subject: own, tags: [tagOf(tagged, ".sig")] });
     expect(found.map(({ subject, tag }) => [subject, tag])).toEqual([[own, undefined]]);
   });
 });

@@ -30,7 +30,7 @@ import type { RecordClient } from "../src/record/client.ts";
 import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN_TOKEN, type Instance } from "./instance.ts";
-import { ADMIN_BASIC, pushImage } from "./pushing.ts";
+import { ADMIN_BASIC, pushImage, pushImageBySha512 } from "./pushing.ts";
 
 /** Every change of state a job can go through. */
 async function liveThroughJobs(record: RecordClient): Promise<void> {
@@ -61,6 +61,7 @@ async function liveThroughJobs(record: RecordClient): Promise<void> {
 export async function useEverything(instance: Instance): Promise<void> {
   const { url } = instance;
   const image = await pushImage(url, "default/app", "1.0.0", randomBytes(100));
+  const other = await pushImageBySha512(url, "default/app", "2.0.0", randomBytes(100));
   const key = generateKeyPair("ecdsa-p256-sha256");
   const calls: [string, string, unknown?][] = [
     ["POST", "/api/assay/v1/orgs", { name: "acme" }],
@@ -169,6 +170,10 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", `/v2/default/app/referrers/${image.manifest}`],
     ["GET", `/v2/default/app/referrers/${image.manifest}?artifactType=a/b`],
     ["POST", `/v2/default/app/blobs/uploads/?mount=${image.layer}&from=default/app`],
+    ["POST", `/v2/default/app/blobs/uploads/?mount=${image.layer}`],
+    ["POST", `/v2/default/app/blobs/uploads/?mount=${other.layer}`],
+    ["GET", `/v2/default/app/manifests/${other.manifest}`],
+    ["HEAD", `/v2/default/app/blobs/${other.layer}`],
     ["POST", "/v2/default/app/blobs/uploads/"],
     ["DELETE", "/v2/default/app/manifests/1.0.0"],
     ["DELETE", `/v2/default/app/manifests/${image.manifest}`],

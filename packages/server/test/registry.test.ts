@@ -237,7 +237,7 @@ describe("blobs", () => {
       `mount=${sha256(bytes)}&from=acme/none`,
       `mount=${sha256(bytes)}&from=nobody/x`,
       `mount=${sha256(bytes)}&from=NOT%20A%20NAME`,
-      `mount=${sha256(bytes)}`,
+      `mount=${sha256("none")}`,
     ]) {
       const answer = await room.call("POST", `/v2/acme/mounted-2/blobs/uploads/?${query}`);
       expect(answer.status, query).toBe(202);

@@ -2,11 +2,13 @@ import type { JsonObject } from "@assay/evidence";
 import { z } from "zod";
 import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent } from "../record/command.ts";
+import { isSha512 } from "./digest.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import type { RegistryTables } from "./schema.ts";
 import { isTag } from "./tag-rules.ts";
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const sha512 = z.string().refine(isSha512, "not a sha512 digest");
 const size = z.int().nonnegative();
 
 /** Tags removed with one manifest, and tags one push sets, stand in one event each. */
@@ -16,13 +18,15 @@ export const manifestPushedBody = z.strictObject({
   size,
   mediaType: z.string(),
   artifactType: z.string().optional(),
-  subject: digest.optional(),
+  /** A SHA-512 digest only where it stood for nothing in the repository. */
+  subject: digest.or(sha512).optional(),
   annotations: z.record(z.string(), z.string()).optional(),
   references: z
     .array(
       z.strictObject({
         kind: z.enum(["config", "layer", "child", "blob"]),
-        digest,
+        /** A SHA-512 digest only where it stood for nothing in the repository: then it is not held. */
+        digest: digest.or(sha512),
         size,
         mediaType: z.string(),
         /** Whether the repository held the bytes at this moment. */
@@ -38,6 +42,14 @@ export const tagSetBody = z.strictObject({
   digest,
   /** What the tag named before; null when it named nothing. */
   previous: digest.nullable(),
+  /** The digest it was set by, where that was of another algorithm. */
+  namedAs: sha512.optional(),
+});
+
+/** What else digests are called in a repository. This server computed each from the bytes. */
+export const digestsAliasedBody = z.strictObject({
+  repository: z.string(),
+  aliases: z.array(z.strictObject({ alias: sha512, digest })).max(2 * REGISTRY_LIMITS.manifestReferences + 2),
 });
 
 export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest });
@@ -114,12 +126,36 @@ export const registryEvents = [
     },
   }),
   defineEvent({
+    type: "registry.digests-aliased",
+    version: 1,
+    body: digestsAliasedBody,
+    redactable: { "/repository": isSiblingRepository },
+    project: async (transactor, event) => {
+      const { body, org, sequence } = event;
+      const tables = transactor.tables<RegistryTables>();
+      for (const { alias, digest: named } of body.aliases) {
+        await tables
+          .insertInto("digest_alias")
+          .values({ repository: body.repository, alias, digest: named, org, sequence })
+          .execute();
+        // What came before what it is about is from here on about the digest.
+        await tables
+          .updateTable("manifest")
+          .set({ subject: named })
+          .where("repository", "=", body.repository)
+          .where("subject", "=", alias)
+          .where("to_seq", "is", null)
+          .execute();
+      }
+    },
+  }),
+  defineEvent({
     type: "registry.tag-set",
     version: 1,
     body: tagSetBody,
     redactable: { "/repository": isSiblingRepository, "/tag": isTag },
     project: async (transactor, event) => {
-      const { repository, tag, digest: named } = event.body;
+      const { repository, tag, digest: named, namedAs } = event.body;
       const tables = transactor.tables<RegistryTables>();
       await tables
         .updateTable("tag")
@@ -130,7 +166,15 @@ export const registryEvents = [
         .execute();
       await tables
         .insertInto("tag")
-        .values({ repository, name: tag, org: event.org, digest: named, from_seq: event.sequence, to_seq: null })
+        .values({
+          repository,
+          name: tag,
+          org: event.org,
+          digest: named,
+          named_as: namedAs ?? null,
+          from_seq: event.sequence,
+          to_seq: null,
+        })
         .execute();
     },
   }),

@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { Digest } from "@assay/evidence";
 import type { Action } from "../access/authorize.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
 import { Problem } from "../http/problem.ts";
 import type { RegistryContext } from "./context.ts";
+import type { NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import type { RegistryPath } from "./path.ts";
 import type { PullCounter } from "./pull-counter.ts";
@@ -47,15 +47,17 @@ export function location(services: Services, exchange: RepositoryExchange, rest:
 }
 
 /** Where the bytes of a blob are. */
-export function blobLocation(services: Services, exchange: RepositoryExchange, digest: Digest): string {
+export function blobLocation(services: Services, exchange: RepositoryExchange, digest: NamedDigest): string {
   return location(services, exchange, `blobs/${digest}`);
 }
 
 /**
  * The headers under which stored bytes go out: whatever they are, a browser neither guesses a type, nor shows them, nor runs them in
  * this origin.
+ *
+ * @param digest as the client named the bytes: it compares.
  */
-export function storedBytesHeaders(digest: Digest): Record<string, string> {
+export function storedBytesHeaders(digest: NamedDigest): Record<string, string> {
   return {
     "docker-content-digest": digest,
     etag: `"${digest}"`,
@@ -66,7 +68,7 @@ export function storedBytesHeaders(digest: Digest): Record<string, string> {
 }
 
 /** Whether a request already has these bytes (RFC 9110 §13.1.2). */
-export function alreadyHas(request: FastifyRequest, digest: Digest): boolean {
+export function alreadyHas(request: FastifyRequest, digest: NamedDigest): boolean {
   const header = request.headers["if-none-match"];
   if (header === undefined) return false;
   return header.split(",").some((tag) => {
