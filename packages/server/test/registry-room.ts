@@ -170,7 +170,10 @@ interface Running {
 }
 
 /** Opens a room with the organisations `default` and `organisations`. */
-export async function openRegistryRoom(organisations: readonly string[] = []): Promise<RegistryRoom> {
+export async function openRegistryRoom(
+  organisations: readonly string[] = [],
+  settings: { readonly sparseManifests?: boolean } = {},
+): Promise<RegistryRoom> {
   const directory = await temporaryDirectory();
   const clock: { now: number | undefined } = { now: undefined };
   const hook: { companions: (push: PushedManifest) => Promise<Command[]> } = { companions: async () => [] };
@@ -229,6 +232,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
           return await hook.companions(push);
         },
         now,
+        ...settings,
       }),
     );
     await app.listen({ host: "127.0.0.1", port: 0 });

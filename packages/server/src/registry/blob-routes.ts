@@ -11,12 +11,13 @@ import {
   alreadyHas,
   type Exchange,
   type Handler,
+  holdAwaited,
   type RepositoryExchange,
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
 import { LEASE_MS } from "./limits.ts";
-import { findBlob, type VisibleBlob } from "./queries.ts";
+import { findBlob, isAwaited, type VisibleBlob } from "./queries.ts";
 import { parseRange } from "./range.ts";
 
 function blobUnknown(exchange: Exchange<"blob">, named: NamedDigest): OciError {
@@ -45,15 +46,15 @@ async function visible(services: Services, exchange: Exchange<"blob">): Promise<
  * HEAD is how clients ask whether they need to push. For somebody who may push, "it is here" must stay true until their manifest
  * comes: the lease is begun, or renewed in its second half.
  */
-async function renew(
-  services: Services,
-  exchange: RepositoryExchange,
-  digest: Digest,
-  blob: VisibleBlob,
-): Promise<void> {
-  if (blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2) return;
+async function renew(services: Services, exchange: RepositoryExchange, { named, digest, blob }: Seen): Promise<void> {
   const { org, repository } = exchange;
+  const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2;
+  // It came, and the process ended before that was on record.
+  const awaited =
+    blob.leaseEnds !== undefined && (await isAwaited(services.reader, repository, [digest, named], blob.size));
+  if (lasts && !awaited) return;
   if ((await authorize(services.reader, exchange.actor, "registry.push", { org, repository })) !== undefined) return;
+  if (awaited) await holdAwaited(services, exchange, named);
   await services.record.operate("registry.renew-lease", { org, repository, digest });
 }
 
@@ -61,8 +62,9 @@ async function renew(
 export const headBlob: Handler<"blob"> = {
   action: "registry.pull",
   async run(services, exchange) {
-    const { named, digest, blob } = await visible(services, exchange);
-    await renew(services, exchange, digest, blob);
+    const seen = await visible(services, exchange);
+    const { named, blob } = seen;
+    await renew(services, exchange, seen);
     return await exchange.reply
       .headers({
         ...storedBytesHeaders(named),

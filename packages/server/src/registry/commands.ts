@@ -7,7 +7,16 @@ import { type Alias, findAliases } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { manifestPushed } from "./events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
-import { findBlobs, findManifest, findManifests, lastOfTag, resolveTag, tagsOf } from "./queries.ts";
+import {
+  findBlob,
+  findBlobs,
+  findManifest,
+  findManifests,
+  isAwaited,
+  lastOfTag,
+  resolveTag,
+  tagsOf,
+} from "./queries.ts";
 import { isEvidenceTag, isReleaseTag, isTag } from "./tag-rules.ts";
 
 const digest = z
@@ -214,6 +223,10 @@ export async function decidePutManifest(
   }
   const names = aliased(body, aliases);
   if (names !== undefined) events.push(names);
+  const called = [body.digest, ...(body.namedAs === undefined ? [] : [body.namedAs])];
+  if (known === undefined && (await isAwaited(reader, repository, called, body.size))) {
+    events.push(referenceHeld(body, "manifest"));
+  }
   let sequence = known?.sequence ?? null;
   for (const name of new Set(body.tags)) {
     const set = await setTag(reader, body, name, context);
@@ -242,6 +255,18 @@ function eventFacts(body: PutManifest, aliases: Aliases): Omit<Parameters<typeof
   };
 }
 
+/** The event that what manifests named, and the repository did not have, is here. */
+function referenceHeld(
+  { repository, digest: held, namedAs, size: bytes }: Pick<PutManifest, "repository" | "digest" | "namedAs" | "size">,
+  as: "manifest" | "blob",
+): NewEvent {
+  return {
+    type: "registry.reference-held",
+    body: { repository, digest: held, ...(namedAs === undefined ? {} : { alias: namedAs }), size: bytes, as },
+  };
+}
+
+const holdReferenceBody = z.strictObject({ repository: z.string(), digest: named });
 const deleteTagBody = z.strictObject({ repository: z.string(), tag });
 const deleteManifestBody = z.strictObject({ repository: z.string(), digest });
 
@@ -279,6 +304,30 @@ async function refuseDeleting(
 
 export const registryCommands = [
   defineCommand({ type: "registry.put-manifest", body: putManifestBody, decide: decidePutManifest }),
+  // After a blob came that a manifest was waiting for: from here on the manifest holds it, and no lease need.
+  defineCommand({
+    type: "registry.hold-reference",
+    body: holdReferenceBody,
+    decide: async (reader, { repository, digest: asked }, context) => {
+      const foreign = foreignRepository(context.org, repository);
+      if (foreign !== undefined) return foreign;
+      const refusal = await authorize(reader, context.actor, "registry.push", { org: context.org, repository });
+      if (refusal !== undefined) return { accepted: false, refusal };
+      const alias = isSha512(asked)
+        ? (await findAliases(reader, repository, [asked], context.time)).get(asked)
+        : undefined;
+      const held = isSha512(asked) ? alias?.digest : asked;
+      const blob = held && (await findBlob(reader, repository, held, context.time));
+      if (held === undefined || blob === undefined) return accept([]);
+      const body = { repository, digest: held, size: blob.size, namedAs: isSha512(asked) ? asked : undefined };
+      if (!(await isAwaited(reader, repository, [held, asked], blob.size))) return accept([]);
+      const names = alias?.recorded === false ? [{ alias: asked, digest: held }] : [];
+      return accept([
+        ...(names.length === 0 ? [] : [{ type: "registry.digests-aliased", body: { repository, aliases: names } }]),
+        referenceHeld(body, "blob"),
+      ]);
+    },
+  }),
   defineCommand({
     type: "registry.delete-tag",
     body: deleteTagBody,

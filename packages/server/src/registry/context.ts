@@ -53,6 +53,8 @@ export interface RegistryContext {
    * after the manifest was checked and before it is recorded.
    */
   companions(push: PushedManifest): Promise<Command[]>;
+  /** Manifests may name what their repository does not have; absent: they may not. */
+  readonly sparseManifests?: boolean;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */
   readonly mayGrow?: () => void;
   /** ms since the epoch; the system's clock when absent. */

@@ -61,6 +61,17 @@ export const manifestDeletedBody = z.strictObject({
   tags: z.array(z.string()),
 });
 
+/** What manifests named and the repository did not have has come. */
+export const referenceHeldBody = z.strictObject({
+  repository: z.string(),
+  digest,
+  /** The digest it came by, where that is of another algorithm: what manifests may have named. */
+  alias: sha512.optional(),
+  /** Bytes: what names it with another size does not mean it. */
+  size,
+  as: z.enum(["manifest", "blob"]),
+});
+
 /** A body as plain JSON: absent members are left out, as JSON has no `undefined`. */
 export function manifestPushed(body: z.output<typeof manifestPushedBody>): JsonObject {
   return {
@@ -145,6 +156,49 @@ export const registryEvents = [
           .where("repository", "=", body.repository)
           .where("subject", "=", alias)
           .where("to_seq", "is", null)
+          .execute();
+      }
+    },
+  }),
+  defineEvent({
+    type: "registry.reference-held",
+    version: 1,
+    body: referenceHeldBody,
+    redactable: { "/repository": isSiblingRepository },
+    project: async (transactor, event) => {
+      const { repository, digest: held, alias, size: bytes, as } = event.body;
+      const tables = transactor.tables<RegistryTables>();
+      let query = tables
+        .selectFrom("manifest_reference")
+        .selectAll()
+        .where("repository", "=", repository)
+        .where("digest", "in", alias === undefined ? [held] : [held, alias])
+        .where("to_seq", "is", null)
+        .where("held", "=", 0)
+        .where("size", "=", bytes);
+      if (as === "manifest") query = query.where("kind", "=", "child");
+      // Each row ends and goes on as another: what was held when can still be told.
+      for (const row of await query.execute()) {
+        await tables
+          .updateTable("manifest_reference")
+          .set({ to_seq: event.sequence })
+          .where("repository", "=", repository)
+          .where("manifest", "=", row.manifest)
+          .where("kind", "=", row.kind)
+          .where("digest", "=", row.digest)
+          .where("from_seq", "=", row.from_seq)
+          .execute();
+        await tables
+          .insertInto("manifest_reference")
+          .values({
+            ...row,
+            // An index may list what is no manifest.
+            kind: as === "blob" && row.kind === "child" ? "blob" : row.kind,
+            digest: held,
+            held: 1,
+            from_seq: event.sequence,
+          })
+          .onConflict((conflict) => conflict.doNothing())
           .execute();
       }
     },

@@ -93,6 +93,17 @@ export function sendJson(reply: FastifyReply, value: unknown, contentType = "app
 }
 
 /**
+ * Lets the manifests that name a blob hold it, which was not in their repository when they came. Before it is told that the blob is here:
+ * whoever hears it need do nothing else for it to stay.
+ */
+export async function holdAwaited(services: Services, exchange: RepositoryExchange, named: NamedDigest): Promise<void> {
+  const { org, actor, repository } = exchange;
+  await append(services, exchange, [
+    { type: "registry.hold-reference", org, actor, body: { repository, digest: named } },
+  ]);
+}
+
+/**
  * Appends commands and says where: the `Assay-Sequence` header names the record's sequence as of which all of it holds.
  *
  * @returns the first command's result.

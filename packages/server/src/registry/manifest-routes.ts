@@ -3,7 +3,7 @@ import { nodeCrypto } from "@assay/evidence/node";
 import { Problem } from "../http/problem.ts";
 import type { Command } from "../record/command.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
-import type { PushedManifest } from "./context.ts";
+import type { PushedLayer, PushedManifest } from "./context.ts";
 import { canonicalDigest, findAliases } from "./alias-queries.ts";
 import { digestLike, isSha512, type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
@@ -19,7 +19,7 @@ import {
 import { readBody } from "./incoming.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { type ManifestFacts, parseManifest } from "./manifest.ts";
-import { findManifest, resolveTag, type StoredManifest } from "./queries.ts";
+import { findBlobs, findManifest, resolveTag, type StoredManifest } from "./queries.ts";
 import { isTag } from "./tag-rules.ts";
 
 /** What a manifest's path ends in. */
@@ -104,6 +104,17 @@ function readTags(reference: Reference, query: URLSearchParams): string[] {
   return [...new Set([...("tag" in reference ? [reference.tag] : []), ...extra])];
 }
 
+/** Those of some layers that are in the repository: where manifests may lack some, naming bytes says nothing about having them. */
+async function heldOf(
+  services: Services,
+  repository: string,
+  layers: readonly PushedLayer[],
+): Promise<readonly PushedLayer[]> {
+  const names = layers.map((layer) => layer.digest);
+  const held = await findBlobs(services.reader, repository, [...new Set(names)], services.now());
+  return layers.filter((layer) => held.has(layer.digest));
+}
+
 /** What the SHA-512 digests in a manifest stand for in its repository, as far as they stand for anything. */
 async function aliasesOf(
   services: Services,
@@ -132,6 +143,10 @@ export const putManifest: Handler<"manifest"> = {
     const aliases = await aliasesOf(services, repository, facts);
     const canonical = (of: NamedDigest): Digest | undefined => (isDigest(of) ? of : aliases.get(of));
     const subject = facts.subject && canonical(facts.subject.digest);
+    const layers = facts.references.flatMap(({ kind, mayBeMissing, size, mediaType, digest: of }) => {
+      const layer = kind === "layer" && !mayBeMissing ? canonical(of) : undefined;
+      return layer === undefined ? [] : [{ digest: layer, size, mediaType }];
+    });
     const push: PushedManifest = {
       org,
       repository,
@@ -142,10 +157,7 @@ export const putManifest: Handler<"manifest"> = {
       subject,
       artifactType: facts.artifactType,
       annotations: facts.annotations,
-      layers: facts.references.flatMap(({ kind, mayBeMissing, size, mediaType, digest: of }) => {
-        const layer = kind === "layer" && !mayBeMissing ? canonical(of) : undefined;
-        return layer === undefined ? [] : [{ digest: layer, size, mediaType }];
-      }),
+      layers: services.sparseManifests === true ? await heldOf(services, repository, layers) : layers,
       aliases,
       tags: facts.subject !== undefined && subject === undefined ? [] : tags,
       bytes,
@@ -159,7 +171,10 @@ export const putManifest: Handler<"manifest"> = {
       artifactType: facts.artifactType,
       subject: facts.subject?.digest,
       annotations: facts.annotations === undefined ? undefined : { ...facts.annotations },
-      references: [...facts.references],
+      references: facts.references.map((reference) => ({
+        ...reference,
+        mayBeMissing: reference.mayBeMissing || services.sparseManifests === true,
+      })),
       tags,
     });
     // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.

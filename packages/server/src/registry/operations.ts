@@ -5,7 +5,7 @@ import type { Transactor } from "../storage/database.ts";
 import { canonicalDigest } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, UPLOAD_MS } from "./limits.ts";
-import { findBlob, manifestsNaming } from "./queries.ts";
+import { findBlob, isAwaited, manifestsNaming } from "./queries.ts";
 import type { RegistryTables } from "./schema.ts";
 
 const digest = z
@@ -130,7 +130,8 @@ const uploadOperations = [
       if (row === undefined) return { held: false };
       await tables.deleteFrom("upload").where("id", "=", body.id).execute();
       await lease(transactor, { ...row, digest: body.digest, sha512: body.sha512, size: body.size }, time);
-      return { held: true };
+      const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
+      return { held: true, awaited: await isAwaited(transactor, row.repository, names, body.size) };
     },
   }),
   defineOperation({
@@ -208,7 +209,7 @@ const leaseOperations = [
       if (canonical === undefined || source === undefined) return { mounted: false };
       const name = isSha512(asked) ? asked : null;
       await lease(transactor, { org, repository, digest: canonical, sha512: name, size: source.size }, time);
-      return { mounted: true };
+      return { mounted: true, awaited: await isAwaited(transactor, repository, [canonical, asked], source.size) };
     },
   }),
   defineOperation({

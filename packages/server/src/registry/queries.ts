@@ -177,6 +177,31 @@ export async function manifestsNaming(
   return rows.map((row) => row.manifest);
 }
 
+/**
+ * Whether a manifest of the repository names something of this size that was not there when the manifest came.
+ *
+ * @param names its digests: a manifest may have named it by any of them.
+ */
+export async function isAwaited(
+  reader: Reader,
+  repository: string,
+  names: readonly string[],
+  size: number,
+): Promise<boolean> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("manifest")
+    .where("repository", "=", repository)
+    .where("digest", "in", names)
+    .where("to_seq", "is", null)
+    .where("held", "=", 0)
+    .where("size", "=", size)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Whether a repository has, or had, a manifest. */
 export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
   const row = await reader

@@ -8,6 +8,7 @@ import { type DigestAlgorithm, isSha512, type NamedDigest, readAlgorithm, readDi
 import { OciError } from "./errors.ts";
 import {
   blobLocation,
+  holdAwaited,
   type Exchange,
   type Handler,
   location,
@@ -133,12 +134,15 @@ async function mountFromAnywhere(
 
 async function take(
   services: Services,
-  { org, repository }: RepositoryExchange,
+  exchange: RepositoryExchange,
   digest: NamedDigest,
   from: string,
 ): Promise<boolean> {
+  const { org, repository } = exchange;
   const answer = await services.record.operate("registry.mount-blob", { org, repository, from, digest });
-  return (answer as { mounted: boolean }).mounted;
+  const { mounted, awaited } = answer as { mounted: boolean; awaited?: boolean };
+  if (awaited === true) await holdAwaited(services, exchange, digest);
+  return mounted;
 }
 
 /** POST /v2/<name>/blobs/uploads/: opens a session (end-4a), takes a whole blob (end-4b), or mounts one (end-11). */
@@ -160,10 +164,15 @@ export const openUpload: Handler<"uploads"> = {
       const whole = query.get("digest");
       if (whole !== null) {
         const digest = readDigest(whole);
-        await services.uploads.once({ actor, org, repository }, algorithmOf(digest), async (session) => {
-          await services.uploads.receive(session, exchange.request.raw, contentLength(exchange.request.raw));
-          await services.uploads.finish(session, digest);
-        });
+        const awaited = await services.uploads.once(
+          { actor, org, repository },
+          algorithmOf(digest),
+          async (session) => {
+            await services.uploads.receive(session, exchange.request.raw, contentLength(exchange.request.raw));
+            return await services.uploads.finish(session, digest);
+          },
+        );
+        if (awaited) await holdAwaited(services, exchange, digest);
         return await created(services, exchange, digest).send();
       }
     }
@@ -209,14 +218,15 @@ export const closeUpload: Handler<"upload"> = {
     const text = exchange.query.get("digest");
     if (text === null) throw new OciError(400, "DIGEST_INVALID", "say what the upload is: ?digest=sha256:…");
     const digest = readDigest(text);
-    await services.uploads.hold(
+    const awaited = await services.uploads.hold(
       sessionKey(exchange),
       async (session) => {
         await receiveChunk(services, exchange, session);
-        await services.uploads.finish(session, digest);
+        return await services.uploads.finish(session, digest);
       },
       algorithmOf(digest),
     );
+    if (awaited) await holdAwaited(services, exchange, digest);
     return await created(services, exchange, digest).send();
   },
 };

@@ -265,9 +265,10 @@ export class Uploads {
    * Ends a session: its bytes become a blob, with a lease in the session's repository. Its name is their SHA-256, whatever they were named
    * by; the other name goes with the lease.
    *
+   * @returns whether a manifest of the repository was waiting for it.
    * @throws OciError 400 `DIGEST_INVALID` when the bytes have another digest: then nothing of the session is left.
    */
-  async finish(session: HeldSession, named: NamedDigest): Promise<void> {
+  async finish(session: HeldSession, named: NamedDigest): Promise<boolean> {
     const { sha256: digest, sha512 } = await this.#digests(session, isSha512(named) ? "sha512" : "sha256");
     const actual = isSha512(named) ? sha512 : digest;
     if (actual !== named) {
@@ -299,6 +300,7 @@ export class Uploads {
     if (finished["held"] !== true) throw this.#lost(session);
     session.ended = true;
     this.#hashes.forget(session.id);
+    return finished["awaited"] === true;
   }
 
   #lost(session: HeldSession): OciError {
