@@ -235,6 +235,19 @@ describe("where manifests may lack what they name", () => {
     expect((await client.call("HEAD", `blobs/${sha256("came")}`)).status).toBe(200);
   });
 
+  test("whoever pushes one is warned of what is missing (Warnings), and of nothing that lies elsewhere by design", async () => {
+    const client = fresh(sparse);
+    await client.blobs("sha256", "{}", "here");
+    const elsewhere = { ...descriptor("sha256", "foreign", "a/b"), urls: ["https://example.com/foreign"] };
+    const whole = await client.put("whole", image("sha256", "{}", [], { layers: [elsewhere] }));
+    expect([whole.status, whole.headers["warning"]]).toEqual([201, undefined]);
+    const names = Array.from({ length: 100 }, (_, at) => `missing ${at}`);
+    const part = await client.put("part", image("sha256", "{}", ["here", ...names]));
+    expect(part.status).toBe(201);
+    expect(part.headers["warning"]).toMatch(/^299 - "[ -!#-~]+"$/);
+    expect(part.headers["warning"]).toContain(`${sha256("missing 0")} and 99 more`);
+  });
+
   test("a manifest that comes later is one of the index", async () => {
     const client = fresh(sparse);
     const manifest = image("sha256", "config of late child", ["layer of late child"]);

@@ -463,6 +463,64 @@ describe("Content Discovery", () => {
   });
 });
 
+describe("Registry Proxying", () => {
+  test("a ns parameter changes nothing: this registry scopes no request by it", async () => {
+    const client = fresh();
+    const manifest = await client.image("sha256", "a");
+    const answer = await client.call("GET", `manifests/${sha256(manifest)}?ns=docker.io`);
+    expect([answer.status, answer.headers["oci-namespace"]]).toEqual([200, undefined]);
+  });
+});
+
+describe("Referrers Tag Schema", () => {
+  test("a client without the referrers API may keep its list under the fallback tag, of either algorithm, and move it", async () => {
+    const client = fresh();
+    const [first, second] = [await client.image("sha256", "a"), await client.image("sha256", "b")];
+    for (const tag of [NOWHERE.sha256, NOWHERE.sha512].map((name) => name.replace(":", "-").slice(0, 7 + 64))) {
+      for (const list of [index("sha256", [first]), index("sha256", [first, second])]) {
+        expect((await client.put(tag, list, OCI_INDEX)).status).toBe(201);
+        expect((await client.call("GET", `manifests/${tag}`)).text).toBe(list);
+      }
+    }
+  });
+});
+
+describe("Error Codes", () => {
+  test.each([
+    ["GET", `blobs/${NOWHERE.sha256}`, 404, "BLOB_UNKNOWN"],
+    ["PUT", "blobs/uploads/00000000-0000-4000-8000-000000000000?digest=sha256:a", 400, "DIGEST_INVALID"],
+    ["GET", "blobs/uploads/00000000-0000-4000-8000-000000000000", 404, "BLOB_UPLOAD_UNKNOWN"],
+    ["GET", "blobs/sha256:a", 400, "DIGEST_INVALID"],
+    ["PUT", "manifests/latest", 400, "MANIFEST_INVALID"],
+    ["GET", "manifests/latest", 404, "MANIFEST_UNKNOWN"],
+    ["GET", "tags/list", 404, "NAME_UNKNOWN"],
+    ["PATCH", "manifests/latest", 405, "UNSUPPORTED"],
+    ["GET", "UPPER/tags/list", 400, "NAME_INVALID"],
+  ])("%s %s is %i %s, in the standard's form", async (method, rest, status, code) => {
+    const answer = await fresh().call(method, rest, { ...(method === "GET" ? {} : { body: "{}" }) });
+    expect(answer.status).toBe(status);
+    expect(answer.headers["content-type"]).toBe("application/json");
+    const { errors } = answer.json as { errors: { code: string; message: string }[] };
+    expect(errors).toEqual([expect.objectContaining({ code, message: expect.stringMatching(/./) })]);
+  });
+
+  test("UNAUTHORIZED without credentials, DENIED without the right, NAME_UNKNOWN where nothing is to be seen", async () => {
+    const client = fresh();
+    await client.image("sha256", "a");
+    const reader = await room.person("code-reader", { acme: "reader" });
+    const stranger = await room.person("code-stranger", { rival: "admin" });
+    const codes = [null, reader, stranger].map(async (as) => {
+      const answer = await client.call("POST", "blobs/uploads/", { as });
+      return [answer.status, ociCode(answer)];
+    });
+    expect(await Promise.all(codes)).toEqual([
+      [401, "UNAUTHORIZED"],
+      [403, "DENIED"],
+      [404, "NAME_UNKNOWN"],
+    ]);
+  });
+});
+
 describe("Mounting with a registry token", () => {
   test("one that does not reach the source is told the scope it lacks; one for somebody who may not pull there is not", async () => {
     const source = fresh();

@@ -1,12 +1,13 @@
 import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { Problem } from "../http/problem.ts";
-import type { Command } from "../record/command.ts";
+import type { Command, NewEvent } from "../record/command.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
 import type { PushedLayer, PushedManifest } from "./context.ts";
 import { canonicalDigest, findAliases } from "./alias-queries.ts";
 import { digestLike, isSha512, type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
+import { manifestPushedBody } from "./events.ts";
 import {
   alreadyHas,
   append,
@@ -115,6 +116,27 @@ async function heldOf(
   return layers.filter((layer) => held.has(layer.digest));
 }
 
+/** What a manifest that is new here needs and its repository does not have, as the push's decision found it. */
+function lacking(
+  decided: readonly NewEvent[],
+  facts: ManifestFacts,
+  canonical: (of: NamedDigest) => Digest | undefined,
+): NamedDigest[] {
+  const pushed = decided.find(({ type }) => type === "registry.manifest-pushed");
+  if (pushed === undefined) return [];
+  const { references } = manifestPushedBody.parse(pushed.body);
+  const missing = new Set(references.flatMap((reference) => (reference.held ? [] : [reference.digest])));
+  return facts.references.flatMap(({ digest, mayBeMissing }) =>
+    !mayBeMissing && missing.has(canonical(digest) ?? digest) ? [digest] : [],
+  );
+}
+
+/** A warning that clients show (OCI distribution 1.1, "Warnings": at most 4096 bytes). */
+function warning(missing: NamedDigest, others: number): string {
+  const all = others === 0 ? missing : `${missing} and ${others} more`;
+  return `299 - "this repository does not have ${all}, which the manifest names: nobody can pull the whole until then"`;
+}
+
 /** What the SHA-512 digests in a manifest stand for in its repository, as far as they stand for anything. */
 async function aliasesOf(
   services: Services,
@@ -190,6 +212,8 @@ export const putManifest: Handler<"manifest"> = {
     });
     // Tells the client that referrers are listed here, so that it keeps no fallback tag.
     if (facts.subject !== undefined) reply.header("oci-subject", facts.subject.digest);
+    const [missing, ...others] = services.sparseManifests === true ? lacking(early.events, facts, canonical) : [];
+    if (missing !== undefined) reply.header("warning", warning(missing, others.length));
     if (query.has("tag")) reply.header("oci-tag", tags.join(", "));
     return await reply.send();
   },
