@@ -92,7 +92,7 @@ describe("the door", () => {
     ["GET", "/v2/acme/app/manifests/none", 404, "MANIFEST_UNKNOWN"],
     ["GET", `/v2/acme/app/manifests/${sha256("none")}`, 404, "MANIFEST_UNKNOWN"],
     ["GET", "/v2/acme/app/manifests/sha256:x", 400, "DIGEST_INVALID"],
-    ["GET", `/v2/acme/app/manifests/${"a".repeat(200)}`, 400, "MANIFEST_INVALID"],
+    ["GET", `/v2/acme/app/manifests/${"a".repeat(200)}`, 404, "MANIFEST_UNKNOWN"],
     ["GET", `/v2/acme/app/blobs/${sha256("none")}`, 404, "BLOB_UNKNOWN"],
     ["GET", "/v2/acme/app/blobs/sha256:x", 400, "DIGEST_INVALID"],
     ["DELETE", `/v2/acme/app/blobs/${sha256("none")}`, 404, "BLOB_UNKNOWN"],

@@ -40,13 +40,25 @@ function manifestUnknown(exchange: Exchange<"manifest">): OciError {
   });
 }
 
+/**
+ * What is asked for by the path. What is no reference at all names nothing that could be here: a client that looks for it is told so as
+ * for anything else (OCI distribution 1.1, "Pulling manifests").
+ *
+ * @throws OciError 404; 400 for what begins as a digest and is none.
+ */
+function knownReference(exchange: Exchange<"manifest">): Reference {
+  const text = exchange.path.reference;
+  if (!text.includes(":") && !isTag(text)) throw manifestUnknown(exchange);
+  return readReference(text);
+}
+
 /** A manifest that is here, and the digest the answer names it by: the one asked for or, by a tag, the one the tag was set by. */
 type Found = StoredManifest & { readonly named: NamedDigest };
 
 async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
   const { reader, now } = services;
   const { repository } = exchange;
-  const reference = readReference(exchange.path.reference);
+  const reference = knownReference(exchange);
   let digest: Digest | undefined;
   let named: NamedDigest | undefined;
   if ("digest" in reference) {
@@ -224,7 +236,7 @@ export const deleteManifest: Handler<"manifest"> = {
   action: "registry.delete",
   async run(services, exchange) {
     const { actor, org, repository, reply } = exchange;
-    const reference = readReference(exchange.path.reference);
+    const reference = knownReference(exchange);
     const digest =
       "digest" in reference
         ? await canonicalDigest(services.reader, repository, reference.digest, services.now())
