@@ -61,6 +61,21 @@ describe("regctl", () => {
     expect(await home.must("regctl", ["artifact", "list", reference])).toContain("application/vnd.example.note");
   });
 
+  it("makes an image named by SHA-512, copies it to another repository and puts an artifact on it", async () => {
+    const [made, copied] = [`${server.host}/default/app512:one`, `${server.host}/default/copy512:one`];
+    await home.must("regctl", ["image", "mod", reference, "--digest-algo", "sha512", "--create", made]);
+    const digest = await home.must("regctl", ["image", "digest", made]);
+    expect(digest).toMatch(/^sha512:[0-9a-f]{128}$/);
+    await home.must("regctl", ["image", "copy", made, copied]);
+    expect(await home.must("regctl", ["image", "digest", copied])).toBe(digest);
+    writeFileSync(home.path("about.txt"), "about\n");
+    const put = ["artifact", "put", "--subject", copied, "--artifact-type", "application/vnd.example.about"];
+    await home.must("regctl", [...put, "-f", "about.txt"]);
+    expect(await home.must("regctl", ["artifact", "list", copied])).toContain("application/vnd.example.about");
+    await home.must("regctl", ["image", "copy", copied, "ocidir://out512:one"]);
+    expect(await home.must("regctl", ["image", "digest", "ocidir://out512:one"])).toBe(digest);
+  });
+
   it("deletes a tag and leaves the manifest", async () => {
     await home.must("regctl", ["image", "copy", reference, `${server.host}/default/app:second`]);
     await home.must("regctl", ["tag", "delete", `${server.host}/default/app:second`]);

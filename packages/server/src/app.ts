@@ -100,6 +100,8 @@ export interface AppOptions {
   readonly oidcIssuers?: readonly string[] | undefined;
   /** Hosts this server may ask although they have private addresses. */
   readonly egressPrivate?: readonly string[] | undefined;
+  /** Take manifests that name what their repository does not have; false when absent. */
+  readonly sparseManifests?: boolean | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
 }
@@ -442,6 +444,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       authenticator,
       companions: evidenceCompanions({ reader, blobs, artifactSize: sizeOf }),
       mayGrow: () => options.admission.disk.goOn(),
+      sparseManifests: options.sparseManifests === true,
     });
   });
   return {

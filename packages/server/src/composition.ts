@@ -26,6 +26,7 @@ import { witnessMigration } from "./storage/migrations/0008-witness.ts";
 import { redactionMigration } from "./storage/migrations/0010-redaction.ts";
 import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
 import { rolesMigration } from "./storage/migrations/0014-roles.ts";
+import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
@@ -64,6 +65,7 @@ export const MIGRATIONS: readonly Migration[] = [
   evidenceIndexMigration,
   trustKindsMigration,
   rolesMigration,
+  digestAliasMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

@@ -100,6 +100,7 @@ const settingsSchema = z.object({
   ASSAY_ADMIN_TOKEN: z.string().min(16, "must have at least 16 characters").max(512).optional(),
   ASSAY_ORG: organisationNameSchema.optional(),
   ASSAY_ENABLE_ADMIN: z.enum(["1"], { error: "the only value is 1" }).optional(),
+  ASSAY_SPARSE_MANIFESTS: z.enum(["1"], { error: "the only value is 1" }).optional(),
   ASSAY_TLS_CERT: z.string().min(1).optional(),
   ASSAY_TLS_KEY: z.string().min(1).optional(),
   ASSAY_TLS: z.enum(["self-signed"], { error: "the only value is self-signed" }).optional(),
@@ -167,6 +168,8 @@ export interface Config {
   readonly org: string | undefined;
   /** Enable a disabled bootstrap admin again, at this start. */
   readonly enableAdmin: boolean;
+  /** Take manifests that name what their repository does not have. Undefined: no. */
+  readonly sparseManifests?: boolean | undefined;
   readonly tls: TlsConfig | undefined;
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
   readonly logLevel: Settings["ASSAY_LOG_LEVEL"];
@@ -200,6 +203,7 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_PUBLIC_URL",
   "ASSAY_ORG",
   "ASSAY_ENABLE_ADMIN",
+  "ASSAY_SPARSE_MANIFESTS",
   "ASSAY_TLS",
   "ASSAY_TLS_CERT",
   "ASSAY_TLS_KEY",
@@ -274,6 +278,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     adminToken: settings.ASSAY_ADMIN_TOKEN,
     org: settings.ASSAY_ORG,
     enableAdmin: settings.ASSAY_ENABLE_ADMIN !== undefined,
+    sparseManifests: settings.ASSAY_SPARSE_MANIFESTS !== undefined,
     tls: tlsConfig(settings),
     metricsListen: settings.ASSAY_METRICS_LISTEN,
     logLevel: settings.ASSAY_LOG_LEVEL,

@@ -79,6 +79,7 @@ export async function serve(
     dataDirectory: config.dataDirectory,
     adminToken,
     defaultOrg,
+    sparseManifests: config.sparseManifests,
     version: VERSION,
     reader,
     record,

@@ -1,4 +1,5 @@
 /** What signing clients keep in registries by tags, annotations and referrers, taken in as evidence with the push. */
+import { createHash } from "node:crypto";
 import { type Digest, digestOf, isJsonObject, type JsonValue, parseJson, toBase64, utf8Encode } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { PrivateKey } from "@assay/evidence/node";
@@ -327,11 +328,44 @@ describe("referrers of other forms", () => {
   });
 });
 
+describe("a manifest in which everything is named by SHA-512", () => {
+  it("brings evidence about what its subject is, by its one name", async () => {
+    const other = (bytes: Uint8Array) => `sha512:${createHash("sha512").update(bytes).digest("hex")}`;
+    const put = async (bytes: Uint8Array): Promise<void> => {
+      const path = `acme/other/blobs/uploads/?digest=${other(bytes)}`;
+      expect((await v2("POST", path, bytes, "application/octet-stream")).status).toBe(201);
+    };
+    const described = (bytes: Uint8Array, mediaType: string) => ({
+      mediaType,
+      digest: other(bytes),
+      size: bytes.length,
+    });
+    const manifest = async (layers: object[], more: object = {}): Promise<Uint8Array> => {
+      const config = described(EMPTY, "application/vnd.oci.image.config.v1+json");
+      const bytes = utf8Encode(JSON.stringify({ schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers, ...more }));
+      const answer = await v2("PUT", `acme/other/manifests/${other(bytes)}`, bytes, OCI_MANIFEST);
+      expect(answer.status).toBe(201);
+      return bytes;
+    };
+    await put(EMPTY);
+    const image = await manifest([]);
+    const subject = digestOf(nodeCrypto, image);
+    const signature = signed(key, subject);
+    await put(signature.bytes);
+    const layer = { ...described(signature.bytes, signature.mediaType), annotations: signature.annotations };
+    await manifest([layer], { subject: described(image, OCI_MANIFEST) });
+    expect(await list(subject)).toMatchObject([{ form: "simple-signing", status: { status: "verified" } }]);
+  });
+});
+
 describe("the reading of a manifest", () => {
+  const untyped = { artifactType: undefined, aliases: new Map<string, Digest>() };
+
   it("finds nothing in an image, under whatever tag", () => {
     const layers = [{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: artifact("layer"), size: 1 }];
     const bytes = utf8Encode(JSON.stringify({ schemaVersion: 2, layers }));
-    const nothing = { bytes, subject: undefined, artifactType: "application/vnd.oci.image.config.v1+json" };
+    const artifactType = "application/vnd.oci.image.config.v1+json";
+    const nothing = { bytes, subject: undefined, artifactType, aliases: new Map<string, Digest>() };
     for (const tags of [[], ["v1"], [tagOf(artifact("x"), "")], [tagOf(artifact("x"), ".sig")]]) {
       expect(attachmentsOf({ ...nothing, tags })).toEqual([]);
     }
@@ -347,7 +381,7 @@ describe("the reading of a manifest", () => {
       `sha512-${hex}.sig`,
       `sha256-${hex.toUpperCase()}`,
     ]) {
-      expect(attachmentsOf({ bytes, subject: undefined, artifactType: undefined, tags: [tag] })).toEqual([]);
+      expect(attachmentsOf({ bytes, ...untyped, subject: undefined, tags: [tag] })).toEqual([]);
     }
   });
 
@@ -355,7 +389,7 @@ describe("the reading of a manifest", () => {
     const layers = [{ mediaType: ENVELOPE, digest: artifact("layer"), size: 1 }];
     const bytes = utf8Encode(JSON.stringify({ schemaVersion: 2, layers }));
     const [own, tagged] = [artifact("own"), artifact("tagged")];
-    const found = attachmentsOf({ bytes, subject: own, artifactType: undefined, tags: [tagOf(tagged, ".sig")] });
+    const found = attachmentsOf({ bytes, ...untyped, subject: own, tags: [tagOf(tagged, ".sig")] });
     expect(found.map(({ subject, tag }) => [subject, tag])).toEqual([[own, undefined]]);
   });
 });

@@ -30,7 +30,7 @@ import type { RecordClient } from "../src/record/client.ts";
 import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN_TOKEN, type Instance } from "./instance.ts";
-import { ADMIN_BASIC, pushImage } from "./pushing.ts";
+import { ADMIN_BASIC, pushBlob, pushImage, pushImageBySha512, sha256 } from "./pushing.ts";
 
 /** Every change of state a job can go through. */
 async function liveThroughJobs(record: RecordClient): Promise<void> {
@@ -57,10 +57,31 @@ async function liveThroughJobs(record: RecordClient): Promise<void> {
   await record.operate("jobs.sweep", {});
 }
 
+/** A layer from elsewhere that comes after the manifest that names it. */
+async function fillGap(url: string): Promise<void> {
+  const bytes = randomBytes(100);
+  await pushBlob(url, "default/app", Buffer.from("{}"));
+  const layer = { mediaType: "a/b", digest: sha256(bytes), size: bytes.length, urls: ["https://example.com/layer"] };
+  const answer = await fetch(`${url}/v2/default/app/manifests/gap`, {
+    method: "PUT",
+    headers: { authorization: ADMIN_BASIC, "content-type": "application/vnd.oci.image.manifest.v1+json" },
+    body: JSON.stringify({
+      schemaVersion: 2,
+      mediaType: "application/vnd.oci.image.manifest.v1+json",
+      config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: sha256("{}"), size: 2 },
+      layers: [layer],
+    }),
+  });
+  if (answer.status !== 201) throw new Error(`gap: ${answer.status} ${await answer.text()}`);
+  await pushBlob(url, "default/app", bytes);
+}
+
 /** Goes through every door of an instance that is used for nothing else. @throws Error naming the request that was refused. */
 export async function useEverything(instance: Instance): Promise<void> {
   const { url } = instance;
   const image = await pushImage(url, "default/app", "1.0.0", randomBytes(100));
+  const other = await pushImageBySha512(url, "default/app", "2.0.0", randomBytes(100));
+  await fillGap(url);
   const key = generateKeyPair("ecdsa-p256-sha256");
   const calls: [string, string, unknown?][] = [
     ["POST", "/api/assay/v1/orgs", { name: "acme" }],
@@ -169,6 +190,10 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", `/v2/default/app/referrers/${image.manifest}`],
     ["GET", `/v2/default/app/referrers/${image.manifest}?artifactType=a/b`],
     ["POST", `/v2/default/app/blobs/uploads/?mount=${image.layer}&from=default/app`],
+    ["POST", `/v2/default/app/blobs/uploads/?mount=${image.layer}`],
+    ["POST", `/v2/default/app/blobs/uploads/?mount=${other.layer}`],
+    ["GET", `/v2/default/app/manifests/${other.manifest}`],
+    ["HEAD", `/v2/default/app/blobs/${other.layer}`],
     ["POST", "/v2/default/app/blobs/uploads/"],
     ["DELETE", "/v2/default/app/manifests/1.0.0"],
     ["DELETE", `/v2/default/app/manifests/${image.manifest}`],

@@ -37,7 +37,7 @@ import { makeRoot } from "./certified.ts";
 import { ADMIN } from "./core.ts";
 import { dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { artifact, attest, makeKey, openRoom, provenance, type Room } from "./evidence-room.ts";
-import { pushImage } from "./pushing.ts";
+import { pushImage, pushImageBySha512 } from "./pushing.ts";
 import { openRawBlobs, s3Of } from "./stored-blobs.ts";
 
 const LONG = process.env["ASSAY_LONG"] === "1";
@@ -80,6 +80,7 @@ async function fill(room: Room): Promise<void> {
   const image = await pushImage(instance.url, "acme/app", "1.0.0", randomBytes(500));
   await pushImage(instance.url, "acme/app", "1.0.1", randomBytes(40_000));
   await pushImage(instance.url, "acme/app", "1.0.1-dev", randomBytes(10));
+  await pushImageBySha512(instance.url, "acme/app", "1.0.2", randomBytes(300));
   const builder = makeKey();
   await room.trust("acme", builder, { name: "builder", primary: true });
   const subject = artifact("built");

@@ -214,12 +214,18 @@ function parse(value: unknown, contentType: string | undefined = OCI_MANIFEST): 
   return parseManifest(Buffer.from(typeof value === "string" ? value : JSON.stringify(value)), contentType);
 }
 
+const HUGE = { a: "b".repeat(300 * 1024) };
+
 describe("manifests", () => {
   test("a sound one is read, unknown members and all", () => {
     const facts = parse({ ...sound(), "org.example.custom": { deep: [1] } });
     expect(facts.mediaType).toBe(OCI_MANIFEST);
     expect(facts.artifactType).toBe("application/vnd.oci.image.config.v1+json");
     expect(facts.references.map((reference) => reference.kind)).toEqual(["config", "layer"]);
+  });
+
+  test("annotations that no referrers list will show may be as long as a manifest, and are left in its bytes", () => {
+    expect(parse({ ...sound(), annotations: HUGE }).annotations).toBeUndefined();
   });
 
   test("its own artifactType comes before its config's; an empty one is none", () => {
@@ -265,7 +271,10 @@ describe("manifests", () => {
     ["annotations array", { ...sound(), annotations: ["a"] }],
     ["artifactType number", { ...sound(), artifactType: 1 }],
     ["artifactType no type", { ...sound(), artifactType: "nonsense" }],
-    ["huge annotations", { ...sound(), annotations: { a: "b".repeat(300 * 1024) } }],
+    [
+      "huge annotations of what is about something",
+      { ...sound(), annotations: HUGE, subject: sound()["config"] ?? null },
+    ],
     ["too many layers", { ...sound(), layers: Array.from({ length: 5000 }, () => sound()["config"]) }],
   ])("%s is refused", (_what, value) => {
     const bytes = Buffer.isBuffer(value)
@@ -276,7 +285,9 @@ describe("manifests", () => {
 
   test.each([
     ["no digest", { digest: undefined }],
-    ["sha512", { digest: `sha512:${"a".repeat(128)}` }],
+    ["sha384", { digest: `sha384:${"a".repeat(96)}` }],
+    ["sha512 too short", { digest: `sha512:${"a".repeat(64)}` }],
+    ["sha512 in capitals", { digest: `sha512:${"A".repeat(128)}` }],
     ["short digest", { digest: "sha256:abc" }],
     ["upper case digest", { digest: `sha256:${"A".repeat(64)}` }],
     ["negative size", { size: -1 }],

@@ -30,6 +30,7 @@ import { recordMigration } from "../src/storage/migrations/0001-record.ts";
 import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
 import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
+import { digestAliasMigration } from "../src/storage/migrations/0015-digest-alias.ts";
 import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
@@ -169,7 +170,10 @@ interface Running {
 }
 
 /** Opens a room with the organisations `default` and `organisations`. */
-export async function openRegistryRoom(organisations: readonly string[] = []): Promise<RegistryRoom> {
+export async function openRegistryRoom(
+  organisations: readonly string[] = [],
+  settings: { readonly sparseManifests?: boolean } = {},
+): Promise<RegistryRoom> {
   const directory = await temporaryDirectory();
   const clock: { now: number | undefined } = { now: undefined };
   const hook: { companions: (push: PushedManifest) => Promise<Command[]> } = { companions: async () => [] };
@@ -177,7 +181,14 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
 
   const boot = async (): Promise<Running> => {
     const database = openWriter(await placeOf(directory.path));
-    await migrate(database, [recordMigration, accessMigration, registryMigration, witnessMigration, rolesMigration]);
+    await migrate(database, [
+      recordMigration,
+      accessMigration,
+      registryMigration,
+      witnessMigration,
+      rolesMigration,
+      digestAliasMigration,
+    ]);
     const { writer, keyring } = await openRecord({
       database,
       dataDirectory: directory.path,
@@ -221,6 +232,7 @@ export async function openRegistryRoom(organisations: readonly string[] = []): P
           return await hook.companions(push);
         },
         now,
+        ...settings,
       }),
     );
     await app.listen({ host: "127.0.0.1", port: 0 });

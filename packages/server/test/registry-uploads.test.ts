@@ -137,13 +137,13 @@ describe("a blob in one request", () => {
     },
   );
 
-  test("sha512 is refused with words", async () => {
-    const answer = await room.call("POST", `/v2/acme/app/blobs/uploads/?digest=sha512:${"a".repeat(128)}`, {
+  test("an algorithm that is not computed here is refused with words", async () => {
+    const answer = await room.call("POST", `/v2/acme/app/blobs/uploads/?digest=sha384:${"a".repeat(96)}`, {
       body: "x",
     });
     expect(answer.status).toBe(400);
     expect(ociCode(answer)).toBe("UNSUPPORTED");
-    expect((await room.call("POST", "/v2/acme/app/blobs/uploads/?digest-algorithm=sha512")).status).toBe(400);
+    expect((await room.call("POST", "/v2/acme/app/blobs/uploads/?digest-algorithm=sha384")).status).toBe(400);
     expect((await room.call("POST", "/v2/acme/app/blobs/uploads/?digest-algorithm=sha256")).status).toBe(202);
   });
 

@@ -2,6 +2,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseVkey } from "@assay/evidence";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { checkWitnessed } from "../src/admin/check-witness.ts";
 import { ENGINE, openRaw } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { Files, MemoryLog, saying } from "./witness-places.ts";
@@ -52,6 +53,14 @@ describe("the witness key", () => {
     await server.restart();
     expect(await vkey()).toBe(first);
     expect(await keys()).toHaveLength(1);
+  });
+
+  it("whose public key cannot be read any more is a finding of a check, not its end", async () => {
+    const id = await idOf();
+    await sql("update key set public_key = replace(public_key, 'KEY-----', 'KEY---)-') where purpose = 'witness'");
+    const found: string[] = [];
+    for await (const { where, problem } of checkWitnessed(server.reader, undefined)) found.push(`${where}: ${problem}`);
+    expect(found).toEqual([expect.stringContaining(`table key, row of ${id}: its public key cannot be read`)]);
   });
 
   it("of a state that was lost with its database is retired, and never used again", async () => {

@@ -1,9 +1,9 @@
 import { type Digest, isDigest } from "@assay/evidence";
-import type { NamedBlob } from "../record/command.ts";
+import type { AliasedBlob, NamedBlob } from "../record/command.ts";
 import type { StoredEvent } from "../record/check-events.ts";
 import type { RecordParts } from "../record/parts.ts";
 import { replayEvents } from "../record/replay.ts";
-import type { Named } from "../storage/check-blobs.ts";
+import type { Aliased, Named } from "../storage/check-blobs.ts";
 import type { Batch, Reader, WriteDatabase } from "../storage/database.ts";
 import { migrate } from "../storage/migrate.ts";
 import type { Migration } from "../storage/migrations/migration.ts";
@@ -17,6 +17,8 @@ const PAGE = 2_000;
 interface ScratchTables {
   /** Blobs that something names, and one of the things that do. */
   check_named: { digest: string; named_by: string };
+  /** What else blobs are called, and by whom. */
+  check_alias: { digest: string; alias: string; named_by: string };
   /** Digests that the events looked at mention. */
   check_mentioned: { digest: string };
 }
@@ -38,6 +40,13 @@ export class CheckScratch {
         .createTable("check_named")
         .addColumn("digest", "text", (column) => column.primaryKey())
         .addColumn("named_by", "text", (column) => column.notNull())
+        .execute();
+      await schema
+        .createTable("check_alias")
+        .addColumn("digest", "text", (column) => column.notNull())
+        .addColumn("alias", "text", (column) => column.notNull())
+        .addColumn("named_by", "text", (column) => column.notNull())
+        .addPrimaryKeyConstraint("check_alias_key", ["digest", "alias"])
         .execute();
       await schema
         .createTable("check_mentioned")
@@ -135,6 +144,55 @@ export class CheckScratch {
       const last = rows.at(-1);
       if (last === undefined) return;
       after = last.digest;
+    }
+  }
+
+  /** Takes down what else blobs are called. */
+  async call(blobs: AsyncIterable<AliasedBlob>): Promise<void> {
+    let pending: AliasedBlob[] = [];
+    const flush = async (): Promise<void> => {
+      const rows = pending;
+      pending = [];
+      await this.#insert(rows, async (batch, part) => {
+        await batch
+          .tables<ScratchTables>()
+          .insertInto("check_alias")
+          .values(part.map(({ digest, alias, namedBy }) => ({ digest, alias, named_by: namedBy })))
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      });
+    };
+    for await (const blob of blobs) {
+      pending.push(blob);
+      if (pending.length >= PAGE) await flush();
+    }
+    await flush();
+  }
+
+  /** What {@link call} took down, in the order of digests. */
+  async *aliased(): AsyncGenerator<Aliased> {
+    let last = { digest: "", alias: "" };
+    for (;;) {
+      const after = last;
+      const rows = await this.#database
+        .reader()
+        .tables<ScratchTables>()
+        .selectFrom("check_alias")
+        .selectAll()
+        .where((row) =>
+          row.or([
+            row("digest", ">", after.digest),
+            row.and([row("digest", "=", after.digest), row("alias", ">", after.alias)]),
+          ]),
+        )
+        .orderBy("digest")
+        .orderBy("alias")
+        .limit(PAGE)
+        .execute();
+      for (const { digest, alias, named_by } of rows) if (isDigest(digest)) yield { digest, alias, namedBy: named_by };
+      const end = rows.at(-1);
+      if (end === undefined) return;
+      last = end;
     }
   }
 

@@ -1,5 +1,6 @@
 import {
   equalBytes,
+  EvidenceError,
   NOTE_COSIGNATURE_ED25519,
   type NoteKey,
   noteKey,
@@ -30,9 +31,20 @@ const RAW_SIZE = 32;
  * @param logs the keys of those logs; undefined: their own signatures are not judged.
  */
 export async function* checkWitnessed(reader: Reader, logs: WitnessLogs | undefined): AsyncGenerator<Finding> {
-  const own = (await serviceKeys(reader, "witness")).map(({ publicKeyPem }) =>
-    parsePublicKeyPem(publicKeyPem).spki.slice(-RAW_SIZE),
-  );
+  const own: Uint8Array[] = [];
+  for (const { id, publicKeyPem } of await serviceKeys(reader, "witness")) {
+    try {
+      own.push(parsePublicKeyPem(publicKeyPem).spki.slice(-RAW_SIZE));
+    } catch (error) {
+      if (!(error instanceof EvidenceError)) throw error;
+      yield {
+        kind: "projection",
+        where: `table key, row of ${id}`,
+        problem: `its public key cannot be read: ${error.message}`,
+        action: "stop the server and run `assay server rebuild`: it refills the tables from the events",
+      };
+    }
+  }
   let after = "";
   for (;;) {
     const rows = await reader

@@ -295,6 +295,7 @@ class RecordCheck {
     await this.#findings.from(checkSuccessions(snapshot, this.#options.dataDirectory, this.#options.against));
     tell("log compared");
     await this.#scratch.name(this.#parts.blobs(snapshot), resume !== undefined);
+    await this.#scratch.call(this.#parts.aliases(snapshot));
     if (resume !== undefined) {
       const last = this.#full === undefined ? "" : `; everything was looked at last on ${iso(this.#full.started)}`;
       this.#notLookedAt.push(
@@ -445,7 +446,7 @@ async function readBlobs(
   try {
     const present = resumed ? scratch.digests() : everyBlob(store.blobs);
     await findings.from(
-      checkBlobs(store.blobs, present, scratch.named(), (read, done) => {
+      checkBlobs(store.blobs, present, scratch.named(), scratch.aliased(), (read, done) => {
         bytes += read;
         if (done !== undefined) blobs += 1;
         // Digests are spread evenly, and come in order: where one stands among all possible ones is how far the work is.

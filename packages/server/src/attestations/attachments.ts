@@ -68,6 +68,8 @@ export interface AttachedTo {
   readonly bytes: Uint8Array;
   readonly subject: Digest | undefined;
   readonly artifactType: string | undefined;
+  /** What its digests of other algorithms stand for. */
+  readonly aliases: ReadonlyMap<string, Digest>;
   readonly tags: readonly string[];
 }
 
@@ -80,7 +82,7 @@ export function attachmentsOf(manifest: AttachedTo): Attachment[] {
   const found = manifest.subject === undefined ? taggedSubjects(manifest.tags) : [{ subject: manifest.subject }];
   if (found.length === 0) return [];
   const attachments: Attachment[] = [];
-  for (const layer of layersOf(manifest.bytes)) {
+  for (const layer of layersOf(manifest)) {
     for (const { subject, tag } of found as readonly { subject: Digest; tag?: string }[]) {
       const taking = takingOf(layer, manifest.artifactType, tag);
       if (taking !== undefined) attachments.push({ layer, taking, subject, tag });
@@ -120,16 +122,17 @@ function bareType(mediaType: string): string {
 }
 
 /** Every layer as often as the manifest lists it: cosign signs one payload several times, each with annotations of its own. */
-function layersOf(bytes: Uint8Array): Layer[] {
+function layersOf({ bytes, aliases }: AttachedTo): Layer[] {
   const manifest = parseJson(bytes);
   const layers = isJsonObject(manifest) ? manifest["layers"] : undefined;
-  return isJsonArray(layers) ? layers.flatMap(layerOf) : [];
+  return isJsonArray(layers) ? layers.flatMap((layer) => layerOf(layer, aliases)) : [];
 }
 
-function layerOf(value: JsonValue): Layer[] {
+function layerOf(value: JsonValue, aliases: ReadonlyMap<string, Digest>): Layer[] {
   if (!isJsonObject(value)) return [];
-  const { digest, size, mediaType } = value;
-  if (!isDigest(digest) || typeof size !== "number" || typeof mediaType !== "string") return [];
+  const { digest: named, size, mediaType } = value;
+  const digest = isDigest(named) ? named : aliases.get(typeof named === "string" ? named : "");
+  if (digest === undefined || typeof size !== "number" || typeof mediaType !== "string") return [];
   const annotations = Object.create(null) as Record<string, string>;
   const stated = value["annotations"];
   for (const [name, text] of Object.entries(isJsonObject(stated) ? stated : {})) {

@@ -38,6 +38,8 @@ export interface PushedManifest {
   readonly artifactType: string | undefined;
   /** Those of its layers that this repository holds: naming another tenant's bytes makes evidence of nothing. */
   readonly layers: readonly { readonly digest: string }[];
+  /** What its digests of other algorithms stand for. */
+  readonly aliases: ReadonlyMap<string, Digest>;
   /** Tags this push sets. */
   readonly tags: readonly string[];
   readonly bytes: Uint8Array;

@@ -205,6 +205,13 @@ export interface RecordPart {
    * @param asOf those the first `asOf` events name; all when it is not given.
    */
   readonly blobs?: (reader: Reader, asOf?: number) => AsyncIterable<NamedBlob>;
+  /** The blobs this room's tables know under another digest too, for `check`: where the bytes are there, they must have it. */
+  readonly aliases?: (reader: Reader) => AsyncIterable<AliasedBlob>;
+}
+
+/** A blob, another digest that its bytes have (`sha512:…`), and who calls it by that, in words. */
+export interface AliasedBlob extends NamedBlob {
+  readonly alias: string;
 }
 
 /** A blob and what names it, in words. */

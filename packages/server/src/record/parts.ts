@@ -1,6 +1,13 @@
 import { ServerError } from "../errors.ts";
 import type { Reader } from "../storage/database.ts";
-import type { CommandDefinition, EventDefinition, NamedBlob, OperationDefinition, RecordPart } from "./command.ts";
+import type {
+  AliasedBlob,
+  CommandDefinition,
+  EventDefinition,
+  NamedBlob,
+  OperationDefinition,
+  RecordPart,
+} from "./command.ts";
 
 /** Every room's part of the record, by name. */
 export class RecordParts {
@@ -10,6 +17,7 @@ export class RecordParts {
   /** Projected tables in the order the rooms gave them. */
   readonly projections: string[] = [];
   readonly #blobs: NonNullable<RecordPart["blobs"]>[] = [];
+  readonly #aliases: NonNullable<RecordPart["aliases"]>[] = [];
 
   constructor(parts: readonly RecordPart[]) {
     for (const part of parts) {
@@ -18,12 +26,18 @@ export class RecordParts {
       for (const definition of part.operations) RecordParts.#add(this.operations, definition);
       this.projections.push(...part.projections);
       if (part.blobs !== undefined) this.#blobs.push(part.blobs);
+      if (part.aliases !== undefined) this.#aliases.push(part.aliases);
     }
   }
 
   /** Every blob that some room's tables name, as of the first `asOf` events when it is given. */
   async *blobs(reader: Reader, asOf?: number): AsyncIterable<NamedBlob> {
     for (const blobs of this.#blobs) yield* blobs(reader, asOf);
+  }
+
+  /** Every blob that some room's tables know under another digest too. */
+  async *aliases(reader: Reader): AsyncIterable<AliasedBlob> {
+    for (const aliases of this.#aliases) yield* aliases(reader);
   }
 
   static #add<D extends { type: string }>(map: Map<string, D>, definition: D): void {

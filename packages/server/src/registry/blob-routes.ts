@@ -4,42 +4,57 @@ import type { Digest } from "@assay/evidence";
 import { authorize } from "../access/authorize.ts";
 import type { ByteRange } from "../storage/blobs.ts";
 import { ServerError } from "../errors.ts";
-import { readDigest } from "./digest.ts";
+import { canonicalDigest } from "./alias-queries.ts";
+import { type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
   alreadyHas,
   type Exchange,
   type Handler,
+  holdAwaited,
   type RepositoryExchange,
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
 import { LEASE_MS } from "./limits.ts";
-import { findBlob, type VisibleBlob } from "./queries.ts";
+import { findBlob, isAwaited, type VisibleBlob } from "./queries.ts";
 import { parseRange } from "./range.ts";
 
-async function visible(services: Services, exchange: Exchange<"blob">): Promise<[Digest, VisibleBlob]> {
-  const digest = readDigest(exchange.path.digest);
-  const blob = await findBlob(services.reader, exchange.repository, digest, services.now());
-  if (blob === undefined) {
-    throw new OciError(404, "BLOB_UNKNOWN", `${exchange.repository} has no blob ${digest}`, { detail: { digest } });
-  }
-  return [digest, blob];
+function blobUnknown(exchange: Exchange<"blob">, named: NamedDigest): OciError {
+  return new OciError(404, "BLOB_UNKNOWN", `${exchange.repository} has no blob ${named}`, {
+    detail: { digest: named },
+  });
+}
+
+/** A blob that is to be seen: as the client names it, and as it is called here. */
+interface Seen {
+  readonly named: NamedDigest;
+  readonly digest: Digest;
+  readonly blob: VisibleBlob;
+}
+
+async function visible(services: Services, exchange: Exchange<"blob">): Promise<Seen> {
+  const named = readDigest(exchange.path.digest);
+  const { reader, now } = services;
+  const digest = await canonicalDigest(reader, exchange.repository, named, now());
+  const blob = digest && (await findBlob(reader, exchange.repository, digest, now()));
+  if (digest === undefined || blob === undefined) throw blobUnknown(exchange, named);
+  return { named, digest, blob };
 }
 
 /**
  * HEAD is how clients ask whether they need to push. For somebody who may push, "it is here" must stay true until their manifest
  * comes: the lease is begun, or renewed in its second half.
  */
-async function renew(
-  services: Services,
-  exchange: RepositoryExchange,
-  digest: Digest,
-  blob: VisibleBlob,
-): Promise<void> {
-  if (blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2) return;
+async function renew(services: Services, exchange: RepositoryExchange, { named, digest, blob }: Seen): Promise<void> {
   const { org, repository } = exchange;
+  const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2;
+  // It came, and the process ended before that was on record.
+  const awaited =
+    blob.leaseEnds !== undefined && (await isAwaited(services.reader, repository, [digest, named], blob.size));
+  if (lasts && !awaited) return;
   if ((await authorize(services.reader, exchange.actor, "registry.push", { org, repository })) !== undefined) return;
+  if (awaited) await holdAwaited(services, exchange, named);
   await services.record.operate("registry.renew-lease", { org, repository, digest });
 }
 
@@ -47,11 +62,12 @@ async function renew(
 export const headBlob: Handler<"blob"> = {
   action: "registry.pull",
   async run(services, exchange) {
-    const [digest, blob] = await visible(services, exchange);
-    await renew(services, exchange, digest, blob);
+    const seen = await visible(services, exchange);
+    const { named, blob } = seen;
+    await renew(services, exchange, seen);
     return await exchange.reply
       .headers({
-        ...storedBytesHeaders(digest),
+        ...storedBytesHeaders(named),
         "accept-ranges": "bytes",
         "content-type": "application/octet-stream",
         "content-length": String(blob.size),
@@ -65,16 +81,16 @@ export const getBlob: Handler<"blob"> = {
   action: "registry.pull",
   async run(services, exchange) {
     const { request, reply } = exchange;
-    const [digest, blob] = await visible(services, exchange);
+    const { named, digest, blob } = await visible(services, exchange);
     const headers: Record<string, string> = {
-      ...storedBytesHeaders(digest),
+      ...storedBytesHeaders(named),
       "accept-ranges": "bytes",
       "content-type": "application/octet-stream",
     };
-    if (alreadyHas(request, digest)) return await reply.code(304).headers(headers).send();
+    if (alreadyHas(request, named)) return await reply.code(304).headers(headers).send();
     // If-Range with another validator asks for the whole (RFC 9110 §13.1.5).
     const ifRange = request.headers["if-range"];
-    const wanted = ifRange === undefined || ifRange === `"${digest}"` ? request.headers.range : undefined;
+    const wanted = ifRange === undefined || ifRange === `"${named}"` ? request.headers.range : undefined;
     const range = parseRange(wanted, blob.size);
     switch (range.kind) {
       case "unsatisfiable":
@@ -171,14 +187,16 @@ async function stream(
 export const deleteBlob: Handler<"blob"> = {
   action: "registry.delete",
   async run(services, exchange) {
-    const digest = readDigest(exchange.path.digest);
+    const named = readDigest(exchange.path.digest);
+    const digest = await canonicalDigest(services.reader, exchange.repository, named, services.now());
+    if (digest === undefined) throw blobUnknown(exchange, named);
     const answer = await services.record.operate("registry.release-blob", { repository: exchange.repository, digest });
     const { state, manifests } = answer as { state: "released" | "unknown" | "needed"; manifests?: string[] };
     switch (state) {
       case "released":
         return await exchange.reply.code(202).send();
       case "unknown":
-        throw new OciError(404, "BLOB_UNKNOWN", `${exchange.repository} has no blob ${digest}`);
+        throw blobUnknown(exchange, named);
       case "needed":
         throw new OciError(
           405,

@@ -1,33 +1,47 @@
-import { type Digest, type JsonObject, parseDigest } from "@assay/evidence";
+import { type JsonObject, parseDigest } from "@assay/evidence";
 import { z } from "zod";
 import { authorize } from "../access/authorize.ts";
 import { accept, type DecideContext, type Decided, defineCommand, type NewEvent, refuse } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
+import { type Alias, findAliases } from "./alias-queries.ts";
+import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { manifestPushed } from "./events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
-import { findBlobs, findManifest, findManifests, lastOfTag, resolveTag, tagsOf } from "./queries.ts";
+import {
+  findBlob,
+  findBlobs,
+  findManifest,
+  findManifests,
+  isAwaited,
+  lastOfTag,
+  resolveTag,
+  tagsOf,
+} from "./queries.ts";
 import { isEvidenceTag, isReleaseTag, isTag } from "./tag-rules.ts";
 
 const digest = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/)
   .transform((text) => parseDigest(text));
+const named = z.custom<NamedDigest>(isNamedDigest, "not a digest");
 const size = z.int().nonnegative();
 const tag = z.string().refine(isTag, "not a tag");
 
 const putManifestBody = z.strictObject({
   repository: z.string(),
   digest,
+  /** The digest it is pushed by, where that is of another algorithm: the route computed it from the bytes. */
+  namedAs: z.string().refine(isSha512, "not a sha512 digest").optional(),
   size: size.max(REGISTRY_LIMITS.manifestBytes),
   mediaType: z.string(),
   artifactType: z.string().optional(),
-  subject: digest.optional(),
+  subject: named.optional(),
   annotations: z.record(z.string(), z.string()).optional(),
   references: z
     .array(
       z.strictObject({
         kind: z.enum(["config", "layer", "child"]),
-        digest,
+        digest: named,
         size,
         mediaType: z.string(),
         mayBeMissing: z.boolean(),
@@ -42,7 +56,7 @@ type PutManifest = z.output<typeof putManifestBody>;
 /** A reference as the event keeps it. */
 interface Held {
   readonly kind: "config" | "layer" | "child" | "blob";
-  readonly digest: Digest;
+  readonly digest: NamedDigest;
   readonly size: number;
   readonly mediaType: string;
   readonly held: boolean;
@@ -54,6 +68,29 @@ function foreignRepository(org: string, repository: string): Decided | undefined
   return refuse("org-unknown", `${repository} is not a repository of ${org}`, { status: 404 });
 }
 
+/** What the SHA-512 digests in a push stand for: all of this is by the one name of each from here on. */
+type Aliases = ReadonlyMap<string, Alias>;
+
+async function aliasesIn(reader: Reader, body: PutManifest, now: number): Promise<Aliases> {
+  const names = [body.namedAs, body.subject, ...body.references.map((reference) => reference.digest)];
+  return await findAliases(reader, body.repository, [...new Set(names.filter(isSha512))], now);
+}
+
+/**
+ * The event that puts on record what else the digests in this push are called; undefined when it is known. Each was computed by this server
+ * from the bytes: by the upload that leased them, or by the push itself.
+ */
+function aliased(body: PutManifest, aliases: Aliases): NewEvent | undefined {
+  const fresh = [...aliases].flatMap(([alias, { digest: known, recorded }]) =>
+    recorded || alias === body.namedAs ? [] : [{ alias, digest: known }],
+  );
+  if (body.namedAs !== undefined && aliases.get(body.namedAs)?.recorded !== true) {
+    fresh.push({ alias: body.namedAs, digest: body.digest });
+  }
+  if (fresh.length === 0) return undefined;
+  return { type: "registry.digests-aliased", body: { repository: body.repository, aliases: fresh } };
+}
+
 /**
  * Whether everything a manifest names is in the repository, by lease or reference. It is asked inside the appending transaction, so
  * nothing it rests on can go away before the manifest is there.
@@ -61,20 +98,25 @@ function foreignRepository(org: string, repository: string): Decided | undefined
 async function holdReferences(
   reader: Reader,
   body: PutManifest,
+  aliases: Aliases,
   now: number,
 ): Promise<{ readonly references: Held[] } | { readonly refusal: Decided }> {
-  const digests = [...new Set(body.references.map((reference) => reference.digest))];
+  const wanted = body.references.map((reference) => ({
+    ...reference,
+    digest: aliases.get(reference.digest)?.digest ?? reference.digest,
+  }));
+  const digests = [...new Set(wanted.map((reference) => reference.digest))];
   const blobs = await findBlobs(reader, body.repository, digests, now);
-  const children = body.references.filter((reference) => reference.kind === "child").map((child) => child.digest);
+  const children = wanted.filter((reference) => reference.kind === "child").map((child) => child.digest);
   const manifests = await findManifests(reader, body.repository, children);
-  const references: Held[] = [];
+  const references = new Map<string, Held>();
   const missing: string[] = [];
-  for (const { kind, digest: named, size: bytes, mediaType, mayBeMissing } of body.references) {
+  for (const { kind, digest: named, size: bytes, mediaType, mayBeMissing } of wanted) {
     const manifest = kind === "child" ? manifests.get(named) : undefined;
     const found = manifest ?? blobs.get(named);
     if (found === undefined) {
       if (!mayBeMissing) missing.push(named);
-      else references.push({ kind, digest: named, size: bytes, mediaType, held: false });
+      else references.set(`${kind} ${named}`, { kind, digest: named, size: bytes, mediaType, held: false });
       continue;
     }
     if (found !== bytes) {
@@ -83,9 +125,10 @@ async function holdReferences(
     }
     // An index may list what is no manifest: it is then kept as a blob.
     const kept = kind === "child" && manifest === undefined ? "blob" : kind;
-    references.push({ kind: kept, digest: named, size: bytes, mediaType, held: true });
+    // The same bytes under the digests of two algorithms are one thing.
+    references.set(`${kept} ${named}`, { kind: kept, digest: named, size: bytes, mediaType, held: true });
   }
-  if (missing.length === 0) return { references };
+  if (missing.length === 0) return { references: [...references.values()] };
   const [first] = missing;
   const others = missing.length === 1 ? "" : ` and ${missing.length - 1} more`;
   return {
@@ -137,7 +180,13 @@ async function setTag(
   }
   return {
     type: "registry.tag-set",
-    body: { repository: body.repository, tag: name, digest: body.digest, previous: current?.digest ?? null },
+    body: {
+      repository: body.repository,
+      tag: name,
+      digest: body.digest,
+      previous: current?.digest ?? null,
+      ...(body.namedAs === undefined ? {} : { namedAs: body.namedAs }),
+    },
   };
 }
 
@@ -155,16 +204,28 @@ export async function decidePutManifest(
 
   const events: NewEvent[] = [];
   const known = await findManifest(reader, repository, body.digest);
+  const aliases = await aliasesIn(reader, body, context.time);
+  const other = body.namedAs === undefined ? undefined : aliases.get(body.namedAs)?.digest;
+  if (other !== undefined && other !== body.digest) {
+    const message = `${body.namedAs} is the name of ${other} in ${repository}, and not of ${body.digest}`;
+    return refuse("manifest-invalid", message, { status: 400 });
+  }
   if (known === undefined) {
-    const held = await holdReferences(reader, body, context.time);
+    const held = await holdReferences(reader, body, aliases, context.time);
     if ("refusal" in held) return held.refusal;
     events.push({
       type: "registry.manifest-pushed",
-      body: manifestPushed({ ...eventFacts(body), references: held.references }),
+      body: manifestPushed({ ...eventFacts(body, aliases), references: held.references }),
     });
   } else if (known.mediaType !== body.mediaType) {
     const message = `${body.digest} is in ${repository} as ${known.mediaType}: the same bytes cannot be ${body.mediaType} too`;
     return refuse("manifest-invalid", message, { status: 400 });
+  }
+  const names = aliased(body, aliases);
+  if (names !== undefined) events.push(names);
+  const called = [body.digest, ...(body.namedAs === undefined ? [] : [body.namedAs])];
+  if (known === undefined && (await isAwaited(reader, repository, called, body.size))) {
+    events.push(referenceHeld(body, "manifest"));
   }
   let sequence = known?.sequence ?? null;
   for (const name of new Set(body.tags)) {
@@ -182,18 +243,30 @@ export async function decidePutManifest(
   return accept(events, { sequence: events.length === 0 ? sequence : null });
 }
 
-function eventFacts(body: PutManifest): Omit<Parameters<typeof manifestPushed>[0], "references"> {
+function eventFacts(body: PutManifest, aliases: Aliases): Omit<Parameters<typeof manifestPushed>[0], "references"> {
   return {
     repository: body.repository,
     digest: body.digest,
     size: body.size,
     mediaType: body.mediaType,
     artifactType: body.artifactType,
-    subject: body.subject,
+    subject: body.subject && (aliases.get(body.subject)?.digest ?? body.subject),
     annotations: body.annotations,
   };
 }
 
+/** The event that what manifests named, and the repository did not have, is here. */
+function referenceHeld(
+  { repository, digest: held, namedAs, size: bytes }: Pick<PutManifest, "repository" | "digest" | "namedAs" | "size">,
+  as: "manifest" | "blob",
+): NewEvent {
+  return {
+    type: "registry.reference-held",
+    body: { repository, digest: held, ...(namedAs === undefined ? {} : { alias: namedAs }), size: bytes, as },
+  };
+}
+
+const holdReferenceBody = z.strictObject({ repository: z.string(), digest: named });
 const deleteTagBody = z.strictObject({ repository: z.string(), tag });
 const deleteManifestBody = z.strictObject({ repository: z.string(), digest });
 
@@ -205,6 +278,7 @@ export function putManifestCommandBody(body: z.input<typeof putManifestBody>): {
   const json: JsonObject = {
     repository: body.repository,
     digest: body.digest,
+    ...(body.namedAs === undefined ? {} : { namedAs: body.namedAs }),
     size: body.size,
     mediaType: body.mediaType,
     ...(body.artifactType === undefined ? {} : { artifactType: body.artifactType }),
@@ -230,6 +304,30 @@ async function refuseDeleting(
 
 export const registryCommands = [
   defineCommand({ type: "registry.put-manifest", body: putManifestBody, decide: decidePutManifest }),
+  // After a blob came that a manifest was waiting for: from here on the manifest holds it, and no lease need.
+  defineCommand({
+    type: "registry.hold-reference",
+    body: holdReferenceBody,
+    decide: async (reader, { repository, digest: asked }, context) => {
+      const foreign = foreignRepository(context.org, repository);
+      if (foreign !== undefined) return foreign;
+      const refusal = await authorize(reader, context.actor, "registry.push", { org: context.org, repository });
+      if (refusal !== undefined) return { accepted: false, refusal };
+      const alias = isSha512(asked)
+        ? (await findAliases(reader, repository, [asked], context.time)).get(asked)
+        : undefined;
+      const held = isSha512(asked) ? alias?.digest : asked;
+      const blob = held && (await findBlob(reader, repository, held, context.time));
+      if (held === undefined || blob === undefined) return accept([]);
+      const body = { repository, digest: held, size: blob.size, namedAs: isSha512(asked) ? asked : undefined };
+      if (!(await isAwaited(reader, repository, [held, asked], blob.size))) return accept([]);
+      const names = alias?.recorded === false ? [{ alias: asked, digest: held }] : [];
+      return accept([
+        ...(names.length === 0 ? [] : [{ type: "registry.digests-aliased", body: { repository, aliases: names } }]),
+        referenceHeld(body, "blob"),
+      ]);
+    },
+  }),
   defineCommand({
     type: "registry.delete-tag",
     body: deleteTagBody,

@@ -4,7 +4,14 @@ import type { Actor, Command } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
-import type { Descriptor } from "./manifest.ts";
+
+/** A layer by its one name. */
+export interface PushedLayer {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  readonly mediaType: string;
+}
 
 /** A manifest as it comes in: what the registry read in it, and its bytes. */
 export interface PushedManifest {
@@ -15,7 +22,7 @@ export interface PushedManifest {
   readonly digest: Digest;
   readonly size: number;
   readonly mediaType: string;
-  /** What it is about; undefined for most images. */
+  /** What it is about; undefined for most images, and while that is a digest which stands for nothing in the repository. */
   readonly subject: Digest | undefined;
   /** As referrers lists show it. */
   readonly artifactType: string | undefined;
@@ -24,8 +31,10 @@ export interface PushedManifest {
    * Its layers, each digest once. Only those that this repository holds: a layer "distributed elsewhere" may name bytes of another
    * tenant, and nobody gets to see those by naming them.
    */
-  readonly layers: readonly Descriptor[];
-  /** Tags this push sets. */
+  readonly layers: readonly PushedLayer[];
+  /** What its digests of other algorithms stand for. */
+  readonly aliases: ReadonlyMap<string, Digest>;
+  /** Tags this push sets; none for one whose subject is unknown, which is about that and about nothing that a tag could say. */
   readonly tags: readonly string[];
   readonly bytes: Uint8Array;
 }
@@ -44,6 +53,8 @@ export interface RegistryContext {
    * after the manifest was checked and before it is recorded.
    */
   companions(push: PushedManifest): Promise<Command[]>;
+  /** Manifests may name what their repository does not have; absent: they may not. */
+  readonly sparseManifests?: boolean;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */
   readonly mayGrow?: () => void;
   /** ms since the epoch; the system's clock when absent. */

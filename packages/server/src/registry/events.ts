@@ -2,11 +2,13 @@ import type { JsonObject } from "@assay/evidence";
 import { z } from "zod";
 import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent } from "../record/command.ts";
+import { isSha512 } from "./digest.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import type { RegistryTables } from "./schema.ts";
 import { isTag } from "./tag-rules.ts";
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const sha512 = z.string().refine(isSha512, "not a sha512 digest");
 const size = z.int().nonnegative();
 
 /** Tags removed with one manifest, and tags one push sets, stand in one event each. */
@@ -16,13 +18,15 @@ export const manifestPushedBody = z.strictObject({
   size,
   mediaType: z.string(),
   artifactType: z.string().optional(),
-  subject: digest.optional(),
+  /** A SHA-512 digest only where it stood for nothing in the repository. */
+  subject: digest.or(sha512).optional(),
   annotations: z.record(z.string(), z.string()).optional(),
   references: z
     .array(
       z.strictObject({
         kind: z.enum(["config", "layer", "child", "blob"]),
-        digest,
+        /** A SHA-512 digest only where it stood for nothing in the repository: then it is not held. */
+        digest: digest.or(sha512),
         size,
         mediaType: z.string(),
         /** Whether the repository held the bytes at this moment. */
@@ -38,6 +42,14 @@ export const tagSetBody = z.strictObject({
   digest,
   /** What the tag named before; null when it named nothing. */
   previous: digest.nullable(),
+  /** The digest it was set by, where that was of another algorithm. */
+  namedAs: sha512.optional(),
+});
+
+/** What else digests are called in a repository. This server computed each from the bytes. */
+export const digestsAliasedBody = z.strictObject({
+  repository: z.string(),
+  aliases: z.array(z.strictObject({ alias: sha512, digest })).max(2 * REGISTRY_LIMITS.manifestReferences + 2),
 });
 
 export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest });
@@ -47,6 +59,17 @@ export const manifestDeletedBody = z.strictObject({
   digest,
   /** The tags that named it, which end with it. */
   tags: z.array(z.string()),
+});
+
+/** What manifests named and the repository did not have has come. */
+export const referenceHeldBody = z.strictObject({
+  repository: z.string(),
+  digest,
+  /** The digest it came by, where that is of another algorithm: what manifests may have named. */
+  alias: sha512.optional(),
+  /** Bytes: what names it with another size does not mean it. */
+  size,
+  as: z.enum(["manifest", "blob"]),
 });
 
 /** A body as plain JSON: absent members are left out, as JSON has no `undefined`. */
@@ -114,12 +137,79 @@ export const registryEvents = [
     },
   }),
   defineEvent({
+    type: "registry.digests-aliased",
+    version: 1,
+    body: digestsAliasedBody,
+    redactable: { "/repository": isSiblingRepository },
+    project: async (transactor, event) => {
+      const { body, org, sequence } = event;
+      const tables = transactor.tables<RegistryTables>();
+      for (const { alias, digest: named } of body.aliases) {
+        await tables
+          .insertInto("digest_alias")
+          .values({ repository: body.repository, alias, digest: named, org, sequence })
+          .execute();
+        // What came before what it is about is from here on about the digest.
+        await tables
+          .updateTable("manifest")
+          .set({ subject: named })
+          .where("repository", "=", body.repository)
+          .where("subject", "=", alias)
+          .where("to_seq", "is", null)
+          .execute();
+      }
+    },
+  }),
+  defineEvent({
+    type: "registry.reference-held",
+    version: 1,
+    body: referenceHeldBody,
+    redactable: { "/repository": isSiblingRepository },
+    project: async (transactor, event) => {
+      const { repository, digest: held, alias, size: bytes, as } = event.body;
+      const tables = transactor.tables<RegistryTables>();
+      let query = tables
+        .selectFrom("manifest_reference")
+        .selectAll()
+        .where("repository", "=", repository)
+        .where("digest", "in", alias === undefined ? [held] : [held, alias])
+        .where("to_seq", "is", null)
+        .where("held", "=", 0)
+        .where("size", "=", bytes);
+      if (as === "manifest") query = query.where("kind", "=", "child");
+      // Each row ends and goes on as another: what was held when can still be told.
+      for (const row of await query.execute()) {
+        await tables
+          .updateTable("manifest_reference")
+          .set({ to_seq: event.sequence })
+          .where("repository", "=", repository)
+          .where("manifest", "=", row.manifest)
+          .where("kind", "=", row.kind)
+          .where("digest", "=", row.digest)
+          .where("from_seq", "=", row.from_seq)
+          .execute();
+        await tables
+          .insertInto("manifest_reference")
+          .values({
+            ...row,
+            // An index may list what is no manifest.
+            kind: as === "blob" && row.kind === "child" ? "blob" : row.kind,
+            digest: held,
+            held: 1,
+            from_seq: event.sequence,
+          })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+      }
+    },
+  }),
+  defineEvent({
     type: "registry.tag-set",
     version: 1,
     body: tagSetBody,
     redactable: { "/repository": isSiblingRepository, "/tag": isTag },
     project: async (transactor, event) => {
-      const { repository, tag, digest: named } = event.body;
+      const { repository, tag, digest: named, namedAs } = event.body;
       const tables = transactor.tables<RegistryTables>();
       await tables
         .updateTable("tag")
@@ -130,7 +220,15 @@ export const registryEvents = [
         .execute();
       await tables
         .insertInto("tag")
-        .values({ repository, name: tag, org: event.org, digest: named, from_seq: event.sequence, to_seq: null })
+        .values({
+          repository,
+          name: tag,
+          org: event.org,
+          digest: named,
+          named_as: namedAs ?? null,
+          from_seq: event.sequence,
+          to_seq: null,
+        })
         .execute();
     },
   }),

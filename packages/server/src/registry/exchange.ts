@@ -1,10 +1,10 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
-import type { Digest } from "@assay/evidence";
 import type { Action } from "../access/authorize.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
 import { Problem } from "../http/problem.ts";
 import type { RegistryContext } from "./context.ts";
+import type { NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import type { RegistryPath } from "./path.ts";
 import type { PullCounter } from "./pull-counter.ts";
@@ -47,15 +47,17 @@ export function location(services: Services, exchange: RepositoryExchange, rest:
 }
 
 /** Where the bytes of a blob are. */
-export function blobLocation(services: Services, exchange: RepositoryExchange, digest: Digest): string {
+export function blobLocation(services: Services, exchange: RepositoryExchange, digest: NamedDigest): string {
   return location(services, exchange, `blobs/${digest}`);
 }
 
 /**
  * The headers under which stored bytes go out: whatever they are, a browser neither guesses a type, nor shows them, nor runs them in
  * this origin.
+ *
+ * @param digest as the client named the bytes: it compares.
  */
-export function storedBytesHeaders(digest: Digest): Record<string, string> {
+export function storedBytesHeaders(digest: NamedDigest): Record<string, string> {
   return {
     "docker-content-digest": digest,
     etag: `"${digest}"`,
@@ -66,7 +68,7 @@ export function storedBytesHeaders(digest: Digest): Record<string, string> {
 }
 
 /** Whether a request already has these bytes (RFC 9110 §13.1.2). */
-export function alreadyHas(request: FastifyRequest, digest: Digest): boolean {
+export function alreadyHas(request: FastifyRequest, digest: NamedDigest): boolean {
   const header = request.headers["if-none-match"];
   if (header === undefined) return false;
   return header.split(",").some((tag) => {
@@ -88,6 +90,17 @@ export function pageSize(query: URLSearchParams, most: number): number {
 /** Sends JSON under exactly this content type. */
 export function sendJson(reply: FastifyReply, value: unknown, contentType = "application/json"): FastifyReply {
   return reply.header("content-type", contentType).send(Buffer.from(JSON.stringify(value)));
+}
+
+/**
+ * Lets the manifests that name a blob hold it, which was not in their repository when they came. Before it is told that the blob is here:
+ * whoever hears it need do nothing else for it to stay.
+ */
+export async function holdAwaited(services: Services, exchange: RepositoryExchange, named: NamedDigest): Promise<void> {
+  const { org, actor, repository } = exchange;
+  await append(services, exchange, [
+    { type: "registry.hold-reference", org, actor, body: { repository, digest: named } },
+  ]);
 }
 
 /**

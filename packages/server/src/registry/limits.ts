@@ -6,7 +6,7 @@ export const REGISTRY_LIMITS = {
   manifestDepth: 64,
   /** Descriptors in one manifest: they become rows and stand in its event. */
   manifestReferences: 4096,
-  /** UTF-8 bytes of a manifest's annotations as JSON: referrers lists repeat them. */
+  /** UTF-8 bytes of the annotations, as JSON, of a manifest with a subject: referrers lists repeat them. */
   annotationBytes: 256 * 1024,
   /** Bytes of one blob. */
   blobBytes: 1024 ** 4,

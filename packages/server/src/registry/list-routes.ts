@@ -3,6 +3,7 @@ import { authorizeSight } from "../access/authorize.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
+import { canonicalDigest } from "./alias-queries.ts";
 import { readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import { type Handler, pageSize, sendJson, type Services } from "./exchange.ts";
@@ -64,7 +65,9 @@ export const referrers: Handler<"referrers"> = {
   action: "registry.pull",
   async run(services, exchange) {
     const { reply, name, repository, query } = exchange;
-    const subject = readDigest(exchange.path.digest);
+    const named = readDigest(exchange.path.digest);
+    // What nothing is known under by another name may still be somebody's subject.
+    const subject = (await canonicalDigest(services.reader, repository, named, services.now())) ?? named;
     const artifactType = query.get("artifactType") || undefined;
     const after = query.get("last");
     let last = after === null ? "" : readDigest(after);
@@ -90,7 +93,7 @@ export const referrers: Handler<"referrers"> = {
     }
     if (more) {
       const next = { ...(artifactType === undefined ? {} : { artifactType }), last };
-      reply.header("link", nextPage(`/v2/${name}/referrers/${subject}`, next));
+      reply.header("link", nextPage(`/v2/${name}/referrers/${named}`, next));
     }
     if (artifactType !== undefined) reply.header("oci-filters-applied", "artifactType");
     return await sendJson(reply, { schemaVersion: 2, mediaType: OCI_INDEX, manifests }, OCI_INDEX);

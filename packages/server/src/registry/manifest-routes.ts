@@ -1,11 +1,13 @@
-import { type Digest, digestOf } from "@assay/evidence";
+import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { Problem } from "../http/problem.ts";
-import type { Command } from "../record/command.ts";
+import type { Command, NewEvent } from "../record/command.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
-import type { PushedManifest } from "./context.ts";
-import { readDigest } from "./digest.ts";
+import type { PushedLayer, PushedManifest } from "./context.ts";
+import { canonicalDigest, findAliases } from "./alias-queries.ts";
+import { digestLike, isSha512, type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
+import { manifestPushedBody } from "./events.ts";
 import {
   alreadyHas,
   append,
@@ -17,12 +19,12 @@ import {
 } from "./exchange.ts";
 import { readBody } from "./incoming.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
-import { parseManifest } from "./manifest.ts";
-import { findManifest, resolveTag, type StoredManifest } from "./queries.ts";
+import { type ManifestFacts, parseManifest } from "./manifest.ts";
+import { findBlobs, findManifest, resolveTag, type StoredManifest } from "./queries.ts";
 import { isTag } from "./tag-rules.ts";
 
 /** What a manifest's path ends in. */
-type Reference = { readonly tag: string } | { readonly digest: Digest };
+type Reference = { readonly tag: string } | { readonly digest: NamedDigest };
 
 /** @throws OciError 400 for what is neither a tag nor a digest. */
 function readReference(text: string): Reference {
@@ -38,19 +40,42 @@ function manifestUnknown(exchange: Exchange<"manifest">): OciError {
   });
 }
 
-async function stored(services: Services, exchange: Exchange<"manifest">): Promise<StoredManifest> {
-  const reference = readReference(exchange.path.reference);
-  const digest =
-    "digest" in reference
-      ? reference.digest
-      : (await resolveTag(services.reader, exchange.repository, reference.tag))?.digest;
-  const manifest = digest && (await findManifest(services.reader, exchange.repository, digest));
-  if (manifest === undefined) throw manifestUnknown(exchange);
-  return manifest;
+/**
+ * What is asked for by the path. What is no reference at all names nothing that could be here: a client that looks for it is told so as
+ * for anything else (OCI distribution 1.1, "Pulling manifests").
+ *
+ * @throws OciError 404; 400 for what begins as a digest and is none.
+ */
+function knownReference(exchange: Exchange<"manifest">): Reference {
+  const text = exchange.path.reference;
+  if (!text.includes(":") && !isTag(text)) throw manifestUnknown(exchange);
+  return readReference(text);
 }
 
-function manifestHeaders(manifest: StoredManifest): Record<string, string> {
-  return { ...storedBytesHeaders(manifest.digest), "content-type": manifest.mediaType };
+/** A manifest that is here, and the digest the answer names it by: the one asked for or, by a tag, the one the tag was set by. */
+type Found = StoredManifest & { readonly named: NamedDigest };
+
+async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
+  const { reader, now } = services;
+  const { repository } = exchange;
+  const reference = knownReference(exchange);
+  let digest: Digest | undefined;
+  let named: NamedDigest | undefined;
+  if ("digest" in reference) {
+    named = reference.digest;
+    digest = await canonicalDigest(reader, repository, named, now());
+  } else {
+    const tag = await resolveTag(reader, repository, reference.tag);
+    digest = tag?.digest;
+    named = isSha512(tag?.namedAs) ? tag.namedAs : digest;
+  }
+  const manifest = digest && (await findManifest(reader, repository, digest));
+  if (manifest === undefined || named === undefined) throw manifestUnknown(exchange);
+  return { ...manifest, named };
+}
+
+function manifestHeaders(manifest: Found): Record<string, string> {
+  return { ...storedBytesHeaders(manifest.named), "content-type": manifest.mediaType };
 }
 
 /** HEAD /v2/<name>/manifests/<reference> (end-3). */
@@ -71,7 +96,7 @@ export const getManifest: Handler<"manifest"> = {
     const { request, reply, actor, org, repository } = exchange;
     const manifest = await stored(services, exchange);
     reply.headers(manifestHeaders(manifest));
-    if (alreadyHas(request, manifest.digest)) return await reply.code(304).send();
+    if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     const bytes = await services.blobs.readSmall(manifest.digest, REGISTRY_LIMITS.manifestBytes);
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {
       services.pulls.flush().catch((error: unknown) => request.log.error({ err: error }, "pulls could not be counted"));
@@ -92,6 +117,49 @@ function readTags(reference: Reference, query: URLSearchParams): string[] {
   return [...new Set([...("tag" in reference ? [reference.tag] : []), ...extra])];
 }
 
+/** Those of some layers that are in the repository: where manifests may lack some, naming bytes says nothing about having them. */
+async function heldOf(
+  services: Services,
+  repository: string,
+  layers: readonly PushedLayer[],
+): Promise<readonly PushedLayer[]> {
+  const names = layers.map((layer) => layer.digest);
+  const held = await findBlobs(services.reader, repository, [...new Set(names)], services.now());
+  return layers.filter((layer) => held.has(layer.digest));
+}
+
+/** What a manifest that is new here needs and its repository does not have, as the push's decision found it. */
+function lacking(
+  decided: readonly NewEvent[],
+  facts: ManifestFacts,
+  canonical: (of: NamedDigest) => Digest | undefined,
+): NamedDigest[] {
+  const pushed = decided.find(({ type }) => type === "registry.manifest-pushed");
+  if (pushed === undefined) return [];
+  const { references } = manifestPushedBody.parse(pushed.body);
+  const missing = new Set(references.flatMap((reference) => (reference.held ? [] : [reference.digest])));
+  return facts.references.flatMap(({ digest, mayBeMissing }) =>
+    !mayBeMissing && missing.has(canonical(digest) ?? digest) ? [digest] : [],
+  );
+}
+
+/** A warning that clients show (OCI distribution 1.1, "Warnings": at most 4096 bytes). */
+function warning(missing: NamedDigest, others: number): string {
+  const all = others === 0 ? missing : `${missing} and ${others} more`;
+  return `299 - "this repository does not have ${all}, which the manifest names: nobody can pull the whole until then"`;
+}
+
+/** What the SHA-512 digests in a manifest stand for in its repository, as far as they stand for anything. */
+async function aliasesOf(
+  services: Services,
+  repository: string,
+  facts: ManifestFacts,
+): Promise<ReadonlyMap<string, Digest>> {
+  const names = [facts.subject?.digest, ...facts.references.map((reference) => reference.digest)].filter(isSha512);
+  const found = await findAliases(services.reader, repository, [...new Set(names)], services.now());
+  return new Map([...found].map(([alias, { digest }]) => [alias, digest]));
+}
+
 /** PUT /v2/<name>/manifests/<reference> (end-7). */
 export const putManifest: Handler<"manifest"> = {
   action: "registry.push",
@@ -101,10 +169,18 @@ export const putManifest: Handler<"manifest"> = {
     const tags = readTags(reference, query);
     const bytes = await readBody(request.raw, REGISTRY_LIMITS.manifestBytes);
     const digest = digestOf(nodeCrypto, bytes);
-    if ("digest" in reference && reference.digest !== digest) {
-      throw new OciError(400, "DIGEST_INVALID", `these bytes have the digest ${digest}, not ${reference.digest}`);
+    const named = "digest" in reference ? digestLike(reference.digest, bytes) : digest;
+    if ("digest" in reference && reference.digest !== named) {
+      throw new OciError(400, "DIGEST_INVALID", `these bytes have the digest ${named}, not ${reference.digest}`);
     }
     const facts = parseManifest(bytes, request.headers["content-type"]);
+    const aliases = await aliasesOf(services, repository, facts);
+    const canonical = (of: NamedDigest): Digest | undefined => (isDigest(of) ? of : aliases.get(of));
+    const subject = facts.subject && canonical(facts.subject.digest);
+    const layers = facts.references.flatMap(({ kind, mayBeMissing, size, mediaType, digest: of }) => {
+      const layer = kind === "layer" && !mayBeMissing ? canonical(of) : undefined;
+      return layer === undefined ? [] : [{ digest: layer, size, mediaType }];
+    });
     const push: PushedManifest = {
       org,
       repository,
@@ -112,22 +188,27 @@ export const putManifest: Handler<"manifest"> = {
       digest,
       size: bytes.length,
       mediaType: facts.mediaType,
-      subject: facts.subject?.digest,
+      subject,
       artifactType: facts.artifactType,
       annotations: facts.annotations,
-      layers: facts.references.filter((reference) => reference.kind === "layer" && !reference.mayBeMissing),
-      tags,
+      layers: services.sparseManifests === true ? await heldOf(services, repository, layers) : layers,
+      aliases,
+      tags: facts.subject !== undefined && subject === undefined ? [] : tags,
       bytes,
     };
     const { json, parsed } = putManifestCommandBody({
       repository,
       digest,
+      namedAs: isSha512(named) ? named : undefined,
       size: bytes.length,
       mediaType: facts.mediaType,
       artifactType: facts.artifactType,
       subject: facts.subject?.digest,
       annotations: facts.annotations === undefined ? undefined : { ...facts.annotations },
-      references: [...facts.references],
+      references: facts.references.map((reference) => ({
+        ...reference,
+        mayBeMissing: reference.mayBeMissing || services.sparseManifests === true,
+      })),
       tags,
     });
     // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
@@ -138,11 +219,13 @@ export const putManifest: Handler<"manifest"> = {
     const put: Command = { type: "registry.put-manifest", org, actor, body: json };
     await append(services, exchange, [put, ...(await services.companions(push))]);
     reply.code(201).headers({
-      location: location(services, exchange, `manifests/${digest}`),
-      "docker-content-digest": digest,
+      location: location(services, exchange, `manifests/${named}`),
+      "docker-content-digest": named,
     });
     // Tells the client that referrers are listed here, so that it keeps no fallback tag.
     if (facts.subject !== undefined) reply.header("oci-subject", facts.subject.digest);
+    const [missing, ...others] = services.sparseManifests === true ? lacking(early.events, facts, canonical) : [];
+    if (missing !== undefined) reply.header("warning", warning(missing, others.length));
     if (query.has("tag")) reply.header("oci-tag", tags.join(", "));
     return await reply.send();
   },
@@ -153,10 +236,15 @@ export const deleteManifest: Handler<"manifest"> = {
   action: "registry.delete",
   async run(services, exchange) {
     const { actor, org, repository, reply } = exchange;
-    const reference = readReference(exchange.path.reference);
+    const reference = knownReference(exchange);
+    const digest =
+      "digest" in reference
+        ? await canonicalDigest(services.reader, repository, reference.digest, services.now())
+        : undefined;
+    if ("digest" in reference && digest === undefined) throw manifestUnknown(exchange);
     const command: Command =
       "digest" in reference
-        ? { type: "registry.delete-manifest", org, actor, body: { repository, digest: reference.digest } }
+        ? { type: "registry.delete-manifest", org, actor, body: { repository, digest: digest ?? reference.digest } }
         : { type: "registry.delete-tag", org, actor, body: { repository, tag: reference.tag } };
     await append(services, exchange, [command]);
     return await reply.code(202).send();

@@ -1,20 +1,12 @@
-import {
-  type Digest,
-  digestOf,
-  EvidenceError,
-  fromBase64,
-  isDigest,
-  isJsonObject,
-  type JsonValue,
-  parseJson,
-} from "@assay/evidence";
-import { nodeCrypto } from "@assay/evidence/node";
+import { EvidenceError, fromBase64, isJsonObject, type JsonValue, parseJson } from "@assay/evidence";
+import { digestLike, isNamedDigest, type NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 
 /** What a manifest says about something else (OCI image-spec, "Descriptors"). */
 export interface Descriptor {
-  readonly digest: Digest;
+  /** As it is written. */
+  readonly digest: NamedDigest;
   /** Bytes. */
   readonly size: number;
   readonly mediaType: string;
@@ -34,6 +26,7 @@ export interface ManifestFacts {
   /** As referrers lists show it (OCI distribution 1.1, "Listing Referrers"): its own, else its config's; absent for an index without. */
   readonly artifactType?: string;
   readonly subject?: Descriptor;
+  /** Absent when it has none, and when it has more than referrers lists would show and no subject. */
   readonly annotations?: Readonly<Record<string, string>>;
   /** Each (kind, digest) once, in order of appearance. */
   readonly references: readonly ManifestReference[];
@@ -99,19 +92,25 @@ export function parseManifest(bytes: Uint8Array, contentType: string | undefined
   }
   const artifactType = artifactTypeOf(manifest["artifactType"]) ?? configType;
   const annotations = annotationsOf(manifest["annotations"], "annotations");
-  // Every referrers list repeats them.
-  if (annotations !== undefined && Buffer.byteLength(JSON.stringify(annotations)) > REGISTRY_LIMITS.annotationBytes) {
-    throw invalid(`annotations have at most ${REGISTRY_LIMITS.annotationBytes} bytes together: put more into a layer`);
+  const subject = manifest["subject"] ?? undefined;
+  const shown = annotations !== undefined && bytesOf(annotations) <= REGISTRY_LIMITS.annotationBytes;
+  // Every referrers list repeats them. Of a manifest that is about nothing they are in no list, and its bytes have them all.
+  if (subject !== undefined && annotations !== undefined && !shown) {
+    throw invalid(
+      `annotations of a manifest with a subject have at most ${REGISTRY_LIMITS.annotationBytes} bytes together: put more into a layer`,
+    );
   }
   return {
     mediaType,
     ...(artifactType === undefined ? {} : { artifactType }),
-    ...(manifest["subject"] === undefined || manifest["subject"] === null
-      ? {}
-      : { subject: descriptor(manifest["subject"], "subject") }),
-    ...(annotations === undefined ? {} : { annotations }),
+    ...(subject === undefined ? {} : { subject: descriptor(subject, "subject") }),
+    ...(shown ? { annotations } : {}),
     references: references.list(),
   };
+}
+
+function bytesOf(annotations: Record<string, string>): number {
+  return Buffer.byteLength(JSON.stringify(annotations));
 }
 
 function parseDocument(bytes: Uint8Array): JsonValue {
@@ -166,9 +165,9 @@ function artifactTypeOf(value: JsonValue | undefined): string | undefined {
 function descriptor(value: JsonValue | undefined, place: string): Descriptor {
   if (!isJsonObject(value)) throw invalid(`${place} must be a descriptor`);
   const { digest, size } = value;
-  if (!isDigest(digest)) {
+  if (!isNamedDigest(digest)) {
     const shown = typeof digest === "string" ? JSON.stringify(digest.slice(0, 200)) : "missing";
-    throw invalid(`${place}.digest is ${shown}: this registry takes sha256 digests`);
+    throw invalid(`${place}.digest is ${shown}: this registry takes sha256 and sha512 digests`);
   }
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
     throw invalid(`${place}.size must be a whole number of bytes`);
@@ -193,7 +192,7 @@ function isForeign(value: JsonValue, mediaType: string): boolean {
 }
 
 /** Embedded content must be the content (OCI image-spec, "Descriptors", `data`): a reader may use it instead of the blob. */
-function checkData(data: JsonValue | undefined, named: { digest: Digest; size: number }, place: string): void {
+function checkData(data: JsonValue | undefined, named: { digest: NamedDigest; size: number }, place: string): void {
   if (data === undefined || data === null) return;
   if (typeof data !== "string") throw invalid(`${place}.data must be base64`);
   let bytes: Uint8Array;
@@ -203,7 +202,7 @@ function checkData(data: JsonValue | undefined, named: { digest: Digest; size: n
     if (cause instanceof EvidenceError) throw invalid(`${place}.data must be base64`, cause);
     throw cause;
   }
-  if (bytes.length !== named.size || digestOf(nodeCrypto, bytes) !== named.digest) {
+  if (bytes.length !== named.size || digestLike(named.digest, bytes) !== named.digest) {
     throw invalid(`${place}.data is not the content its size and digest name`);
   }
 }

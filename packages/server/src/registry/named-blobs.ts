@@ -1,4 +1,4 @@
-import type { NamedBlob } from "../record/command.ts";
+import type { AliasedBlob, NamedBlob } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -25,5 +25,13 @@ export async function* registryBlobs(reader: Reader, asOf = Number.MAX_SAFE_INTE
     .where("held", "=", 1);
   for await (const row of references.stream()) {
     yield { digest: row.digest, namedBy: `the manifest ${row.repository}@${row.manifest}` };
+  }
+}
+
+/** What else the record calls bytes that a repository holds or held. */
+export async function* registryAliases(reader: Reader): AsyncGenerator<AliasedBlob> {
+  const rows = reader.tables<RegistryTables>().selectFrom("digest_alias").select(["repository", "alias", "digest"]);
+  for await (const { repository, alias, digest } of rows.stream()) {
+    yield { digest, alias, namedBy: `the repository ${repository}` };
   }
 }

@@ -2,29 +2,38 @@ import { parseDigest } from "@assay/evidence";
 import { z } from "zod";
 import { defineOperation } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
+import { canonicalDigest } from "./alias-queries.ts";
+import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, UPLOAD_MS } from "./limits.ts";
-import { findBlob, manifestsNaming } from "./queries.ts";
+import { findBlob, isAwaited, manifestsNaming } from "./queries.ts";
 import type { RegistryTables } from "./schema.ts";
 
 const digest = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/)
   .transform((text) => parseDigest(text));
+/** Another name of the bytes, which whoever asks has computed from them. */
+const sha512 = z.string().refine(isSha512, "not a sha512 digest").nullable();
+const named = z.custom<NamedDigest>(isNamedDigest, "not a digest");
 const size = z.int().nonnegative();
 const session = z.strictObject({ id: z.uuid(), owner: z.string(), repository: z.string() });
 const claimed = z.strictObject({ id: z.uuid(), claim: z.string() });
 
 async function lease(
   transactor: Transactor,
-  blob: { org: string; repository: string; digest: string; size: number },
+  blob: { org: string; repository: string; digest: string; sha512: string | null; size: number },
   time: number,
 ): Promise<void> {
   const expires = time + LEASE_MS;
+  // A name once known stays as long as the lease does.
+  const name = blob.sha512 === null ? {} : { sha512: blob.sha512 };
   await transactor
     .tables<RegistryTables>()
     .insertInto("blob_lease")
     .values({ ...blob, expires })
-    .onConflict((conflict) => conflict.columns(["repository", "digest"]).doUpdateSet({ size: blob.size, expires }))
+    .onConflict((conflict) =>
+      conflict.columns(["repository", "digest"]).doUpdateSet({ size: blob.size, expires, ...name }),
+    )
     .execute();
 }
 
@@ -109,7 +118,7 @@ const uploadOperations = [
   }),
   defineOperation({
     type: "registry.finish-upload",
-    body: claimed.extend({ digest, size }),
+    body: claimed.extend({ digest, sha512, size }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<RegistryTables>();
       const row = await tables
@@ -120,8 +129,9 @@ const uploadOperations = [
         .executeTakeFirst();
       if (row === undefined) return { held: false };
       await tables.deleteFrom("upload").where("id", "=", body.id).execute();
-      await lease(transactor, { ...row, digest: body.digest, size: body.size }, time);
-      return { held: true };
+      await lease(transactor, { ...row, digest: body.digest, sha512: body.sha512, size: body.size }, time);
+      const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
+      return { held: true, awaited: await isAwaited(transactor, row.repository, names, body.size) };
     },
   }),
   defineOperation({
@@ -192,16 +202,14 @@ const uploadOperations = [
 const leaseOperations = [
   defineOperation({
     type: "registry.mount-blob",
-    body: z.strictObject({ org: z.string(), repository: z.string(), from: z.string(), digest }),
-    run: async (transactor, body, { time }) => {
-      const source = await findBlob(transactor, body.from, body.digest, time);
-      if (source === undefined) return { mounted: false };
-      await lease(
-        transactor,
-        { org: body.org, repository: body.repository, digest: body.digest, size: source.size },
-        time,
-      );
-      return { mounted: true };
+    body: z.strictObject({ org: z.string(), repository: z.string(), from: z.string(), digest: named }),
+    run: async (transactor, { org, repository, from, digest: asked }, { time }) => {
+      const canonical = await canonicalDigest(transactor, from, asked, time);
+      const source = canonical && (await findBlob(transactor, from, canonical, time));
+      if (canonical === undefined || source === undefined) return { mounted: false };
+      const name = isSha512(asked) ? asked : null;
+      await lease(transactor, { org, repository, digest: canonical, sha512: name, size: source.size }, time);
+      return { mounted: true, awaited: await isAwaited(transactor, repository, [canonical, asked], source.size) };
     },
   }),
   defineOperation({
@@ -209,7 +217,7 @@ const leaseOperations = [
     body: z.strictObject({ org: z.string(), repository: z.string(), digest }),
     run: async (transactor, body, { time }) => {
       const blob = await findBlob(transactor, body.repository, body.digest, time);
-      if (blob !== undefined) await lease(transactor, { ...body, size: blob.size }, time);
+      if (blob !== undefined) await lease(transactor, { ...body, sha512: null, size: blob.size }, time);
       return { visible: blob !== undefined };
     },
   }),

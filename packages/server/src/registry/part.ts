@@ -1,7 +1,7 @@
 import type { RecordPart } from "../record/command.ts";
 import { registryCommands } from "./commands.ts";
 import { registryEvents } from "./events.ts";
-import { registryBlobs } from "./named-blobs.ts";
+import { registryAliases, registryBlobs } from "./named-blobs.ts";
 import { registryOperations } from "./operations.ts";
 
 /** The registry's part of the record. */
@@ -9,6 +9,7 @@ export const registryPart: RecordPart = {
   commands: registryCommands,
   events: registryEvents,
   operations: registryOperations,
-  projections: ["repository", "manifest", "manifest_reference", "tag"],
+  projections: ["repository", "manifest", "manifest_reference", "tag", "digest_alias"],
   blobs: registryBlobs,
+  aliases: registryAliases,
 };

@@ -32,24 +32,32 @@ export async function findManifest(
   return row && { digest, size: row.size, mediaType: row.media_type, sequence: row.from_seq };
 }
 
+/** What a tag names. */
+export interface ResolvedTag {
+  readonly digest: Digest;
+  /** The digest it was set by, where that was of another algorithm: what a pull by the tag is answered with. */
+  readonly namedAs: string | undefined;
+  readonly sequence: number;
+}
+
 /** What a tag names; now, or as of a sequence of the record. */
 export async function resolveTag(
   reader: Reader,
   repository: string,
   tag: string,
   asOf?: number,
-): Promise<{ readonly digest: Digest; readonly sequence: number } | undefined> {
+): Promise<ResolvedTag | undefined> {
   const query = reader
     .tables<RegistryTables>()
     .selectFrom("tag")
-    .select(["digest", "from_seq"])
+    .select(["digest", "named_as", "from_seq"])
     .where("repository", "=", repository)
     .where("name", "=", tag);
   const row = await (asOf === undefined
     ? query.where("to_seq", "is", null)
     : query.where("from_seq", "<=", asOf).where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
   ).executeTakeFirst();
-  return row && { digest: parseDigest(row.digest), sequence: row.from_seq };
+  return row && { digest: parseDigest(row.digest), namedAs: row.named_as ?? undefined, sequence: row.from_seq };
 }
 
 /** What a tag names now or, if it was deleted, named last. */
@@ -169,6 +177,31 @@ export async function manifestsNaming(
   return rows.map((row) => row.manifest);
 }
 
+/**
+ * Whether a manifest of the repository names something of this size that was not there when the manifest came.
+ *
+ * @param names its digests: a manifest may have named it by any of them.
+ */
+export async function isAwaited(
+  reader: Reader,
+  repository: string,
+  names: readonly string[],
+  size: number,
+): Promise<boolean> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("manifest")
+    .where("repository", "=", repository)
+    .where("digest", "in", names)
+    .where("to_seq", "is", null)
+    .where("held", "=", 0)
+    .where("size", "=", size)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Whether a repository has, or had, a manifest. */
 export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
   const row = await reader
@@ -240,11 +273,14 @@ export interface Referrer {
   readonly annotations: string | undefined;
 }
 
-/** Manifests about `subject` after digest `last` (exclusive), in order of digest, at most `limit`. */
+/**
+ * Manifests about `subject` (a digest; or a SHA-512 one that stands for nothing here) after digest `last` (exclusive), in order of digest,
+ * at most `limit`.
+ */
 export async function listReferrers(
   reader: Reader,
   repository: string,
-  subject: Digest,
+  subject: string,
   page: { readonly last: string; readonly limit: number; readonly artifactType: string | undefined },
 ): Promise<Referrer[]> {
   let query = reader
@@ -270,7 +306,8 @@ export async function listReferrers(
 const SMALL_BATCH = 16;
 const LARGE_BATCH = 256;
 
-function* batches(digests: readonly string[]): Iterable<string[]> {
+/** A list of digests in the parts to ask for at once. */
+export function* inBatches(digests: readonly string[]): Iterable<string[]> {
   const step = digests.length > SMALL_BATCH ? LARGE_BATCH : SMALL_BATCH;
   for (let at = 0; at < digests.length; at += step) {
     const batch = digests.slice(at, at + step);
@@ -290,7 +327,7 @@ export async function findBlobs(
 ): Promise<Map<string, number>> {
   const found = new Map<string, number>();
   const tables = reader.tables<RegistryTables>();
-  for (const batch of batches(digests)) {
+  for (const batch of inBatches(digests)) {
     const leases = await tables
       .selectFrom("blob_lease")
       .select(["digest", "size"])
@@ -319,7 +356,7 @@ export async function findManifests(
   digests: readonly string[],
 ): Promise<Map<string, number>> {
   const found = new Map<string, number>();
-  for (const batch of batches(digests)) {
+  for (const batch of inBatches(digests)) {
     const rows = await reader
       .tables<RegistryTables>()
       .selectFrom("manifest")

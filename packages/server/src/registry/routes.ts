@@ -39,14 +39,17 @@ export const HANDLERS: Handlers = {
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /** The scope a request needs (Docker token authentication, "Resource Scope Grammar"), as a client has to ask for it. */
-export function scopeOf(path: RegistryPath, method: string): string | undefined {
+export function scopeOf(path: RegistryPath, method: string, query?: URLSearchParams): string | undefined {
   if (path.kind === "base" || path.kind === "unknown") return undefined;
   if (path.kind === "catalog") return "registry:catalog:*";
   if (method === "GET" || method === "HEAD") {
     return `repository:${path.name}:${path.kind === "upload" ? "pull,push" : "pull"}`;
   }
   if (method === "DELETE" && path.kind !== "upload") return `repository:${path.name}:delete`;
-  return `repository:${path.name}:pull,push`;
+  const own = `repository:${path.name}:pull,push`;
+  // A mount pulls from where it mounts. A name out of grammar is nobody's scope.
+  const from = path.kind === "uploads" && query?.has("mount") === true ? query.get("from") : null;
+  return from === null || canonicalRepository(from, "-") === undefined ? own : `${own} repository:${from}:pull`;
 }
 
 function methodNotAllowed(method: string, allowed: readonly string[]): OciError {
@@ -133,7 +136,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     const mark = url.indexOf("?");
     const path = parseRegistryPath(mark === -1 ? url : url.slice(0, mark));
     const query = new URLSearchParams(mark === -1 ? "" : url.slice(mark + 1));
-    const scope = scopeOf(path, request.method);
+    const scope = scopeOf(path, request.method, query);
     if (scope !== undefined) scopes.set(request, scope);
     reply.header("docker-distribution-api-version", "registry/2.0");
     // Before anything about the path is told: an unknown caller learns nothing from it.

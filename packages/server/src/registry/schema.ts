@@ -1,5 +1,5 @@
 /**
- * The tables of the registry (migration 0004). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
+ * The tables of the registry (migrations 0004, 0015). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
  * [from_seq, to_seq), and `to_seq` null means now.
  */
 export interface RegistryTables {
@@ -21,7 +21,10 @@ export interface RegistryTables {
     media_type: string;
     /** What referrers lists show: the manifest's own, else its config's type; null for an index without one. */
     artifact_type: string | null;
-    /** The digest this manifest is about (OCI image-spec, "subject"); it need not be there. */
+    /**
+     * The digest this manifest is about (OCI image-spec, "subject"); it need not be there. As the manifest writes it only while that is
+     * a SHA-512 digest which stands for nothing here.
+     */
     subject: string | null;
     /** The manifest's annotations as a JSON object; null when it has none. */
     annotations: string | null;
@@ -37,7 +40,7 @@ export interface RegistryTables {
     /** The digest of the manifest that names. */
     manifest: string;
     kind: ReferenceKind;
-    /** The digest that is named. */
+    /** The digest that is named. A SHA-512 one only where it stood for nothing here: then it is not held. */
     digest: string;
     org: string;
     size: number;
@@ -52,8 +55,23 @@ export interface RegistryTables {
     name: string;
     org: string;
     digest: string;
+    /** The digest it was set by, where that was of another algorithm. */
+    named_as: string | null;
     from_seq: number;
     to_seq: number | null;
+  };
+  /**
+   * What else the bytes of a digest are called in a repository: computed by this server from the bytes, and named there by a manifest,
+   * or what a manifest was pushed by. It is true for ever, and ends with nothing.
+   */
+  digest_alias: {
+    repository: string;
+    /** A SHA-512 digest. */
+    alias: string;
+    digest: string;
+    org: string;
+    /** The event since which it is on record. */
+    sequence: number;
   };
   /** Unrecorded: an upload under way. Its bytes are the staged upload of the same id. */
   upload: {
@@ -78,6 +96,8 @@ export interface RegistryTables {
   blob_lease: {
     repository: string;
     digest: string;
+    /** The SHA-512 digest it was pushed or mounted by, computed by this server; null when it was by its own. */
+    sha512: string | null;
     org: string;
     /** Bytes. */
     size: number;

@@ -1,12 +1,14 @@
 import type { IncomingMessage } from "node:http";
 import type { FastifyReply } from "fastify";
-import type { Digest } from "@assay/evidence";
 import { authorize } from "../access/authorize.ts";
 import { canonicalRepository } from "../access/names.ts";
-import { readDigest } from "./digest.ts";
+import { Problem } from "../http/problem.ts";
+import { repositoriesHolding } from "./alias-queries.ts";
+import { type DigestAlgorithm, isSha512, type NamedDigest, readAlgorithm, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
   blobLocation,
+  holdAwaited,
   type Exchange,
   type Handler,
   location,
@@ -43,7 +45,7 @@ function outOfOrder(services: Services, exchange: RepositoryExchange, session: H
   });
 }
 
-function created(services: Services, exchange: RepositoryExchange, digest: Digest): FastifyReply {
+function created(services: Services, exchange: RepositoryExchange, digest: NamedDigest): FastifyReply {
   return exchange.reply.code(201).headers({
     location: blobLocation(services, exchange, digest),
     "docker-content-digest": digest,
@@ -85,31 +87,62 @@ async function receiveChunk(services: Services, exchange: Exchange<"upload">, se
   if (hasBody(request) || expected !== undefined) await services.uploads.receive(session, request, expected);
 }
 
-/** Refuses algorithms other than SHA-256 for a chunked upload (end-4c). */
-function checkAlgorithm(query: URLSearchParams): void {
-  const algorithm = query.get("digest-algorithm");
-  if (algorithm !== null && algorithm !== "sha256") {
-    throw new OciError(
-      400,
-      "UNSUPPORTED",
-      `this registry computes sha256, not ${JSON.stringify(algorithm.slice(0, 50))}`,
-    );
-  }
+function algorithmOf(named: NamedDigest): DigestAlgorithm {
+  return isSha512(named) ? "sha512" : "sha256";
 }
 
-/** Mounts a blob from another repository, if the caller may pull there and it is there; otherwise the client has to upload it. */
-async function mount(services: Services, exchange: RepositoryExchange, digest: Digest, from: string): Promise<boolean> {
+/**
+ * Mounts a blob from another repository, if the caller may pull there and it is there; otherwise the client has to upload it.
+ *
+ * @throws Problem 401 when it is only the token that does not reach there: another one helps, and clients fetch it.
+ */
+async function mount(
+  services: Services,
+  exchange: RepositoryExchange,
+  digest: NamedDigest,
+  from: string,
+): Promise<boolean> {
   const source = canonicalRepository(from, services.defaultOrg);
   if (source === undefined) return false;
+  const refusal = await authorize(services.reader, exchange.actor, "registry.pull", source);
+  // Told to those only who may pull there, whatever is there.
+  if (refusal?.code === "token-insufficient") throw Problem.fromRefusal(refusal);
   // "Not there" and "not yours" are one answer here too: 202, upload it.
-  if ((await authorize(services.reader, exchange.actor, "registry.pull", source)) !== undefined) return false;
-  const answer = await services.record.operate("registry.mount-blob", {
-    org: exchange.org,
-    repository: exchange.repository,
-    from: source.repository,
-    digest,
-  });
-  return (answer as { mounted: boolean }).mounted;
+  return refusal === undefined && (await take(services, exchange, digest, source.repository));
+}
+
+/** Repositories asked for a blob that is to be mounted from wherever it is. */
+const MOUNT_SOURCES = 100;
+
+/**
+ * Mounts a blob from some repository of the same organisation where the caller may pull. Where they may not it is as if it were not there:
+ * the answer is the one for an unknown digest.
+ */
+async function mountFromAnywhere(
+  services: Services,
+  exchange: RepositoryExchange,
+  digest: NamedDigest,
+): Promise<boolean> {
+  const { org, actor } = exchange;
+  const page = { now: services.now(), limit: MOUNT_SOURCES };
+  for (const repository of await repositoriesHolding(services.reader, org, digest, page)) {
+    if ((await authorize(services.reader, actor, "registry.pull", { org, repository })) !== undefined) continue;
+    if (await take(services, exchange, digest, repository)) return true;
+  }
+  return false;
+}
+
+async function take(
+  services: Services,
+  exchange: RepositoryExchange,
+  digest: NamedDigest,
+  from: string,
+): Promise<boolean> {
+  const { org, repository } = exchange;
+  const answer = await services.record.operate("registry.mount-blob", { org, repository, from, digest });
+  const { mounted, awaited } = answer as { mounted: boolean; awaited?: boolean };
+  if (awaited === true) await holdAwaited(services, exchange, digest);
+  return mounted;
 }
 
 /** POST /v2/<name>/blobs/uploads/: opens a session (end-4a), takes a whole blob (end-4b), or mounts one (end-11). */
@@ -117,26 +150,33 @@ export const openUpload: Handler<"uploads"> = {
   action: "registry.push",
   async run(services, exchange) {
     const { query, actor, org, repository, reply } = exchange;
-    checkAlgorithm(query);
+    const algorithm = readAlgorithm(query);
     const mounted = query.get("mount");
     if (mounted !== null) {
       const digest = readDigest(mounted);
-      // Without `from` there is no repository to authorise against but this one.
-      if (await mount(services, exchange, digest, query.get("from") ?? exchange.name)) {
+      const from = query.get("from");
+      if (
+        await (from === null ? mountFromAnywhere(services, exchange, digest) : mount(services, exchange, digest, from))
+      ) {
         return await created(services, exchange, digest).send();
       }
     } else {
       const whole = query.get("digest");
       if (whole !== null) {
         const digest = readDigest(whole);
-        await services.uploads.once({ actor, org, repository }, async (session) => {
-          await services.uploads.receive(session, exchange.request.raw, contentLength(exchange.request.raw));
-          await services.uploads.finish(session, digest);
-        });
+        const awaited = await services.uploads.once(
+          { actor, org, repository },
+          algorithmOf(digest),
+          async (session) => {
+            await services.uploads.receive(session, exchange.request.raw, contentLength(exchange.request.raw));
+            return await services.uploads.finish(session, digest);
+          },
+        );
+        if (awaited) await holdAwaited(services, exchange, digest);
         return await created(services, exchange, digest).send();
       }
     }
-    const id = await services.uploads.open({ actor, org, repository });
+    const id = await services.uploads.open({ actor, org, repository }, algorithm);
     return await reply
       .code(202)
       .headers(uploadHeaders(services, exchange, id, 0))
@@ -178,10 +218,15 @@ export const closeUpload: Handler<"upload"> = {
     const text = exchange.query.get("digest");
     if (text === null) throw new OciError(400, "DIGEST_INVALID", "say what the upload is: ?digest=sha256:…");
     const digest = readDigest(text);
-    await services.uploads.hold(sessionKey(exchange), async (session) => {
-      await receiveChunk(services, exchange, session);
-      await services.uploads.finish(session, digest);
-    });
+    const awaited = await services.uploads.hold(
+      sessionKey(exchange),
+      async (session) => {
+        await receiveChunk(services, exchange, session);
+        return await services.uploads.finish(session, digest);
+      },
+      algorithmOf(digest),
+    );
+    if (awaited) await holdAwaited(services, exchange, digest);
     return await created(services, exchange, digest).send();
   },
 };

@@ -1,16 +1,15 @@
 import { randomUUID } from "node:crypto";
-import type { Hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Digest, parseDigest } from "@assay/evidence";
 import type { Actor, JsonObject } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore, StagedBytes } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
+import { type DigestAlgorithm, isSha512, type NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import { incoming } from "./incoming.ts";
 import { CLAIM_MS, REGISTRY_LIMITS } from "./limits.ts";
-import { RunningHashes } from "./running-hash.ts";
+import { RunningHashes, UploadHash } from "./running-hash.ts";
 import type { RegistryTables } from "./schema.ts";
 
 /** How long a request waits for the one before it on the same session, ms: a client that reconnects is often quicker than its FIN. */
@@ -34,8 +33,8 @@ export interface HeldSession {
   offset: number;
   /** Fewer bytes are here than were acknowledged (a crash before they reached the disk). */
   readonly shrunk: boolean;
-  /** SHA-256 of those bytes; undefined when they must be read again to know it. */
-  hash: Hash | undefined;
+  /** The hash of those bytes; undefined when they must be read again to know it. */
+  hash: UploadHash | undefined;
   /** The session is gone (finished or dropped): nothing is left to release. */
   ended: boolean;
 }
@@ -74,15 +73,26 @@ export class Uploads {
     this.#blobs = parts.blobs;
   }
 
-  /** Opens a session that nobody writes to yet. @throws OciError 429 when the actor has too many. */
-  async open(owner: Omit<SessionKey, "id">): Promise<string> {
+  /**
+   * Opens a session that nobody writes to yet.
+   *
+   * @param algorithm what the client says it will name the bytes by (end-4c): computed while they come, instead of by reading them again
+   * at the end.
+   * @throws OciError 429 when the actor has too many.
+   */
+  async open(owner: Omit<SessionKey, "id">, algorithm: DigestAlgorithm): Promise<string> {
     const id = randomUUID();
     await this.#open({ ...owner, id }, null);
+    if (algorithm !== "sha256") this.#hashes.keep(id, 0, UploadHash.begin(algorithm));
     return id;
   }
 
   /** Opens a session, runs `work` on it and leaves nothing of it behind: for an upload in one request. */
-  async once<T>(owner: Omit<SessionKey, "id">, work: (session: HeldSession) => Promise<T>): Promise<T> {
+  async once<T>(
+    owner: Omit<SessionKey, "id">,
+    algorithm: DigestAlgorithm,
+    work: (session: HeldSession) => Promise<T>,
+  ): Promise<T> {
     const id = randomUUID();
     const claim = randomUUID();
     await this.#open({ ...owner, id }, claim);
@@ -92,7 +102,7 @@ export class Uploads {
       staged: await this.#blobs.stage(id),
       offset: 0,
       shrunk: false,
-      hash: this.#hashes.at(id, 0),
+      hash: UploadHash.begin(algorithm),
       ended: false,
     };
     return await this.#renewing(session, async () => {
@@ -138,10 +148,15 @@ export class Uploads {
   /**
    * Runs `work` with the claim on a session, and gives it back with the offset reached.
    *
+   * @param algorithm what the bytes will be named by, as far as this request says.
    * @throws OciError 404 `BLOB_UPLOAD_UNKNOWN`; 409 `BLOB_UPLOAD_INVALID` while another request writes.
    */
-  async hold<T>(key: SessionKey, work: (session: HeldSession) => Promise<T>): Promise<T> {
-    const session = await this.#claim(key);
+  async hold<T>(
+    key: SessionKey,
+    work: (session: HeldSession) => Promise<T>,
+    algorithm: DigestAlgorithm = "sha256",
+  ): Promise<T> {
+    const session = await this.#claim(key, algorithm);
     return await this.#renewing(session, async () => {
       try {
         return await work(session);
@@ -161,7 +176,7 @@ export class Uploads {
     });
   }
 
-  async #claim(key: SessionKey): Promise<HeldSession> {
+  async #claim(key: SessionKey, algorithm: DigestAlgorithm): Promise<HeldSession> {
     if (!UUID.test(key.id)) throw uploadUnknown(key.id);
     const claim = randomUUID();
     const body = { id: key.id, owner: key.actor.id, repository: key.repository, claim };
@@ -188,7 +203,7 @@ export class Uploads {
       staged,
       offset,
       shrunk: here < acknowledged,
-      hash: this.#hashes.at(key.id, offset),
+      hash: this.#hashes.at(key.id, offset, algorithm),
       ended: false,
     };
   }
@@ -247,20 +262,23 @@ export class Uploads {
   }
 
   /**
-   * Ends a session: its bytes become the blob `digest`, with a lease in the session's repository.
+   * Ends a session: its bytes become a blob, with a lease in the session's repository. Its name is their SHA-256, whatever they were named
+   * by; the other name goes with the lease.
    *
+   * @returns whether a manifest of the repository was waiting for it.
    * @throws OciError 400 `DIGEST_INVALID` when the bytes have another digest: then nothing of the session is left.
    */
-  async finish(session: HeldSession, digest: Digest): Promise<void> {
-    const actual = await this.#digest(session);
-    if (actual !== digest) {
+  async finish(session: HeldSession, named: NamedDigest): Promise<boolean> {
+    const { sha256: digest, sha512 } = await this.#digests(session, isSha512(named) ? "sha512" : "sha256");
+    const actual = isSha512(named) ? sha512 : digest;
+    if (actual !== named) {
       await this.drop(session);
       throw new OciError(
         400,
         "DIGEST_INVALID",
-        `the upload has the digest ${actual}, not ${digest}: nothing was stored`,
+        `the upload has the digest ${actual}, not ${named}: nothing was stored`,
         {
-          detail: { expected: digest, actual },
+          detail: { expected: named, actual: actual ?? null },
         },
       );
     }
@@ -275,11 +293,14 @@ export class Uploads {
       id: session.id,
       claim: session.claim,
       digest,
+      // Only as far as it was asked for: what a client said it might name the bytes by, and did not, is no name of them.
+      sha512: isSha512(named) ? named : null,
       size: session.offset,
     });
     if (finished["held"] !== true) throw this.#lost(session);
     session.ended = true;
     this.#hashes.forget(session.id);
+    return finished["awaited"] === true;
   }
 
   #lost(session: HeldSession): OciError {
@@ -292,14 +313,13 @@ export class Uploads {
     return (await this.#operate("registry.renew-claim", { id: session.id, claim: session.claim }))["held"] === true;
   }
 
-  async #digest(session: HeldSession): Promise<Digest> {
-    let hash = session.hash;
-    if (hash === undefined) {
-      hash = this.#hashes.at(session.id, 0);
-      if (hash === undefined) throw new OciError(500, "UNKNOWN", "no hash to begin with");
+  async #digests(session: HeldSession, algorithm: DigestAlgorithm): Promise<ReturnType<UploadHash["digests"]>> {
+    let { hash } = session;
+    if (hash?.computes(algorithm) !== true) {
+      hash = UploadHash.begin(algorithm);
       for await (const chunk of session.staged.read() as AsyncIterable<Uint8Array>) hash.update(chunk);
     }
-    return parseDigest(`sha256:${hash.copy().digest("hex")}`);
+    return hash.digests();
   }
 
   /** Ends a session and removes its bytes. */
