@@ -175,6 +175,7 @@ describe("a backup", () => {
       "keys/log-record.key.json",
       "keys/registry-token.key.json",
       "keys/vsa.key.json",
+      "keys/webhook.key.json",
       "keys/workload-token.key.json",
       "events/000000.jsonl",
       "index.json",

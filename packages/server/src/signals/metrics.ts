@@ -23,6 +23,7 @@ export class Metrics {
   readonly #witnessContradicted: Gauge;
   readonly #witnessedSize: Gauge;
   readonly #refused: Counter<"reason">;
+  readonly #webhooks: Counter<"outcome">;
 
   readonly #scrubbed: Counter;
 
@@ -52,6 +53,12 @@ export class Metrics {
       labelNames: ["reason"],
       registers: [this.registry],
     });
+    this.#webhooks = new Counter({
+      name: "assay_webhook_attempts_total",
+      help: "Messages to webhooks by outcome: delivered, failed (tried again) or dead",
+      labelNames: ["outcome"],
+      registers: [this.registry],
+    });
     this.#witnessLate = new Gauge({
       name: "assay_witness_late",
       help: "1 while a published checkpoint has waited too long for a quorum of witnesses",
@@ -71,6 +78,10 @@ export class Metrics {
 
   request(method: string, route: string, status: number, seconds: number): void {
     this.#requests.observe({ method, route, status: String(status) }, seconds);
+  }
+
+  webhook(outcome: "delivered" | "failed" | "dead"): void {
+    this.#webhooks.inc({ outcome });
   }
 
   append(outcome: "accepted" | "refused" | "failed"): void {
