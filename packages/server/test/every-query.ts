@@ -81,7 +81,7 @@ async function liveThroughWebhooks({ record, reader }: Instance): Promise<void> 
   await webhookById(reader, org, id);
   await webhookVersions(reader, { org, id }, 0, 9);
   await countWebhooks(reader, org);
-  await allWebhooks(reader, -1, 10);
+  await allWebhooks(reader, { org: "", name: "" }, 10);
   await cursorOf(reader, org, id);
   await oldestKept(reader, webhook, "dead", 1);
   await eventTypesAfter(reader, org, 0, 10);

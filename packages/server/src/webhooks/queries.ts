@@ -99,15 +99,20 @@ export function webhooksOf(reader: Reader, org: string): Promise<WebhookRow[]> {
     .execute();
 }
 
-/** Every organisation's endpoints as they stand now, those set after `after` first. */
-export function allWebhooks(reader: Reader, after: number, limit: number): Promise<WebhookRow[]> {
+/** Every organisation's endpoints as they stand now, by organisation and name, those behind `after`. */
+export function allWebhooks(
+  reader: Reader,
+  after: { readonly org: string; readonly name: string },
+  limit: number,
+): Promise<WebhookRow[]> {
   return reader
     .tables<WebhookTables>()
     .selectFrom("webhook")
     .selectAll()
-    .where("from_seq", ">", after)
+    .where((where) => where(where.refTuple("org", "name"), ">", where.tuple(after.org, after.name)))
     .where("to_seq", "is", null)
-    .orderBy("from_seq")
+    .orderBy("org")
+    .orderBy("name")
     .limit(limit)
     .execute();
 }

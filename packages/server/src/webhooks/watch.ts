@@ -106,7 +106,7 @@ export class WebhookWatch {
    */
   async lookAtAll(renew: () => Promise<void>): Promise<void> {
     const { reader, record } = this.#options;
-    let after = -1;
+    let after = { org: "", name: "" };
     for (;;) {
       const webhooks = await allWebhooks(reader, after, STEP);
       for (const webhook of webhooks) {
@@ -116,7 +116,7 @@ export class WebhookWatch {
           const upTo = await oldestKept(reader, webhook, state, WEBHOOK_LIMITS.kept);
           if (upTo !== undefined) await record.operate("webhooks.forget", { org, webhook: id, state, upTo });
         }
-        after = webhook.from_seq;
+        after = { org, name: webhook.name };
       }
       if (webhooks.length < STEP) return;
       await renew();

@@ -29,7 +29,6 @@ export const webhooksMigration: Migration = {
     await sql`create unique index webhook_current on webhook (org, name) where to_seq is null`.execute(database);
     await sql`create index webhook_org on webhook (org, from_seq)`.execute(database);
     await sql`create index webhook_id on webhook (org, id, from_seq)`.execute(database);
-    await sql`create index webhook_walk on webhook (to_seq, from_seq)`.execute(database);
 
     await schema
       .createTable("webhook_cursor")
