@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { composeParts, MIGRATIONS } from "../src/composition.ts";
 import { defineJob } from "../src/jobs/job.ts";
-import { listJobs } from "../src/jobs/queries.ts";
+import { type JobRow, listJobs } from "../src/jobs/queries.ts";
+import type { JobState } from "../src/jobs/schema.ts";
 import { JobRunner } from "../src/jobs/runner.ts";
 import type { Keyring } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
@@ -39,6 +40,7 @@ export interface WebhookRoom {
   /** Pushes a manifest under a tag; returns the sequence of the newest event. */
   push(tag: string, repository?: string): Promise<number>;
   deliveries(name: string, org?: string): Promise<DeliveryRow[]>;
+  jobs(state: JobState): Promise<JobRow[]>;
   /** Whether no delivery is being made just now. */
   idle(): Promise<boolean>;
   /** Moves the writer's clock forward, ms, and lets the runner look. */
@@ -127,10 +129,8 @@ export async function openWebhookRoom(places: readonly string[], timeoutMs = 500
       const place = { org, webhook: webhook.id, state: undefined, before: undefined, limit: 1_000 };
       return (await listDeliveries(reader, place)).toReversed();
     },
-    async idle() {
-      const place = { state: "running", kind: DELIVER, before: undefined, limit: 1 } as const;
-      return (await listJobs(reader, place)).length === 0;
-    },
+    jobs: (state) => listJobs(reader, { state, kind: DELIVER, before: undefined, limit: 100 }),
+    idle: async () => (await room.jobs("running")).length === 0,
     pass(ms) {
       ahead += ms;
       runner.wake();

@@ -118,12 +118,16 @@ describe("deliveries", () => {
     const next = (await room.push("2-dev")) - 1;
     await until(async () => (await stateOf(next)) === "delivered");
     expect(await stateOf(dead)).toBe("dead");
+    const letters = async () => (await room.jobs("dead")).length;
+    expect(await letters()).toBe(1);
     receiver.answer = undefined;
     const webhook = (await room.deliveries("ci"))[0]?.webhook ?? -1;
     await room.record.operate("webhooks.again", { org: "acme", webhook, sequence: dead });
     room.pass(0);
     await until(async () => (await stateOf(dead)) === "delivered");
     expect(idsOf(receiver).at(-1)).toBe(`acme/${dead}`);
+    // The queue's own dead letter is answered by that.
+    await until(async () => (await letters()) === 0);
   });
 
   it("are made again, from an event on, in order and under the same ids, when an endpoint is sent back", async () => {

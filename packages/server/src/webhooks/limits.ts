@@ -8,8 +8,8 @@ export const WEBHOOK_LIMITS = {
   repositories: 50,
   /** How long one request may take, from the name's look-up to the answer's head, ms. */
   timeoutMs: 10_000,
-  /** How often a delivery is tried before it is dead. With the queue's back-off: for an hour and a half or so. */
-  attempts: 12,
+  /** How often a delivery is tried before it is dead. With the queue's back-off (jobs/back-off.ts): for 2½ to 5 hours. */
+  attempts: 16,
   /** Deliveries one process makes at once. */
   atOnce: 8,
   /** Test messages one process sends at once. */
