@@ -65,6 +65,7 @@ import type { BlobStore } from "./storage/blobs.ts";
 import { translateDiskError } from "./storage/disk-errors.ts";
 import type { Reader } from "./storage/database.ts";
 import { registerTrustRoutes } from "./trust/routes.ts";
+import { DELIVER } from "./webhooks/operations.ts";
 import { registerWebhookRoutes } from "./webhooks/routes.ts";
 import { WebhookWatch } from "./webhooks/watch.ts";
 import { composeParts } from "./composition.ts";
@@ -348,7 +349,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     owner: `${hostname()}:${process.pid}`,
     log: options.logger,
   });
-  metrics.observeJobs(() => countJobs(reader));
+  metrics.observeJobs(() => countJobs(reader), new Set([DELIVER]));
   const witnesses = await composeWitnesses({
     settings: options.witnesses ?? NO_WITNESSES,
     urls: [publicUrl, ...(options.witnesses?.urls ?? [])],

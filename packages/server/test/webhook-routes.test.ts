@@ -3,9 +3,12 @@ import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { openRaw } from "./database.ts";
+import { checkDirectory } from "../src/admin/check.ts";
+import { rebuildDirectory } from "../src/admin/rebuild.ts";
+import { openRaw, placeOf } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { ADMIN_BASIC, pushImage } from "./pushing.ts";
+import { s3Of } from "./stored-blobs.ts";
 import { isSigned, type Receiver, startReceiver } from "./webhook-receiver.ts";
 
 const API = "/api/assay/v1";
@@ -250,6 +253,34 @@ describe("a webhook", () => {
       "riva",
     ]);
     expect(code(await call("GET", `${HOOKS}/all`, undefined, admin))).toBe("webhook-unknown");
+  });
+
+  it("goes on where it was, with its secret, after a rebuild", async () => {
+    const hook = `${API}/orgs/acme/webhooks/kept`;
+    const made = await must("POST", HOOKS, { name: "kept", url: receiver.url, kinds: ["push"] }, admin);
+    const toldOf = async (tag: string): Promise<string> => {
+      const before = receiver.received.length;
+      const { manifest } = await pushImage(instance.url, "acme/kept", tag, randomBytes(10));
+      await receiver.until(before + 1);
+      const delivered = (): Promise<Record<string, unknown>> =>
+        must("GET", `${hook}/deliveries?state=delivered&limit=1`, undefined, admin);
+      while (JSON.stringify(await delivered()).includes(String(receiver.received[before]?.event["id"])) === false) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      // Nothing of before comes again: the one message is of this push.
+      expect(receiver.received.slice(before).map(({ event }) => event["subject"])).toEqual([`acme/kept@${manifest}`]);
+      const [message] = receiver.received.slice(before);
+      return message !== undefined && (await isSigned(message, String(made["secret"]))) ? "signed" : "not signed";
+    };
+    expect(await toldOf("1.0.0-dev")).toBe("signed");
+    const place = await placeOf(instance.dataDirectory);
+    await instance.halt();
+    await rebuildDirectory({ ...place, tell: () => undefined });
+    const check = await checkDirectory({ ...place, s3: s3Of(place.dataDirectory), tell: () => undefined });
+    expect(check.findings).toEqual([]);
+    await instance.restart();
+    expect(await toldOf("2.0.0-dev")).toBe("signed");
+    expect(await must("GET", hook, undefined, admin)).toMatchObject({ name: "kept", next: null });
   });
 
   it("is not asked once its host may not be asked any more, and says why", async () => {

@@ -192,12 +192,17 @@ export class Metrics {
     });
   }
 
-  /** The queue as it is at each scrape. Every process tells the same numbers of the one queue: take their maximum, not their sum. */
+  /**
+   * The queue as it is at each scrape. Every process tells the same numbers of the one queue: take their maximum, not their sum.
+   *
+   * @param tenants kinds whose dead jobs wait for an organisation's admins and are no alarm of the operator's.
+   */
   observeJobs(
     count: () => Promise<{
       readonly counts: readonly { readonly state: string; readonly kind: string; readonly count: number }[];
       readonly oldest: number | undefined;
     }>,
+    tenants: ReadonlySet<string>,
   ): void {
     const counted = sharedLook(count);
     // What cannot be counted is not shown: an old number would look like a good one.
@@ -214,13 +219,14 @@ export class Metrics {
     });
     new Gauge({
       name: "assay_jobs_dead",
-      help: "Jobs that failed for good and wait for a person",
+      help: "Jobs that failed for good and wait for the operator",
       registers: [this.registry],
       async collect() {
         this.remove();
         const queue = await look();
         if (queue === undefined) return;
-        this.set(queue.counts.reduce((dead, { state, count }) => dead + (state === "dead" ? count : 0), 0));
+        const dead = queue.counts.filter(({ state, kind }) => state === "dead" && !tenants.has(kind));
+        this.set(dead.reduce((sum, { count }) => sum + count, 0));
       },
     });
     new Gauge({
