@@ -19,6 +19,8 @@ const suitesOnPostgres = [
   "gate",
   "jobs",
   "job-routes",
+  "webhooks",
+  "webhook-routes",
   "plans",
   "app",
   "hostile-requests",

@@ -57,6 +57,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./verbs/account.ts"),
   },
   {
+    name: "webhook",
+    summary: "tell other programs what is recorded: CloudEvents or CDEvents, signed, in order",
+    load: () => import("./verbs/webhook.ts"),
+  },
+  {
     name: "jobs",
     summary: "the service's background work: what waits, runs and failed; retry it or give it up",
     load: () => import("./verbs/jobs.ts"),

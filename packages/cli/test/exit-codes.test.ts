@@ -41,6 +41,14 @@ const ASKING: readonly (readonly string[])[] = [
   ["account", "workload", "list"],
   ["account", "workload", "remove", "release"],
   ["account", "disable-admin-token"],
+  ["webhook", "list"],
+  ["webhook", "add", "ci", "https://ci.example/hook"],
+  ["webhook", "change", "ci", "--url", "https://ci.example/hook"],
+  ["webhook", "rotate", "ci"],
+  ["webhook", "test", "ci"],
+  ["webhook", "deliveries", "ci"],
+  ["webhook", "replay", "ci", "--from", "1"],
+  ["webhook", "remove", "ci"],
 ];
 
 /** Wrong ways to use them: no server needed to know. */
@@ -79,6 +87,14 @@ const WRONG: readonly (readonly string[])[] = [
   ["account", "key", "rotate", "service", "ci", "assay_0123456789abcdef_secret"],
   ["account", "workload", "set", "x", "--issuer", "https://ci.example", "--service-account", "ci"],
   ["account", "workload", "set", "x", "--issuer", "https://ci.example", "--service-account", "ci", "--claim", "sub"],
+  ["webhook", "add", "ci", "https://ci.example/hook", "--kind", "quota"],
+  ["webhook", "change", "ci"],
+  ["webhook", "change", "ci", "--all-repositories", "--repository", "app"],
+  ["webhook", "rotate", "ci", "--grace", "soon"],
+  ["webhook", "deliveries", "ci", "--state", "lost"],
+  ["webhook", "replay", "ci"],
+  ["webhook", "replay", "ci", "--from", "1", "--delivery", "2"],
+  ["webhook", "replay", "ci", "--from", "first"],
   ["server"],
   ["server", "stop"],
 ];

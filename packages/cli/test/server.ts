@@ -17,13 +17,19 @@ export type TestServer = {
   stop(): Promise<void>;
 };
 
-/** Starts the service as users do, a process of its own on a free port of this machine, with a data directory of its own. */
-export async function startTestServer(): Promise<TestServer> {
+/** Starts the service as users do, a process of its own on a free port of this machine, with a data directory of its own. `settings`: more of its variables. */
+export async function startTestServer(settings: Readonly<Record<string, string>> = {}): Promise<TestServer> {
   const dataDirectory = mkdtempSync(join(tmpdir(), "assay-cli-server-"));
   const token = "a-token-for-tests-only-0123456789";
   const port = await freePort();
   const child: ChildProcess = spawn(process.execPath, [MAIN, "--listen", `127.0.0.1:${port}`], {
-    env: { PATH: process.env["PATH"], ASSAY_DATA: dataDirectory, ASSAY_ADMIN_TOKEN: token, ASSAY_LOG_LEVEL: "warn" },
+    env: {
+      PATH: process.env["PATH"],
+      ASSAY_DATA: dataDirectory,
+      ASSAY_ADMIN_TOKEN: token,
+      ASSAY_LOG_LEVEL: "warn",
+      ...settings,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));

@@ -65,6 +65,12 @@ import type { BlobStore } from "./storage/blobs.ts";
 import { translateDiskError } from "./storage/disk-errors.ts";
 import type { Reader } from "./storage/database.ts";
 import { registerTrustRoutes } from "./trust/routes.ts";
+import { DELIVER } from "./webhooks/operations.ts";
+import { registerWebhookRoutes } from "./webhooks/routes.ts";
+import { WebhookWatch } from "./webhooks/watch.ts";
+import { composeParts } from "./composition.ts";
+import { decodeEnvelope, liftEvent } from "./record/event.ts";
+import type { Lift } from "./webhooks/scan.ts";
 
 /** Bodies of JSON doors: a policy's text with every character escaped. Routes that take more say so; blob routes stream. */
 const BODY_LIMIT = 2 * 1024 * 1024;
@@ -117,14 +123,15 @@ export interface App {
   flush(): Promise<void>;
 }
 
-/** A record client whose appends are counted. */
-function measured(record: RecordClient, metrics: Metrics): RecordClient {
+/** A record client whose appends are counted, and told of: `appended` hears of whose record went on. */
+function measured(record: RecordClient, metrics: Metrics, appended: (orgs: ReadonlySet<string>) => void): RecordClient {
   return {
     async append(commands) {
       try {
-        const appended = await record.append(commands);
-        metrics.append(appended.ok ? "accepted" : "refused");
-        return appended;
+        const answer = await record.append(commands);
+        metrics.append(answer.ok ? "accepted" : "refused");
+        if (answer.ok && answer.receipts.length > 0) appended(new Set([commands].flat().map(({ org }) => org)));
+        return answer;
       } catch (error) {
         metrics.append("failed");
         throw error;
@@ -204,7 +211,16 @@ function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyRe
 /** Composes the rooms into one HTTP application. */
 export async function createApp(options: AppOptions): Promise<App> {
   const { reader, blobs, keyring, metrics, publicUrl } = options;
-  const record = measured(options.record, metrics);
+  const { events } = composeParts();
+  const lift: Lift = ({ sequence, type, bytes }) => liftEvent(sequence, decodeEnvelope(bytes), events.get(type));
+  const watch = new WebhookWatch({
+    reader,
+    record: options.record,
+    lift,
+    wake: () => runner.wake(),
+    log: options.logger,
+  });
+  const record = measured(options.record, metrics, (orgs) => watch.appended(orgs));
   const server: FastifyInstance = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -320,14 +336,22 @@ export async function createApp(options: AppOptions): Promise<App> {
     "When a backup of this data directory last ended well; absent before the first",
     async () => seconds(await lastBackup(dataDirectory)),
   );
-  const runner = new JobRunner({
-    ...composeJobs({ record, reader, blobs, scrub: scrubRate === 0 ? undefined : scrub }),
+  const sender = { keyring, egress, publicUrl, now: Date.now };
+  const told = (outcome: "delivered" | "failed" | "dead"): void => metrics.webhook(outcome);
+  const runner: JobRunner = new JobRunner({
+    ...composeJobs({
+      record,
+      reader,
+      blobs,
+      scrub: scrubRate === 0 ? undefined : scrub,
+      webhooks: { reader, record, lift, sender, watch, told },
+    }),
     record,
     reader,
     owner: `${hostname()}:${process.pid}`,
     log: options.logger,
   });
-  metrics.observeJobs(() => countJobs(reader));
+  metrics.observeJobs(() => countJobs(reader), new Set([DELIVER]));
   const witnesses = await composeWitnesses({
     settings: options.witnesses ?? NO_WITNESSES,
     urls: [publicUrl, ...(options.witnesses?.urls ?? [])],
@@ -377,6 +401,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       logs,
       now: Date.now,
     });
+    registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerJobRoutes(own, {
@@ -452,9 +477,10 @@ export async function createApp(options: AppOptions): Promise<App> {
     routes,
     maintain() {
       runner.start();
+      watch.start();
       ownWitnesses?.rounds.start();
       return async () => {
-        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop()]);
+        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop(), watch.stop()]);
       };
     },
     async flush() {

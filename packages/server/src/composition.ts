@@ -27,10 +27,12 @@ import { redactionMigration } from "./storage/migrations/0010-redaction.ts";
 import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
 import { rolesMigration } from "./storage/migrations/0014-roles.ts";
 import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts";
+import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
 import { trustPart } from "./trust/part.ts";
+import { webhooksPart } from "./webhooks/part.ts";
 import { witnessPart } from "./witness/operations.ts";
 
 /** Every room's part of the record: the same list in every process that decides, projects or rebuilds. */
@@ -45,6 +47,7 @@ export function composeParts(): RecordParts {
     registryPart,
     attestationsPart,
     gatePart,
+    webhooksPart,
     witnessPart,
     jobsPart((reader, actor) => authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG })),
   ]);
@@ -66,6 +69,7 @@ export const MIGRATIONS: readonly Migration[] = [
   trustKindsMigration,
   rolesMigration,
   digestAliasMigration,
+  webhooksMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

@@ -57,6 +57,7 @@ export type ServerErrorCode =
   | "egress-refused"
   | "egress-failed"
   | "issuer-unavailable"
+  | "webhook-failed"
   | "internal";
 
 /** An error with a stable code, the cause, and what to do about it. */

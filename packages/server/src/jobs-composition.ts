@@ -9,6 +9,10 @@ import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
 import type { BlobStore } from "./storage/blobs.ts";
 import type { Reader } from "./storage/database.ts";
+import { type DeliverContext, deliver, deliverySchema } from "./webhooks/deliver.ts";
+import { WEBHOOK_LIMITS } from "./webhooks/limits.ts";
+import { DELIVER } from "./webhooks/operations.ts";
+import type { WebhookWatch } from "./webhooks/watch.ts";
 
 /** What the work of the queue is done with. */
 export interface JobsContext {
@@ -17,6 +21,7 @@ export interface JobsContext {
   readonly blobs: BlobStore;
   /** Undefined: the background scrub is off. */
   readonly scrub: Scrub | undefined;
+  readonly webhooks: DeliverContext & { readonly watch: WebhookWatch };
 }
 
 const MINUTE = 60_000;
@@ -26,7 +31,7 @@ export function composeJobs(context: JobsContext): {
   readonly jobs: readonly JobDefinition[];
   readonly schedules: readonly Schedule[];
 } {
-  const { record, blobs, scrub } = context;
+  const { record, blobs, scrub, webhooks } = context;
   const nothing = z.strictObject({});
   return {
     jobs: [
@@ -62,6 +67,21 @@ export function composeJobs(context: JobsContext): {
           await record.operate("jobs.sweep", {});
         },
       }),
+      defineJob({
+        kind: DELIVER,
+        body: deliverySchema,
+        maxAttempts: WEBHOOK_LIMITS.attempts,
+        leaseMs: MINUTE,
+        atOnce: WEBHOOK_LIMITS.atOnce,
+        run: (body, job) => deliver(webhooks, body, job),
+      }),
+      defineJob({
+        kind: "webhooks.look",
+        body: nothing,
+        maxAttempts: 5,
+        leaseMs: 5 * MINUTE,
+        run: (_body, { renew }) => webhooks.watch.lookAtAll(renew),
+      }),
       ...(scrub === undefined
         ? []
         : [
@@ -84,6 +104,7 @@ export function composeJobs(context: JobsContext): {
         body: {},
         everyMs: 10 * MINUTE,
       },
+      { key: "webhooks.look", kind: "webhooks.look", body: {}, everyMs: 5 * MINUTE },
       { key: "jobs.sweep", kind: "jobs.sweep", body: {}, everyMs: 10 * MINUTE },
     ],
   };

@@ -30,6 +30,8 @@ import {
   work,
 } from "./backup-room.ts";
 import { copyDatabase, ENGINE, openRaw } from "./database.ts";
+import { startInstance } from "./instance.ts";
+import { isSigned, startReceiver } from "./webhook-receiver.ts";
 import { ADMIN_BASIC, pushImage } from "./pushing.ts";
 import { withRawBlobs } from "./stored-blobs.ts";
 
@@ -175,6 +177,7 @@ describe("a backup", () => {
       "keys/log-record.key.json",
       "keys/registry-token.key.json",
       "keys/vsa.key.json",
+      "keys/webhook.key.json",
       "keys/workload-token.key.json",
       "events/000000.jsonl",
       "index.json",
@@ -218,6 +221,46 @@ describe("a backup", () => {
     const [counted] = await rows(source);
     expect(counted).toHaveLength(1);
     expect(await rows(target)).toEqual([counted, []]);
+  }, 60_000);
+
+  it("lets webhooks go on where they were, with their secrets, and tells what takes the place of lost events", async () => {
+    const receiver = await startReceiver();
+    const source = await makePlace("own");
+    const first = await startInstance({ ...source, egressPrivate: [receiver.host] });
+    const made = await first.api("POST", "/api/assay/v1/orgs/default/webhooks", {
+      name: "ci",
+      url: receiver.url,
+      kinds: ["push"],
+    });
+    const { secret } = made.body as { secret: string };
+    await pushImage(first.url, "default/app", "1.0.0-dev", randomBytes(10));
+    await receiver.until(1);
+    const settled = async (): Promise<number> => {
+      const { body } = await first.api("GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries");
+      return (body as { items: unknown[] }).items.length;
+    };
+    while ((await settled()) === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    await first.published();
+    await first.stop();
+    const raw = await openRaw(source.dataDirectory);
+    // As of a moment later than the events that the archive holds.
+    await raw.run("update webhook_cursor set position = position + 5");
+    await raw.run("update webhook_delivery set sequence = sequence + 5");
+    await raw.close();
+    const path = newArchive();
+    await backUp({ ...source, to: path, tell: quiet });
+    const target = await emptyPlace(source);
+    await restore({ ...target, archives: [path], tell: quiet });
+    const restored = await startInstance({ ...target, egressPrivate: [receiver.host] });
+    const { manifest } = await pushImage(restored.url, "default/app", "2.0.0-dev", randomBytes(10));
+    await receiver.until(2);
+    await restored.stop();
+    await receiver.stop();
+    const [, message] = receiver.received;
+    if (message === undefined) throw new Error("nothing came");
+    expect(message.event["subject"]).toBe(`default/app@${manifest}`);
+    expect(await isSigned(message, secret)).toBe(true);
+    expect(receiver.received).toHaveLength(2);
   }, 60_000);
 
   it("holds what stood under its checkpoint, even when it is deleted a moment later", async () => {

@@ -26,6 +26,7 @@ export interface Place {
   readonly root: string;
   readonly policy: string;
   readonly workload: string;
+  readonly webhook: string;
 }
 
 /** A request for a place's thing. */
@@ -146,6 +147,33 @@ export const DOORS: Readonly<Record<string, Door>> = {
     }),
   ),
   [`DELETE ${API}/orgs/:org/workload-identities/:name`]: ofOrg((at) => `/workload-identities/${at.workload}`),
+  [`GET ${API}/orgs/:org/webhooks`]: ofOrg(() => "/webhooks"),
+  [`POST ${API}/orgs/:org/webhooks`]: ofOrg(
+    () => "/webhooks",
+    (at) => ({ name: at.webhook, url: "https://ci.example.com/hook", kinds: ["push"] }),
+  ),
+  [`GET ${API}/orgs/:org/webhooks/:name`]: ofOrg((at) => `/webhooks/${at.webhook}`),
+  [`PUT ${API}/orgs/:org/webhooks/:name`]: tenant(
+    (at) => ({
+      path: `${API}/orgs/${at.org}/webhooks/${at.webhook}`,
+      json: { url: "https://ci.example.com/hook", kinds: ["tag"] },
+    }),
+    { borrowed: true },
+  ),
+  [`DELETE ${API}/orgs/:org/webhooks/:name`]: ofOrg((at) => `/webhooks/${at.webhook}`),
+  [`POST ${API}/orgs/:org/webhooks/:name/rotate`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/rotate`, json: {} }),
+    { borrowed: true },
+  ),
+  [`GET ${API}/orgs/:org/webhooks/:name/deliveries`]: ofOrg((at) => `/webhooks/${at.webhook}/deliveries`),
+  [`POST ${API}/orgs/:org/webhooks/:name/replay`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/replay`, json: { from: 0 } }),
+    { borrowed: true },
+  ),
+  [`POST ${API}/orgs/:org/webhooks/:name/test`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/test` }),
+    { borrowed: true },
+  ),
   [`GET ${API}/bootstrap-admin`]: server(`${API}/bootstrap-admin`),
   [`POST ${API}/bootstrap-admin/disable`]: server(`${API}/bootstrap-admin/disable`, {}),
   [`POST ${API}/token/exchange`]: open("takes an outside token; access-workload.test.ts compares its answers"),

@@ -28,6 +28,20 @@ import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/wi
 import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
 import type { RecordClient } from "../src/record/client.ts";
 import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
+import {
+  allWebhooks,
+  countWebhooks,
+  currentWebhook,
+  cursorOf,
+  eventTypesAfter,
+  findDelivery,
+  oldestKept,
+  orgSequenceBefore,
+  storedFact,
+  webhookById,
+  webhooksOf,
+  webhookVersions,
+} from "../src/webhooks/queries.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN_TOKEN, type Instance } from "./instance.ts";
 import { ADMIN_BASIC, pushBlob, pushImage, pushImageBySha512, sha256 } from "./pushing.ts";
@@ -76,6 +90,35 @@ async function fillGap(url: string): Promise<void> {
   await pushBlob(url, "default/app", bytes);
 }
 
+/** What deliveries ask and change, and the looks at all endpoints; the endpoint is one that is never asked (a private address). */
+async function liveThroughWebhooks({ record, reader }: Instance): Promise<void> {
+  const org = "default";
+  const webhook = await currentWebhook(reader, org, "ci");
+  if (webhook === undefined) throw new Error("there is no webhook");
+  const { id } = webhook;
+  await webhooksOf(reader, org);
+  await webhookById(reader, org, id);
+  await webhookVersions(reader, { org, id }, 0, 9);
+  await countWebhooks(reader, org);
+  await allWebhooks(reader, { org: "", name: "" }, 10);
+  await cursorOf(reader, org, id);
+  await oldestKept(reader, webhook, "dead", 1);
+  await eventTypesAfter(reader, org, 0, 10);
+  await storedFact(reader, org, 3);
+  await orgSequenceBefore(reader, org, 5);
+  const place = { org, webhook: id };
+  await record.operate("webhooks.advance", { ...place, from: 0, to: 1, next: null });
+  const came = { sequence: 3, orgSequence: 3, type: "dev.assay.tag.set", status: null, error: "no" };
+  await record.operate("webhooks.settle", { ...place, ...came, state: "failed" });
+  await record.operate("webhooks.settle", { ...place, ...came, state: "dead" });
+  await findDelivery(reader, org, id, 3);
+  await record.operate("webhooks.again", { ...place, sequence: 3 });
+  await record.operate("webhooks.forget", { ...place, state: "dead", upTo: 3 });
+  await record.operate("webhooks.rewind", { ...place, position: 0 });
+  const actor = { id: "admin", credential: { kind: "admin-token" as const } };
+  await record.append({ type: "webhooks.remove", org, actor, body: { name: "ci" } });
+}
+
 /** Goes through every door of an instance that is used for nothing else. @throws Error naming the request that was refused. */
 export async function useEverything(instance: Instance): Promise<void> {
   const { url } = instance;
@@ -107,6 +150,17 @@ export async function useEverything(instance: Instance): Promise<void> {
       },
     ],
     ["GET", "/api/assay/v1/orgs/acme/workload-identities"],
+    [
+      "POST",
+      "/api/assay/v1/orgs/default/webhooks",
+      { name: "ci", url: "https://hooks.example.com/x", kinds: ["push"], repositories: ["default/none"] },
+    ],
+    ["GET", "/api/assay/v1/orgs/default/webhooks"],
+    ["PUT", "/api/assay/v1/orgs/default/webhooks/ci", { url: "https://10.0.0.1/x", kinds: ["push", "delete"] }],
+    ["POST", "/api/assay/v1/orgs/default/webhooks/ci/rotate", {}],
+    ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries"],
+    ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries?state=dead"],
+    ["POST", "/api/assay/v1/orgs/default/webhooks/ci/replay", { from: 3 }],
     ["GET", "/api/assay/v1/whoami"],
     ["GET", "/api/assay/v1/bootstrap-admin"],
     [
@@ -174,6 +228,7 @@ export async function useEverything(instance: Instance): Promise<void> {
   }
   await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
   await liveThroughJobs(instance.record);
+  await liveThroughWebhooks(instance);
   const scope = "repository:default/app:pull,push,delete";
   const token = (await (
     await fetch(`${url}/v2/token?service=${new URL(url).host}&scope=${encodeURIComponent(scope)}`, {

@@ -104,6 +104,9 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/trust/roots/house", { certificates: (await makeRoot("House")).cert });
   await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
   await exchange(room, must);
+  const hook = { url: "https://hooks.example.com/x", kinds: ["push"], repositories: ["acme/none"] };
+  await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
+  await must("POST", "/orgs/acme/webhooks/ci/rotate", {});
   const lastHour = Math.floor(Date.now() / 3_600_000) - 1;
   await instance.record.operate("access.count-bootstrap-uses", {
     uses: [{ hour: lastHour, route: "GET /api/assay/v1/orgs", count: 3 }],

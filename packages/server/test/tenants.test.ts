@@ -44,6 +44,13 @@ async function furnish(org: string, repository: string, account: string, policy:
     conditions: [{ claim: "sub", value: "x" }],
     serviceAccount: account,
   });
+  const webhook = `${account}-wh`;
+  await call("POST", `${api}/orgs/${org}/webhooks`, {
+    name: webhook,
+    url: "https://hooks.invalid/x",
+    kinds: ["decision"],
+    repositories: [`${org}/none`],
+  });
   const report = await call("POST", `${api}/orgs/${org}/reports`, {
     subject: image.manifest,
     predicateType: "https://example.com/r",
@@ -79,6 +86,7 @@ async function furnish(org: string, repository: string, account: string, policy:
     root: "rootx",
     policy,
     workload,
+    webhook,
   };
 }
 
@@ -117,6 +125,7 @@ beforeAll(async () => {
     root: "rooty",
     policy: "pol-z",
     workload: "nil-wl",
+    webhook: "nil-wh",
   };
 }, 120_000);
 

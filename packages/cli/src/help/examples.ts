@@ -228,6 +228,31 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ex("Once an admin of your own has a key that works", "assay account disable-admin-token"),
   ],
   "account remove": [ex("For good: the name never comes back", "assay account remove person alice")],
+  "webhook add": [
+    ex(
+      "Tell a pipeline of every push and every tag of one repository",
+      "assay webhook add pipeline https://ci.example.com/hooks/assay --kind push --kind tag --repository app",
+    ),
+    ex("Tell a CDEvents broker everything", "assay webhook add broker https://events.example.com/ --format cdevents"),
+  ],
+  "webhook list": [ex("Who is told what?", "assay webhook list")],
+  "webhook change": [
+    ex("Of decisions too", "assay webhook change pipeline --kind push --kind tag --kind decision"),
+    ex(
+      "Of all repositories, somewhere else",
+      "assay webhook change pipeline --all-repositories --url https://ci.example.com/assay",
+    ),
+  ],
+  "webhook rotate": [
+    ex("Another secret; the former one is good for a week yet", "assay webhook rotate pipeline --grace 7d"),
+  ],
+  "webhook test": [ex("Does it listen?", "assay webhook test pipeline")],
+  "webhook deliveries": [ex("What was given up?", "assay webhook deliveries pipeline --state dead")],
+  "webhook replay": [
+    ex("One delivery, once more", "assay webhook replay pipeline --delivery 1"),
+    ex("Everything since an event, in order", "assay webhook replay pipeline --from 1"),
+  ],
+  "webhook remove": [ex("Tell it nothing more", "assay webhook remove pipeline")],
   "jobs list": [ex("What failed for good?", "assay jobs list --state dead")],
   "jobs show": [ex("Why?", "assay jobs show 1")],
   "jobs retry": [ex("Once more, with all its attempts", "assay jobs retry 1")],

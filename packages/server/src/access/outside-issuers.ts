@@ -1,10 +1,10 @@
 import { isJsonObject, type JsonObject, parseJson } from "@assay/evidence";
 import { type CryptoKey, importJWK } from "jose";
-import { type EgressRules, guardedGet, type GetLimits } from "../egress/guarded-get.ts";
+import { type EgressRules, guardedGet, type EgressLimits } from "../egress/guarded-get.ts";
 import { ServerError } from "../errors.ts";
 
 /** Bytes and time for each of an issuer's two documents, and how many keys are looked at. */
-const DOCUMENT_LIMITS: GetLimits = { timeoutMs: 5_000, maxBytes: 256 * 1024 };
+const DOCUMENT_LIMITS: EgressLimits = { timeoutMs: 5_000, maxBytes: 256 * 1024 };
 const MAX_KEYS = 100;
 
 /** How long an issuer's keys are used without asking again, ms: a key it takes back is believed no longer than this. */

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { errors, type JWTPayload, jwtVerify } from "jose";
-import type { Keyring, KeyPurpose } from "../keys/keyring.ts";
+import type { Keyring, SigningPurpose } from "../keys/keyring.ts";
 
 /** How far apart the clocks of two servers may be, seconds. */
 const TOKEN_SKEW = 30;
@@ -10,7 +10,7 @@ const MAX_TOKEN_LENGTH = 12 * 1024;
 
 /** What tells one kind of our tokens from every other: its key, its `typ` (RFC 8725 §3.11), its issuer and its audience. */
 export interface TokenKind {
-  readonly purpose: KeyPurpose;
+  readonly purpose: SigningPurpose;
   readonly type: string;
   readonly issuer: string;
   readonly audience: string;

@@ -23,6 +23,7 @@ import { migrate } from "../storage/migrate.ts";
 import { type DatabasePlace, lockPlace, openWriter } from "../storage/open.ts";
 import { openBlobs } from "../storage/open-blobs.ts";
 import type { S3Location } from "../storage/s3-location.ts";
+import { forgetLostDeliveries } from "../webhooks/restored.ts";
 import { UNRECORDED_TABLES } from "../storage/unrecorded.ts";
 import type { DecryptionChoice } from "./encryption.ts";
 import type { CounterLine, Manifest } from "./format.ts";
@@ -121,6 +122,7 @@ async function restoreInto(options: RestoreOptions, database: WriteDatabase, blo
   await placeLog(dataDirectory, database, chain, newest);
   tell("checkpoint and tiles in place");
   await database.transaction(async (batch) => {
+    await forgetLostDeliveries(batch);
     const logs = batch.tables<LogTables>();
     await logs.deleteFrom("log_state").where("name", "=", RESTORING_LOG).execute();
     await logs

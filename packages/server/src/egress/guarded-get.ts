@@ -1,152 +1,37 @@
-import { lookup as resolveName } from "node:dns/promises";
-import { type IncomingMessage, request as httpRequest } from "node:http";
-import { request as httpsRequest } from "node:https";
-import { isIP, type LookupFunction } from "node:net";
-import { ServerError } from "../errors.ts";
-import { isLoopbackAddress, isPublicAddress } from "./address.ts";
+import {
+  type EgressLimits,
+  type EgressRules,
+  egressFailed,
+  guardedRequest,
+  type Resolve,
+  shownUrl,
+} from "./guarded-request.ts";
 
-/** What may be asked, and how much of an answer is taken. */
-export interface EgressRules {
-  /**
-   * Places (`host` or `host:port`, as URLs spell them) that may have private addresses: an issuer inside the organisation's network. For those of
-   * them that are this machine plain http is allowed as well.
-   */
-  readonly privatePlaces: ReadonlySet<string>;
-}
-
-export interface GetLimits {
-  /** From the name's look-up to the last byte, ms. */
-  readonly timeoutMs: number;
-  /** Bytes of the answer's body. */
-  readonly maxBytes: number;
-}
-
-/** Resolves a name to all its addresses. */
-export type Resolve = (host: string) => Promise<readonly { readonly address: string; readonly family: number }[]>;
-
-const systemResolve: Resolve = (host) => resolveName(host, { all: true, verbatim: true });
-
-function refused(url: string, why: string, hint?: string): ServerError {
-  return new ServerError("egress-refused", `${url} is not asked: ${why}`, hint === undefined ? {} : { hint });
-}
-
-function failed(url: string, why: string, cause?: unknown): ServerError {
-  return new ServerError("egress-failed", `${url} gave no answer that can be used: ${why}`, { cause });
-}
+export type { EgressLimits, EgressRules, Resolve } from "./guarded-request.ts";
 
 /**
- * The body of a GET that answers 200. For URLs that come from somebody else.
- *
- * INVARIANT: the connection goes to an address that was checked: the name is resolved once, here, every address of it is looked at, and the
- * socket gets no other. What a second look-up would say (DNS rebinding) is never asked.
- *
- * Redirects are not followed, not even to the same host: nothing we ask for is defined by one.
+ * The body of a GET that answers 200. For URLs that come from somebody else: {@link guardedRequest}.
  *
  * @throws ServerError `egress-refused` when the rules forbid to ask; `egress-failed` when there was no good answer in time and size.
  */
 export async function guardedGet(
   address: string,
   rules: EgressRules,
-  limits: GetLimits,
-  resolve: Resolve = systemResolve,
+  limits: EgressLimits,
+  resolve?: Resolve,
 ): Promise<Uint8Array> {
-  if (!URL.canParse(address)) throw refused(address.slice(0, 200), "it is no URL");
-  const url = new URL(address);
-  const shown = `${url.origin}${url.pathname}`.slice(0, 500);
-  if (url.username !== "" || url.password !== "") throw refused(shown, "it carries credentials");
-  if (url.protocol !== "https:" && url.protocol !== "http:") throw refused(shown, `${url.protocol} is not https`);
-  const deadline = AbortSignal.timeout(limits.timeoutMs);
-  const host = url.hostname.replace(/^\[|\]$/g, "");
-  const addresses = await Promise.race([addressesOf(host, shown, resolve), expiry(deadline, shown)]);
-  const mayBePrivate = rules.privatePlaces.has(url.host) || rules.privatePlaces.has(url.hostname);
-  const forbidden = addresses.find((found) => !isPublicAddress(found.address));
-  if (forbidden !== undefined && !mayBePrivate) {
-    throw refused(
-      shown,
-      "its address is not a public one",
-      "if it is meant to be inside your network, the operator lists its host in ASSAY_EGRESS_PRIVATE",
+  const question = {
+    method: "GET",
+    headers: { accept: "application/json" },
+    wantsBody: (code: number) => code === 200,
+  } as const;
+  const { status, body } = await guardedRequest(address, rules, question, limits, resolve);
+  if (status !== 200) {
+    const redirects = status >= 300 && status < 400;
+    throw egressFailed(
+      shownUrl(new URL(address)),
+      redirects ? `it redirects (${status}), which is not followed` : `it answered ${status}`,
     );
   }
-  const here = addresses.every((found) => isLoopbackAddress(found.address));
-  if (url.protocol === "http:" && !(mayBePrivate && here)) throw refused(shown, "http is not https");
-  return await get(url, shown, addresses, limits, deadline);
-}
-
-async function addressesOf(
-  host: string,
-  shown: string,
-  resolve: Resolve,
-): Promise<readonly { readonly address: string; readonly family: number }[]> {
-  const family = isIP(host);
-  if (family !== 0) return [{ address: host, family }];
-  try {
-    const found = await resolve(host);
-    if (found.length > 0) return found;
-  } catch (cause) {
-    throw failed(shown, "its name has no address", cause);
-  }
-  throw failed(shown, "its name has no address");
-}
-
-function expiry(deadline: AbortSignal, shown: string): Promise<never> {
-  return new Promise((_resolve, reject) => {
-    deadline.addEventListener("abort", () => reject(failed(shown, "it took too long")), { once: true });
-  });
-}
-
-function get(
-  url: URL,
-  shown: string,
-  addresses: readonly { readonly address: string; readonly family: number }[],
-  limits: GetLimits,
-  deadline: AbortSignal,
-): Promise<Uint8Array> {
-  const [first] = addresses;
-  const lookup: LookupFunction = (_host, options, done) => {
-    if (options.all === true) done(null, [...addresses]);
-    else done(null, first?.address ?? "", first?.family);
-  };
-  return new Promise((resolve, reject) => {
-    const fail = (why: string, cause?: unknown): void => {
-      reject(failed(shown, deadline.aborted ? "it took too long" : why, cause));
-      request.destroy();
-    };
-    const receive = (response: IncomingMessage): void => {
-      const status = response.statusCode ?? 0;
-      if (status !== 200) {
-        fail(
-          status >= 300 && status < 400 ? `it redirects (${status}), which is not followed` : `it answered ${status}`,
-        );
-        return;
-      }
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > limits.maxBytes) fail(`its answer has more than ${limits.maxBytes} bytes`);
-        else chunks.push(chunk);
-      });
-      response.on("error", (error) => fail("the connection broke", error));
-      response.on("end", () => {
-        if (response.complete) resolve(new Uint8Array(Buffer.concat(chunks)));
-        else fail("the connection broke");
-      });
-    };
-    const send = url.protocol === "https:" ? httpsRequest : httpRequest;
-    // No agent: a connection that was checked for one question is not kept for another. No compression: a small answer stays small.
-    const request = send(
-      url,
-      {
-        method: "GET",
-        agent: false,
-        lookup,
-        signal: deadline,
-        headers: { accept: "application/json", "accept-encoding": "identity", "user-agent": "assay" },
-        maxHeaderSize: 16 * 1024,
-      },
-      receive,
-    );
-    request.on("error", (error) => fail("it cannot be reached", error));
-    request.end();
-  });
+  return body;
 }

@@ -1,4 +1,12 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  hkdfSync,
+  type KeyObject,
+  sign,
+} from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
@@ -7,7 +15,10 @@ import { makeDurableDirectory, writeDurable } from "../storage/durable.ts";
 import type { MasterKey } from "./master.ts";
 
 /** What a key is for. One key, one purpose. */
-export type KeyPurpose = "log-record" | "registry-token" | "workload-token" | "vsa" | "witness";
+export type KeyPurpose = "log-record" | "registry-token" | "workload-token" | "vsa" | "witness" | "webhook";
+
+/** Purposes whose keys sign. */
+export type SigningPurpose = Exclude<KeyPurpose, "webhook">;
 
 /** Ed25519 for notes and tokens; P-256 where outside verifiers (cosign) expect ECDSA. */
 export type ServiceKeyAlgorithm = "ed25519" | "ecdsa-p256-sha256";
@@ -19,11 +30,13 @@ export const KEY_ALGORITHMS: Readonly<Record<KeyPurpose, ServiceKeyAlgorithm>> =
   "workload-token": "ed25519",
   vsa: "ecdsa-p256-sha256",
   witness: "ed25519",
+  // Signs nothing: secrets that others hold too are derived from it (`derive`).
+  webhook: "ed25519",
 };
 
 const keyFileSchema = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{64}$/),
-  purpose: z.enum(["log-record", "registry-token", "workload-token", "vsa", "witness"]),
+  purpose: z.enum(["log-record", "registry-token", "workload-token", "vsa", "witness", "webhook"]),
   algorithm: z.enum(["ed25519", "ecdsa-p256-sha256"]),
   publicKey: z.string(),
   sealed: z.strictObject({ salt: z.string(), nonce: z.string(), tag: z.string(), ciphertext: z.string() }),
@@ -40,8 +53,8 @@ export interface ServiceKey {
 }
 
 /**
- * The service's private keys: files of the data directory, each encrypted under the master key. `sign(purpose, bytes)` is all
- * that leaves.
+ * The service's private keys: files of the data directory, each encrypted under the master key. `sign(purpose, bytes)`, and what `derive`
+ * makes, is all that leaves.
  */
 export class Keyring {
   readonly #keys: ReadonlyMap<KeyPurpose, { key: ServiceKey; privateKey: KeyObject }>;
@@ -145,9 +158,22 @@ export class Keyring {
   }
 
   /** Signs with the key of a purpose: Ed25519 (RFC 8032), or ECDSA over SHA-256 in DER. */
-  sign(purpose: KeyPurpose, bytes: Uint8Array): Uint8Array {
+  sign(purpose: SigningPurpose, bytes: Uint8Array): Uint8Array {
     const { key, privateKey } = this.#entry(purpose);
     return new Uint8Array(sign(key.algorithm === "ed25519" ? null : "sha256", bytes, privateKey));
+  }
+
+  /**
+   * A secret of 32 bytes that only this key gives for a label, the same each time (HKDF-SHA256, RFC 5869, of the Ed25519 seed). So secrets
+   * that are shared with others need be kept nowhere: with the key they are there, and lie under the master key as it does.
+   *
+   * Only for the purpose `webhook`, whose key signs nothing: one key, one use.
+   */
+  derive(purpose: "webhook", label: string): Uint8Array {
+    const seed = this.#entry(purpose).privateKey.export({ format: "jwk" }).d;
+    if (seed === undefined) throw new ServerError("internal", `the key for ${purpose} has no seed`);
+    const info = Buffer.from(`assay ${purpose} secret\n${label}`);
+    return new Uint8Array(hkdfSync("sha256", Buffer.from(seed, "base64url"), new Uint8Array(32), info, 32));
   }
 
   #entry(purpose: KeyPurpose): { key: ServiceKey; privateKey: KeyObject } {

@@ -23,6 +23,7 @@ export class Metrics {
   readonly #witnessContradicted: Gauge;
   readonly #witnessedSize: Gauge;
   readonly #refused: Counter<"reason">;
+  readonly #webhooks: Counter<"outcome">;
 
   readonly #scrubbed: Counter;
 
@@ -52,6 +53,12 @@ export class Metrics {
       labelNames: ["reason"],
       registers: [this.registry],
     });
+    this.#webhooks = new Counter({
+      name: "assay_webhook_attempts_total",
+      help: "Messages to webhooks by outcome: delivered, failed (tried again) or dead",
+      labelNames: ["outcome"],
+      registers: [this.registry],
+    });
     this.#witnessLate = new Gauge({
       name: "assay_witness_late",
       help: "1 while a published checkpoint has waited too long for a quorum of witnesses",
@@ -71,6 +78,10 @@ export class Metrics {
 
   request(method: string, route: string, status: number, seconds: number): void {
     this.#requests.observe({ method, route, status: String(status) }, seconds);
+  }
+
+  webhook(outcome: "delivered" | "failed" | "dead"): void {
+    this.#webhooks.inc({ outcome });
   }
 
   append(outcome: "accepted" | "refused" | "failed"): void {
@@ -181,12 +192,17 @@ export class Metrics {
     });
   }
 
-  /** The queue as it is at each scrape. Every process tells the same numbers of the one queue: take their maximum, not their sum. */
+  /**
+   * The queue as it is at each scrape. Every process tells the same numbers of the one queue: take their maximum, not their sum.
+   *
+   * @param tenants kinds whose dead jobs wait for an organisation's admins and are no alarm of the operator's.
+   */
   observeJobs(
     count: () => Promise<{
       readonly counts: readonly { readonly state: string; readonly kind: string; readonly count: number }[];
       readonly oldest: number | undefined;
     }>,
+    tenants: ReadonlySet<string>,
   ): void {
     const counted = sharedLook(count);
     // What cannot be counted is not shown: an old number would look like a good one.
@@ -203,13 +219,14 @@ export class Metrics {
     });
     new Gauge({
       name: "assay_jobs_dead",
-      help: "Jobs that failed for good and wait for a person",
+      help: "Jobs that failed for good and wait for the operator",
       registers: [this.registry],
       async collect() {
         this.remove();
         const queue = await look();
         if (queue === undefined) return;
-        this.set(queue.counts.reduce((dead, { state, count }) => dead + (state === "dead" ? count : 0), 0));
+        const dead = queue.counts.filter(({ state, kind }) => state === "dead" && !tenants.has(kind));
+        this.set(dead.reduce((sum, { count }) => sum + count, 0));
       },
     });
     new Gauge({

@@ -52,6 +52,17 @@ export const UNRECORDED_TABLES: readonly {
   },
   { table: "witness_answer", reason: "what each of our witnesses answered last, for people: they are asked again" },
   {
+    table: "webhook_cursor",
+    reason: "how far each webhook was told: without it, it is told again from where it began, under the same ids",
+    backedUp: true,
+  },
+  {
+    table: "webhook_delivery",
+    reason: "what became of each message to a webhook, for people: what is told is in the record",
+    backedUp: true,
+    names: true,
+  },
+  {
     table: "gate_repeat",
     reason: "how often a recorded decision was asked for again: the same answer is no new fact",
     backedUp: true,
