@@ -34,6 +34,11 @@ export function sha512OfHex(hex: string): Sha512 {
   return text;
 }
 
+/** The algorithm that a digest is written in. */
+export function algorithmOf(named: NamedDigest): DigestAlgorithm {
+  return isSha512(named) ? "sha512" : "sha256";
+}
+
 /** The digest of bytes in the algorithm that another digest is written in. */
 export function digestLike(other: NamedDigest, bytes: Uint8Array): NamedDigest {
   return isSha512(other) ? sha512OfHex(createHash("sha512").update(bytes).digest("hex")) : digestOf(nodeCrypto, bytes);

@@ -4,7 +4,7 @@ import { authorize } from "../access/authorize.ts";
 import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
 import { repositoriesHolding } from "./alias-queries.ts";
-import { type DigestAlgorithm, isSha512, type NamedDigest, readAlgorithm, readDigest } from "./digest.ts";
+import { algorithmOf, type NamedDigest, readAlgorithm, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
   blobLocation,
@@ -85,10 +85,6 @@ async function receiveChunk(services: Services, exchange: Exchange<"upload">, se
     );
   }
   if (hasBody(request) || expected !== undefined) await services.uploads.receive(session, request, expected);
-}
-
-function algorithmOf(named: NamedDigest): DigestAlgorithm {
-  return isSha512(named) ? "sha512" : "sha256";
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Actor, JsonObject } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore, StagedBytes } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
-import { type DigestAlgorithm, isSha512, type NamedDigest } from "./digest.ts";
+import { algorithmOf, type DigestAlgorithm, isSha512, type NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import { incoming } from "./incoming.ts";
 import { CLAIM_MS, REGISTRY_LIMITS } from "./limits.ts";
@@ -269,7 +269,7 @@ export class Uploads {
    * @throws OciError 400 `DIGEST_INVALID` when the bytes have another digest: then nothing of the session is left.
    */
   async finish(session: HeldSession, named: NamedDigest): Promise<boolean> {
-    const { sha256: digest, sha512 } = await this.#digests(session, isSha512(named) ? "sha512" : "sha256");
+    const { sha256: digest, sha512 } = await this.#digests(session, algorithmOf(named));
     const actual = isSha512(named) ? sha512 : digest;
     if (actual !== named) {
       await this.drop(session);
