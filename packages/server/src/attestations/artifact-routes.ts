@@ -13,6 +13,7 @@ import type { AttestationsRoutesContext } from "./context.ts";
 import { isStatement, jsonLine } from "./evidence-bytes.ts";
 import { digestSchema } from "./piece.ts";
 import { evidenceAbout, type EvidenceRow } from "./queries.ts";
+import { readingAhead } from "./read-ahead.ts";
 import { MAX_EVIDENCE_BYTES } from "./reading.ts";
 import { type EvidenceSight, evidenceSight, visiblePage } from "./sight.ts";
 
@@ -116,16 +117,16 @@ export function registerArtifactRoutes(instance: FastifyInstance, context: Attes
     return undefined;
   }
 
-  async function* pieces(
+  async function* pages(
     sight: EvidenceSight,
     org: string,
     subject: string,
     asOf: number,
-  ): AsyncGenerator<EvidenceRow> {
+  ): AsyncGenerator<EvidenceRow[]> {
     let after: number | undefined;
     for (;;) {
       const rows = await evidenceAbout(reader, org, subject, { asOf, after, limit: PAGE });
-      yield* await sight.visible(rows);
+      yield await sight.visible(rows);
       after = rows.at(-1)?.about;
       if (rows.length < PAGE) return;
     }
@@ -137,9 +138,13 @@ export function registerArtifactRoutes(instance: FastifyInstance, context: Attes
     subject: string,
     asOf: number,
   ): AsyncGenerator<Buffer, undefined> {
-    for await (const row of pieces(sight, org, subject, asOf)) {
-      const line = isStatement(row) ? await jsonLine(blobs, parseDigest(row.digest)) : undefined;
-      if (line !== undefined) yield line;
+    for await (const rows of pages(sight, org, subject, asOf)) {
+      const statements = rows.filter(isStatement);
+      const ahead = readingAhead(blobs, statements);
+      for (const row of statements) {
+        const line = await jsonLine(ahead, parseDigest(row.digest));
+        if (line !== undefined) yield line;
+      }
     }
     return undefined;
   }
@@ -155,20 +160,23 @@ export function registerArtifactRoutes(instance: FastifyInstance, context: Attes
     const head = { mediaType: ARTIFACT_EXPORT_TYPE, org, subject, asOf };
     yield `${JSON.stringify(head).slice(0, -1)},"trust":${utf8Decode(formatTrustFile(trust)).trim()},"pieces":[`;
     let separator = "\n";
-    for await (const row of pieces(sight, org, subject, asOf)) {
-      const bytes = await blobs.readSmall(parseDigest(row.digest), MAX_EVIDENCE_BYTES);
-      const receipt = (await prover.receipt(row.sequence)) ?? null;
-      const piece = {
-        evidence: row.digest,
-        form: row.form,
-        predicateType: row.predicate_type,
-        receivedAt: row.time,
-        sequence: row.sequence,
-        bytes: Buffer.from(bytes).toString("base64"),
-        receipt,
-      };
-      yield `${separator}${JSON.stringify(piece)}`;
-      separator = ",\n";
+    for await (const rows of pages(sight, org, subject, asOf)) {
+      const ahead = readingAhead(blobs, rows);
+      for (const row of rows) {
+        const bytes = await ahead.readSmall(parseDigest(row.digest), MAX_EVIDENCE_BYTES);
+        const receipt = (await prover.receipt(row.sequence)) ?? null;
+        const piece = {
+          evidence: row.digest,
+          form: row.form,
+          predicateType: row.predicate_type,
+          receivedAt: row.time,
+          sequence: row.sequence,
+          bytes: Buffer.from(bytes).toString("base64"),
+          receipt,
+        };
+        yield `${separator}${JSON.stringify(piece)}`;
+        separator = ",\n";
+      }
     }
     yield '\n],"next":null}\n';
   }

@@ -46,7 +46,7 @@ const LINE_END = /[\r\n]+/g;
  * A piece as one line of JSON; undefined when it is not JSON (COSE, a clear-signed text). Inside JSON's texts no line end can stand
  * unescaped (RFC 8259 §7), so only blanks between values go.
  */
-export async function jsonLine(blobs: BlobStore, digest: Digest): Promise<Buffer | undefined> {
+export async function jsonLine(blobs: Pick<BlobStore, "readSmall">, digest: Digest): Promise<Buffer | undefined> {
   const bytes = await blobs.readSmall(digest, MAX_EVIDENCE_BYTES);
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8").trim();
   return text.startsWith("{") ? Buffer.from(`${text.replace(LINE_END, " ")}\n`, "utf8") : undefined;

@@ -12,6 +12,7 @@ import { digestSchema } from "./piece.ts";
 import { evidenceAbout, primaryOf, repositoriesOf } from "./queries.ts";
 import { withinOneRequest } from "./artifact-bytes.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
+import { readingAhead } from "./read-ahead.ts";
 import { evidenceSight, listedPage, visiblePage } from "./sight.ts";
 import type { Question } from "./status.ts";
 
@@ -62,24 +63,28 @@ export function registerListRoute(instance: FastifyInstance, context: Attestatio
       const from = cursor === undefined ? undefined : decodeCursor(cursor);
       const asOf = from?.asOf ?? (await newestSequence(reader));
       const named = request.query.trustVersion;
-      const trust = await trustVersion(reader, org, named === undefined ? { asOf } : { version: named }, context.logs);
+      // Neither waits for what the other says.
+      const [trust, found] = await Promise.all([
+        trustVersion(reader, org, named === undefined ? { asOf } : { version: named }, context.logs),
+        visiblePage(
+          sight,
+          { after: from?.position, wanted: limit + 1 },
+          async (after, most) => ({
+            rows: await evidenceAbout(reader, org, artifact, { asOf, after, limit: most, predicateType }),
+            scannedTo: undefined,
+          }),
+          (row) => row.about,
+        ),
+      ]);
       if (trust === undefined) throw new Problem(404, "trust-version-unknown", `${org} has no trust version ${named}`);
-
-      const found = await visiblePage(
-        sight,
-        { after: from?.position, wanted: limit + 1 },
-        async (after, most) => ({
-          rows: await evidenceAbout(reader, org, artifact, { asOf, after, limit: most, predicateType }),
-          scannedTo: undefined,
-        }),
-        (row) => row.about,
-      );
       const { items, next } = listedPage(found, limit, asOf, (row) => row.about);
-      const given = await repositoriesOf(reader, org, [...new Set(items.map((row) => row.digest))], asOf);
+      const judging = withinOneRequest({ ...context, blobs: readingAhead(context.blobs, items) });
+      const [given, [primary]] = await Promise.all([
+        repositoriesOf(reader, org, [...new Set(items.map((row) => row.digest))], asOf),
+        repository === undefined ? [] : primaryOf(reader, org, repository, [artifact]),
+      ]);
       const places = given.filter((place) => sight.sees(place.repository));
-      const [primary] = repository === undefined ? [] : await primaryOf(reader, org, repository, [artifact]);
       const question: Question = { artifact, repository, trust, now: Date.now() };
-      const judging = withinOneRequest(context);
       const judged: JudgedPiece[] = [];
       for (const row of items) {
         const where = places.filter((place) => place.digest === row.digest).map((place) => place.repository);

@@ -3,6 +3,7 @@ import { type Candidate, POLICY_LIMITS } from "@assay/policy";
 import type { JudgingContext } from "../attestations/artifact-bytes.ts";
 import { AllowanceSpent } from "../attestations/artifact-readings.ts";
 import { evidenceAbout } from "../attestations/queries.ts";
+import { readingAhead } from "../attestations/read-ahead.ts";
 import { statusOf } from "../attestations/status.ts";
 import { serviceKeys } from "../record/service-key-queries.ts";
 import type { GateContext } from "./context.ts";
@@ -42,15 +43,16 @@ export async function gatherCandidates(
       question.org,
       rows.map((row) => row.digest),
     );
-    for (const row of rows) {
-      after = row.about;
-      if (own.has(parseDigest(row.digest))) continue;
-      const status = await statusOf(context, row, question);
+    const judged = rows.filter((row) => !own.has(parseDigest(row.digest)));
+    const judging = { ...context, blobs: readingAhead(context.blobs, judged) };
+    for (const row of judged) {
+      const status = await statusOf(judging, row, question);
       // INVARIANT: what there was no time to judge decides nothing, and keeps what it stands beside from deciding.
       if (context.allowance.isSpent) throw new AllowanceSpent();
       if (status.status === "verified" && ownKeys.has(status.signer.keyId)) continue;
       candidates.push({ ...status, receivedAt: row.time, sequence: row.sequence });
     }
+    after = rows.at(-1)?.about;
     if (rows.length < PAGE) break;
   }
   return candidates.slice(0, POLICY_LIMITS.candidates + 1);

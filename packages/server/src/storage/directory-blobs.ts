@@ -25,6 +25,9 @@ const READ_CHUNK = 1024 * 1024;
 /** A pull reads into two buffers of this size, one while the other is on its way to the socket. */
 const SEND_CHUNK = 256 * 1024;
 
+/** What is read of a small blob at once, bytes. */
+const FIRST_READ = 16 * 1024;
+
 /** Chunks of an upload are gathered to this size before they are written. */
 const WRITE_CHUNK = 1024 * 1024;
 
@@ -228,11 +231,18 @@ export class DirectoryBlobs implements BlobStore {
   }
 
   async readSmall(digest: Digest, maxBytes: number): Promise<Uint8Array> {
-    const path = this.#path(digest);
-    const size = await fileSize(path);
-    if (size === undefined) throw new ServerError("blob-unknown", `there is no blob ${digest}`);
-    if (size > maxBytes) throw new ServerError("blob-too-large", `${digest} has ${size} bytes, more than ${maxBytes}`);
-    return new Uint8Array(await readFile(path));
+    const handle = await this.#handle(digest);
+    try {
+      // Most are smaller than this, and are here when their size is.
+      const first = new Uint8Array(Math.min(FIRST_READ, maxBytes));
+      const [{ size }, { bytesRead }] = await Promise.all([handle.stat(), handle.read(first, 0, first.length, 0)]);
+      if (size > maxBytes)
+        throw new ServerError("blob-too-large", `${digest} has ${size} bytes, more than ${maxBytes}`);
+      if (bytesRead === size) return first.slice(0, size);
+      return new Uint8Array(await handle.readFile());
+    } finally {
+      await handle.close();
+    }
   }
 
   async putSmall(bytes: Uint8Array): Promise<Digest> {

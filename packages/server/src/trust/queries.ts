@@ -66,17 +66,20 @@ export async function trustVersion(
 ): Promise<TrustVersion | undefined> {
   const version = await numberAt(reader, org, at);
   if (version === undefined) return undefined;
-  const rows = await reader
-    .tables<TrustTables>()
-    .selectFrom("trust_entry")
-    .selectAll()
-    .where("org", "=", org)
-    .where("from_version", "<=", version)
-    .where((where) => where.or([where("to_version", "is", null), where("to_version", ">", version)]))
-    .execute();
+  const [rows, roots] = await Promise.all([
+    reader
+      .tables<TrustTables>()
+      .selectFrom("trust_entry")
+      .selectAll()
+      .where("org", "=", org)
+      .where("from_version", "<=", version)
+      .where((where) => where.or([where("to_version", "is", null), where("to_version", ">", version)]))
+      .execute(),
+    rootsAt(reader, org, version),
+  ]);
   // Ids compare by the code unit, not by a database's collation: the same version is the same file everywhere.
   const entries = rows.map(entryOf).toSorted((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-  return { org, version, entries, logs: [...logs], roots: await rootsAt(reader, org, version) };
+  return { org, version, entries, logs: [...logs], roots };
 }
 
 /** The roots of a version, by name. */
