@@ -49,6 +49,9 @@ export const CLIENTS: readonly Client[] = [
   { name: "cosign", from: "go", package: "github.com/sigstore/cosign/v3/cmd/cosign", version: "v3.1.3" },
   { name: "regctl", from: "go", package: "github.com/regclient/regclient/cmd/regctl", version: "v0.11.7" },
   { name: "oras", from: "go-wrapper", module: "oras.land/oras", package: "oras.land/oras/cmd/oras", version: "v1.3.1" },
+  { name: "helm", from: "go", package: "helm.sh/helm/v3/cmd/helm", version: "v3.22.0" },
+  // Another registry, for what goes from one to the other, and the one that ours is measured against.
+  { name: "registry", from: "go", package: "github.com/distribution/distribution/v3/cmd/registry", version: "v3.1.2" },
   {
     name: "notation",
     from: "go-wrapper",
@@ -108,6 +111,41 @@ export const CLIENTS: readonly Client[] = [
     program: "usr/bin/skopeo",
     version: "1.9",
   },
+  {
+    name: "buildah",
+    from: "debian",
+    packages: [
+      "buildah",
+      "libgpgme11",
+      "libsubid4",
+      "golang-github-containers-common",
+      "golang-github-containers-image",
+    ],
+    program: "usr/bin/buildah",
+    version: "1.28",
+  },
+  {
+    name: "podman",
+    from: "debian",
+    packages: [
+      "podman",
+      "libgpgme11",
+      "libsubid4",
+      "golang-github-containers-common",
+      "golang-github-containers-image",
+    ],
+    program: "usr/bin/podman",
+    version: "4.3",
+  },
+  // podman asks for these two before it does anything at all, also where no container is run.
+  {
+    name: "conmon",
+    from: "debian",
+    packages: ["conmon", "libglib2.0-0"],
+    program: "usr/bin/conmon",
+    version: "2.1",
+  },
+  { name: "crun", from: "debian", packages: ["crun", "libyajl2"], program: "usr/bin/crun", version: "1.8" },
   { name: "age", from: "debian", packages: ["age"], program: "usr/bin/age", version: "1.1" },
   { name: "age-keygen", from: "debian", packages: ["age"], program: "usr/bin/age-keygen", version: "1.1" },
   { name: "strace", from: "debian", packages: ["strace", "libunwind8"], program: "usr/bin/strace", version: "6.1" },

@@ -137,6 +137,56 @@ describe("a blob in one request", () => {
     },
   );
 
+  test("a PUT of all of it that breaks off leaves the session as it was opened, and nothing else", async () => {
+    const bytes = randomBytes(500_000);
+    const location = await open();
+    const path = location.slice(PUBLIC_URL.length);
+    await new Promise<void>((resolve) => {
+      const socket = connect(room.port, "127.0.0.1", () => {
+        const head = `PUT ${path}?digest=${sha256(bytes)} HTTP/1.1\r\nHost: evil.test\r\nAuthorization: Bearer ${ADMIN_TOKEN}\r\n`;
+        socket.write(`${head}Content-Length: 500000\r\n\r\n`);
+        socket.write(bytes.subarray(0, 300_000), () => setTimeout(() => socket.destroy(), 200));
+      });
+      socket.on("close", () => resolve());
+    });
+    await until(async () => (await stagedFiles()).length === 0);
+    expect((await room.call("GET", location)).headers["range"]).toBe("0-0");
+    expect((await room.call("HEAD", `/v2/acme/app/blobs/${sha256(bytes)}`)).status).toBe(404);
+    expect((await room.call("PUT", `${location}?digest=${sha256(bytes)}`, { body: bytes })).status).toBe(201);
+  });
+
+  test("of many racing PUTs of all of it one ends the session, and the blob is whole", async () => {
+    const bytes = randomBytes(100_000);
+    const location = await open();
+    const put = (): Promise<Answer> => room.call("PUT", `${location}?digest=${sha256(bytes)}`, { body: bytes });
+    const statuses = (await Promise.all(Array.from({ length: 8 }, put))).map((answer) => answer.status);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(1);
+    expect(statuses.every((status) => [201, 404, 409].includes(status))).toBe(true);
+    expect((await room.call("GET", `/v2/acme/app/blobs/${sha256(bytes)}`)).bytes.equals(bytes)).toBe(true);
+    expect(await stagedFiles()).toEqual([]);
+  });
+
+  test("a PUT of all of it does not end a session that another request writes to", async () => {
+    const location = await open();
+    let finish = (): void => undefined;
+    const slow = Readable.from(
+      (async function* () {
+        yield Buffer.from("first ");
+        await new Promise<void>((resolve) => {
+          finish = resolve;
+        });
+        yield Buffer.from("last");
+      })(),
+    );
+    const writing = room.call("PATCH", location, { body: slow });
+    await sleep(100);
+    const whole = await room.call("PUT", `${location}?digest=${sha256("whole")}`, { body: "whole" });
+    expect(whole.status).toBe(409);
+    finish();
+    expect((await writing).status).toBe(202);
+    expect((await room.call("PUT", `${location}?digest=${sha256("first last")}`)).status).toBe(201);
+  });
+
   test("an algorithm that is not computed here is refused with words", async () => {
     const answer = await room.call("POST", `/v2/acme/app/blobs/uploads/?digest=sha384:${"a".repeat(96)}`, {
       body: "x",

@@ -73,7 +73,19 @@ export async function authorize(
   target: Target,
 ): Promise<Refusal | undefined> {
   const revoked = await credentialRefusal(reader, actor);
-  if (revoked !== undefined) return revoked;
+  return revoked ?? (await authorizeKnown(reader, actor, action, target));
+}
+
+/**
+ * {@link authorize} without its first step, for a door that found the credential to stand in this very request, when it authenticated it. For
+ * early answers and reads only: what is decided in a transaction asks all of it there.
+ */
+export async function authorizeKnown(
+  reader: Reader,
+  actor: Actor,
+  action: Action,
+  target: Target,
+): Promise<Refusal | undefined> {
   const inRole = await roleRefusal(reader, actor, action, target);
   if (inRole !== undefined) return inRole;
   return tokenRefusal(actor, action, target);

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Keyring } from "../keys/keyring.ts";
 import type { Actor, TokenAccess } from "../record/command.ts";
 import { registryService } from "./challenge.ts";
+import { RememberedTokens } from "./remembered-tokens.ts";
 import { type IssuedToken, issueToken, type TokenGrant, type TokenKind, verifyToken } from "./signed-token.ts";
 
 /** Registry tokens live this long at most, seconds. */
@@ -19,6 +20,8 @@ export const workloadClaim = z.strictObject({ name: z.string(), since: z.int().n
 
 const claimsSchema = z.object({
   sub: z.string(),
+  nbf: z.number(),
+  exp: z.number(),
   epoch: z.int().nonnegative(),
   access: z.array(z.strictObject({ type: z.string(), name: z.string(), actions: z.array(z.string()) })),
   workload: workloadClaim.optional(),
@@ -32,6 +35,7 @@ const claimsSchema = z.object({
 export class RegistryTokens {
   readonly #keyring: Pick<Keyring, "key" | "sign">;
   readonly #kind: TokenKind;
+  readonly #verified = new RememberedTokens<Actor>();
 
   constructor(keyring: Pick<Keyring, "key" | "sign">, publicUrl: string) {
     this.#keyring = keyring;
@@ -64,12 +68,17 @@ export class RegistryTokens {
    * @param now ms.
    */
   async verify(token: string, now: number): Promise<Actor | undefined> {
+    const key = this.#keyring.key(this.#kind.purpose).id;
+    const known = this.#verified.recall(token, key, now);
+    if (known !== undefined) return known;
     const claims = claimsSchema.safeParse(await verifyToken(this.#keyring, this.#kind, token, now));
     if (!claims.success) return undefined;
-    const { sub, epoch, access, workload } = claims.data;
-    return {
+    const { sub, nbf, exp, epoch, access, workload } = claims.data;
+    const actor: Actor = {
       id: sub,
       credential: { kind: "registry-token", access, epoch, ...(workload === undefined ? {} : { workload }) },
     };
+    this.#verified.keep(token, { of: actor, key, from: nbf, until: exp });
+    return actor;
   }
 }

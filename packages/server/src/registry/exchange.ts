@@ -8,12 +8,14 @@ import type { NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import type { RegistryPath } from "./path.ts";
 import type { PullCounter } from "./pull-counter.ts";
+import type { RecentManifests } from "./recent-manifests.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** What the handlers share besides the room's context. */
 export interface Services extends RegistryContext {
   readonly uploads: Uploads;
   readonly pulls: PullCounter;
+  readonly manifests: RecentManifests;
   readonly now: () => number;
 }
 

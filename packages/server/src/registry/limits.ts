@@ -33,5 +33,11 @@ export const UPLOAD_MS = 24 * 60 * 60 * 1000;
 /** How long a claim on a session holds without being renewed, ms: the time after which another process may go on. */
 export const CLAIM_MS = 30_000;
 
+/**
+ * Bytes of a body up to which an upload that comes whole is staged apart, without a claim on its session: when its connection breaks, nothing of
+ * it is kept. A larger one can be gone on with.
+ */
+export const WHOLE_BYTES = 8 * 1024 * 1024;
+
 /** How long an upload may send nothing before its connection is cut, ms. What came stays. */
 export const IDLE_MS = 60_000;

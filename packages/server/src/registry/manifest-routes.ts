@@ -20,7 +20,7 @@ import {
 import { readBody } from "./incoming.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { type ManifestFacts, parseManifest } from "./manifest.ts";
-import { findBlobs, findManifest, resolveTag, type StoredManifest } from "./queries.ts";
+import { findBlobs, findManifest, findTagged, type StoredManifest } from "./queries.ts";
 import { isTag } from "./tag-rules.ts";
 
 /** What a manifest's path ends in. */
@@ -59,19 +59,15 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   const { reader, now } = services;
   const { repository } = exchange;
   const reference = knownReference(exchange);
-  let digest: Digest | undefined;
-  let named: NamedDigest | undefined;
-  if ("digest" in reference) {
-    named = reference.digest;
-    digest = await canonicalDigest(reader, repository, named, now());
-  } else {
-    const tag = await resolveTag(reader, repository, reference.tag);
-    digest = tag?.digest;
-    named = isSha512(tag?.namedAs) ? tag.namedAs : digest;
+  if ("tag" in reference) {
+    const found = await findTagged(reader, repository, reference.tag);
+    if (found === undefined) throw manifestUnknown(exchange);
+    return { ...found, named: isSha512(found.namedAs) ? found.namedAs : found.digest };
   }
+  const digest = await canonicalDigest(reader, repository, reference.digest, now());
   const manifest = digest && (await findManifest(reader, repository, digest));
-  if (manifest === undefined || named === undefined) throw manifestUnknown(exchange);
-  return { ...manifest, named };
+  if (manifest === undefined) throw manifestUnknown(exchange);
+  return { ...manifest, named: reference.digest };
 }
 
 function manifestHeaders(manifest: Found): Record<string, string> {
@@ -97,7 +93,7 @@ export const getManifest: Handler<"manifest"> = {
     const manifest = await stored(services, exchange);
     reply.headers(manifestHeaders(manifest));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
-    const bytes = await services.blobs.readSmall(manifest.digest, REGISTRY_LIMITS.manifestBytes);
+    const bytes = await services.manifests.read(manifest.digest);
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {
       services.pulls.flush().catch((error: unknown) => request.log.error({ err: error }, "pulls could not be counted"));
     }

@@ -135,6 +135,28 @@ const uploadOperations = [
     },
   }),
   defineOperation({
+    // {@link Uploads.whole}: the blob's bytes never lay among the session's, so that no claim on those is needed.
+    type: "registry.finish-whole",
+    body: session.extend({ digest, sha512, size }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const row = await tables
+        .selectFrom("upload")
+        .select(["org", "owner", "repository", "offset", "claim", "expires"])
+        .where("id", "=", body.id)
+        .executeTakeFirst();
+      if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
+        return { state: "unknown" };
+      }
+      if (row.claim !== null || row.offset > 0) return { state: "begun" };
+      await tables.deleteFrom("upload").where("id", "=", body.id).execute();
+      const { org, repository } = row;
+      await lease(transactor, { org, repository, digest: body.digest, sha512: body.sha512, size: body.size }, time);
+      const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
+      return { state: "finished", awaited: await isAwaited(transactor, repository, names, body.size) };
+    },
+  }),
+  defineOperation({
     type: "registry.drop-upload",
     body: claimed,
     run: async (transactor, body) => {

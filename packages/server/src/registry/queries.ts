@@ -60,6 +60,35 @@ export async function resolveTag(
   return row && { digest: parseDigest(row.digest), namedAs: row.named_as ?? undefined, sequence: row.from_seq };
 }
 
+/** The manifest that a tag names now, and what the tag was set by where that was a digest of another algorithm. */
+export async function findTagged(
+  reader: Reader,
+  repository: string,
+  tag: string,
+): Promise<(StoredManifest & { readonly namedAs: string | undefined }) | undefined> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .innerJoin("manifest", (join) =>
+      join.onRef("manifest.repository", "=", "tag.repository").onRef("manifest.digest", "=", "tag.digest"),
+    )
+    .select(["tag.digest", "tag.named_as", "manifest.size", "manifest.media_type", "manifest.from_seq"])
+    .where("tag.repository", "=", repository)
+    .where("tag.name", "=", tag)
+    .where("tag.to_seq", "is", null)
+    .where("manifest.to_seq", "is", null)
+    .executeTakeFirst();
+  return (
+    row && {
+      digest: parseDigest(row.digest),
+      namedAs: row.named_as ?? undefined,
+      size: row.size,
+      mediaType: row.media_type,
+      sequence: row.from_seq,
+    }
+  );
+}
+
 /** What a tag names now or, if it was deleted, named last. */
 export async function lastOfTag(reader: Reader, repository: string, tag: string): Promise<Digest | undefined> {
   const row = await reader

@@ -1,5 +1,5 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { authorize } from "../access/authorize.ts";
+import { authorizeKnown } from "../access/authorize.ts";
 import { challenge } from "../access/challenge.ts";
 import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
@@ -14,6 +14,7 @@ import { catalog, referrers, tagsList } from "./list-routes.ts";
 import { deleteManifest, getManifest, headManifest, putManifest } from "./manifest-routes.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
+import { RecentManifests } from "./recent-manifests.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -82,7 +83,7 @@ async function inRepository<K extends RepositoryPath["kind"]>(
       detail: { name: path.name.slice(0, 300) },
     });
   }
-  const refusal = await authorize(services.reader, actor, handler.action, canonical);
+  const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
   if (refusal !== undefined) throw Problem.fromRefusal(refusal);
   return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
 }
@@ -126,6 +127,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     publicUrl: context.publicUrl.replace(/\/+$/, ""),
     now: context.now ?? Date.now,
     uploads: new Uploads(context),
+    manifests: new RecentManifests(context.blobs),
     pulls,
   };
   /** The scope each request under way needs: what a 401 tells the client to ask for. */

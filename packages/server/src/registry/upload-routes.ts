@@ -207,6 +207,18 @@ export const patchUpload: Handler<"upload"> = {
   },
 };
 
+/** The common way of a small blob: all of it in the request that ends a session which was only opened. undefined: it is not this way. */
+async function closeWhole(
+  services: Services,
+  exchange: Exchange<"upload">,
+  named: NamedDigest,
+): Promise<boolean | undefined> {
+  const { request } = exchange;
+  const length = contentLength(request.raw);
+  if (length === undefined || length === 0 || request.headers["content-range"] !== undefined) return undefined;
+  return await services.uploads.whole(sessionKey(exchange), request.raw, { length, named, now: services.now() });
+}
+
 /** PUT of an upload's location (end-6): an optional last chunk, and the digest of the whole. */
 export const closeUpload: Handler<"upload"> = {
   action: "registry.push",
@@ -214,14 +226,16 @@ export const closeUpload: Handler<"upload"> = {
     const text = exchange.query.get("digest");
     if (text === null) throw new OciError(400, "DIGEST_INVALID", "say what the upload is: ?digest=sha256:…");
     const digest = readDigest(text);
-    const awaited = await services.uploads.hold(
-      sessionKey(exchange),
-      async (session) => {
-        await receiveChunk(services, exchange, session);
-        return await services.uploads.finish(session, digest);
-      },
-      algorithmOf(digest),
-    );
+    const awaited =
+      (await closeWhole(services, exchange, digest)) ??
+      (await services.uploads.hold(
+        sessionKey(exchange),
+        async (session) => {
+          await receiveChunk(services, exchange, session);
+          return await services.uploads.finish(session, digest);
+        },
+        algorithmOf(digest),
+      ));
     if (awaited) await holdAwaited(services, exchange, digest);
     return await created(services, exchange, digest).send();
   },

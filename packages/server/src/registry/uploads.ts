@@ -8,7 +8,7 @@ import type { Reader } from "../storage/database.ts";
 import { algorithmOf, type DigestAlgorithm, isSha512, type NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import { incoming } from "./incoming.ts";
-import { CLAIM_MS, REGISTRY_LIMITS } from "./limits.ts";
+import { CLAIM_MS, REGISTRY_LIMITS, WHOLE_BYTES } from "./limits.ts";
 import { RunningHashes, UploadHash } from "./running-hash.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -46,6 +46,16 @@ export function uploadUnknown(id: string): OciError {
     "BLOB_UPLOAD_UNKNOWN",
     `there is no upload ${JSON.stringify(id.slice(0, 100))}: start a new one`,
   );
+}
+
+function digestWrong(named: NamedDigest, actual: NamedDigest | undefined): OciError {
+  return new OciError(400, "DIGEST_INVALID", `the upload has the digest ${actual}, not ${named}: nothing was stored`, {
+    detail: { expected: named, actual: actual ?? null },
+  });
+}
+
+function takenOver(): OciError {
+  return new OciError(409, "BLOB_UPLOAD_INVALID", "another request took this upload over");
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -176,6 +186,71 @@ export class Uploads {
     });
   }
 
+  /**
+   * Ends a session that nothing was written to, with all of its bytes in one request: they are staged apart, where no other request can reach
+   * them, and become the blob before the session is touched at all.
+   *
+   * @param length bytes of the body, at most {@link WHOLE_BYTES}.
+   * @returns whether a manifest of the repository was waiting for it; undefined when the session is not such a one, or not there: then nothing
+   * of the request was read.
+   * @throws OciError as {@link receive} and {@link finish} do; 409 when another request began to write meanwhile.
+   */
+  async whole(
+    key: SessionKey,
+    request: IncomingMessage,
+    { length, named, now }: { readonly length: number; readonly named: NamedDigest; readonly now: number },
+  ): Promise<boolean | undefined> {
+    if (length > WHOLE_BYTES || !(await this.#isUntouched(key, now))) return undefined;
+    const staged = await this.#blobs.stage(randomUUID());
+    const hash = UploadHash.begin(algorithmOf(named));
+    try {
+      await staged.append(0, incoming(request, length, this.#mayGrow), (chunk) => hash.update(chunk), true);
+      const { sha256: digest, sha512 } = hash.digests();
+      const actual = isSha512(named) ? sha512 : digest;
+      if (actual !== named) {
+        await this.hold(key, (session) => this.drop(session));
+        throw digestWrong(named, actual);
+      }
+      await this.#blobs.adopt(staged, digest);
+      // COMMIT POINT of an upload that came whole, with the operation's batch. Before: the bytes are a blob under their name, which nobody can
+      // see, and the session is as it was opened. After: the session is gone, and the repository has the blob.
+      const finished = await this.#operate("registry.finish-whole", {
+        id: key.id,
+        owner: key.actor.id,
+        repository: key.repository,
+        digest,
+        sha512: isSha512(named) ? named : null,
+        size: length,
+      });
+      if (finished["state"] === "unknown") throw uploadUnknown(key.id);
+      if (finished["state"] !== "finished") throw takenOver();
+      this.#hashes.forget(key.id);
+      return finished["awaited"] === true;
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+  }
+
+  /** Whether a session is there, nothing was written to it, and nobody is about to. */
+  async #isUntouched(key: SessionKey, now: number): Promise<boolean> {
+    if (!UUID.test(key.id)) return false;
+    const row = await this.#reader
+      .tables<RegistryTables>()
+      .selectFrom("upload")
+      .select(["owner", "repository", "offset", "claim", "expires"])
+      .where("id", "=", key.id)
+      .executeTakeFirst();
+    return (
+      row !== undefined &&
+      row.owner === key.actor.id &&
+      row.repository === key.repository &&
+      row.expires > now &&
+      row.offset === 0 &&
+      row.claim === null
+    );
+  }
+
   async #claim(key: SessionKey, algorithm: DigestAlgorithm): Promise<HeldSession> {
     if (!UUID.test(key.id)) throw uploadUnknown(key.id);
     const claim = randomUUID();
@@ -273,14 +348,7 @@ export class Uploads {
     const actual = isSha512(named) ? sha512 : digest;
     if (actual !== named) {
       await this.drop(session);
-      throw new OciError(
-        400,
-        "DIGEST_INVALID",
-        `the upload has the digest ${actual}, not ${named}: nothing was stored`,
-        {
-          detail: { expected: named, actual: actual ?? null },
-        },
-      );
+      throw digestWrong(named, actual);
     }
     // Only whoever holds the claim may turn the bytes into a blob: another holder may be changing them. What was hashed is what came
     // in; that it is also what lies there is asked for as far as it costs nothing.
@@ -305,7 +373,7 @@ export class Uploads {
 
   #lost(session: HeldSession): OciError {
     session.ended = true;
-    return new OciError(409, "BLOB_UPLOAD_INVALID", "another request took this upload over");
+    return takenOver();
   }
 
   /** Whether the session's claim stands, which is renewed: for some time nobody else touches its bytes. */

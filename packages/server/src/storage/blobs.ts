@@ -70,9 +70,15 @@ export interface StagedBytes {
    * Appends a stream at `offset`, which must be the current size.
    *
    * @param observe sees each chunk before it is written, for the running hash.
+   * @param last nothing follows it: a store may make the bytes durable at once, where they are at hand. It is a hint, adopting them is what counts.
    * @returns the new size. When the stream breaks off, what came stays and can be appended to.
    */
-  append(offset: number, source: AsyncIterable<Uint8Array>, observe: (chunk: Uint8Array) => void): Promise<number>;
+  append(
+    offset: number,
+    source: AsyncIterable<Uint8Array>,
+    observe: (chunk: Uint8Array) => void,
+    last?: boolean,
+  ): Promise<number>;
   /** Streams what is there, for hashing after a restart. */
   read(): Readable;
   /** Cuts back to `size` bytes. */

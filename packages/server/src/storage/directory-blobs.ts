@@ -17,7 +17,7 @@ import { type Digest, digestHex, digestOf, equalBytes, isDigest } from "@assay/e
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
 import type { BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
-import { isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
+import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
 
 /** Reads this large keep the cost per byte of Node's streams low (measured: 16 KiB chunks cost 3 to 5 times the CPU). */
 const READ_CHUNK = 1024 * 1024;
@@ -43,6 +43,8 @@ async function fileSize(path: string): Promise<number | undefined> {
 class StagedFile implements StagedBytes {
   readonly id: string;
   readonly path: string;
+  /** All that lies there is on disk: nothing was changed since it was synced. */
+  synced = false;
 
   constructor(id: string, path: string) {
     this.id = id;
@@ -57,8 +59,10 @@ class StagedFile implements StagedBytes {
     offset: number,
     source: AsyncIterable<Uint8Array>,
     observe: (chunk: Uint8Array) => void,
+    last = false,
   ): Promise<number> {
-    const handle = await open(this.path, "a", 0o600);
+    this.synced = false;
+    const handle = await this.#open();
     let written = offset;
     let waiting: Uint8Array[] = [];
     let waitingBytes = 0;
@@ -78,6 +82,12 @@ class StagedFile implements StagedBytes {
         waitingBytes += chunk.length;
         if (waitingBytes >= WRITE_CHUNK) await flush();
       }
+      if (last) {
+        await flush();
+        // One that fails is tried again by nobody: whoever adopts these bytes is never reached, and throws them away.
+        await handle.sync();
+        this.synced = true;
+      }
     } finally {
       try {
         await flush();
@@ -88,11 +98,23 @@ class StagedFile implements StagedBytes {
     return written;
   }
 
+  async #open(): Promise<FileHandle> {
+    try {
+      return await open(this.path, "a", 0o600);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      // Somebody took the directory away; it holds no facts.
+      await mkdir(dirname(this.path), { recursive: true, mode: 0o700 });
+      return await open(this.path, "a", 0o600);
+    }
+  }
+
   read(): Readable {
     return createReadStream(this.path, { highWaterMark: READ_CHUNK });
   }
 
   async truncate(size: number): Promise<void> {
+    this.synced = false;
     const handle = await open(this.path, "a+", 0o600);
     try {
       await handle.truncate(size);
@@ -102,6 +124,7 @@ class StagedFile implements StagedBytes {
   }
 
   async detach(size: number): Promise<void> {
+    this.synced = false;
     const copy = `${this.path}.${crypto.randomUUID()}`;
     try {
       await copyFile(this.path, copy, constants.COPYFILE_FICLONE);
@@ -256,6 +279,7 @@ export class DirectoryBlobs implements BlobStore {
           yield bytes;
         })(),
         () => undefined,
+        true,
       );
       await this.adopt(staged, digest);
     } catch (error) {
@@ -294,6 +318,30 @@ export class DirectoryBlobs implements BlobStore {
 
   async adopt(staged: StagedBytes, digest: Digest): Promise<void> {
     if (!(staged instanceof StagedFile)) throw new ServerError("internal", "staged bytes of another store");
+    if (!staged.synced) await this.#sync(staged);
+    const path = this.#path(digest);
+    const directory = dirname(path);
+    if (!isDurableDirectory(directory)) await makeDurableDirectory(directory);
+    const failures = this.#failures.get(directory);
+    // COMMIT POINT of a blob. Before the rename: the upload is as it was. After it and the directory's sync: the blob is there whole, under
+    // the name of its content. A blob already there has the same content, so replacing it changes nothing.
+    try {
+      await rename(staged.path, path);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      // The directory was there when this process first looked: whoever took it away, it is made again, its name with it.
+      await makeDurableDirectory(directory);
+      await rename(staged.path, path);
+    }
+    await this.#syncNames(directory);
+    if (this.#failures.get(directory) !== failures) {
+      throw new ServerError("storage-failed", `a sync of ${directory} failed while ${digest} was put there`, {
+        hint: "try again; look at the disk of ASSAY_DATA",
+      });
+    }
+  }
+
+  async #sync(staged: StagedFile): Promise<void> {
     const handle = await open(staged.path, "a+");
     try {
       await handle.sync();
@@ -305,24 +353,10 @@ export class DirectoryBlobs implements BlobStore {
     } finally {
       await handle.close();
     }
-    const path = this.#path(digest);
-    const directory = dirname(path);
-    await makeDurableDirectory(directory);
-    const failures = this.#failures.get(directory);
-    // COMMIT POINT of a blob. Before the rename: the upload is as it was. After it and the directory's sync: the blob is there whole, under
-    // the name of its content. A blob already there has the same content, so replacing it changes nothing.
-    await rename(staged.path, path);
-    await this.#syncNames(directory);
-    if (this.#failures.get(directory) !== failures) {
-      throw new ServerError("storage-failed", `a sync of ${directory} failed while ${digest} was put there`, {
-        hint: "try again; look at the disk of ASSAY_DATA",
-      });
-    }
   }
 
-  async stage(id: string): Promise<StagedBytes> {
-    await mkdir(this.#uploads, { recursive: true, mode: 0o700 });
-    return new StagedFile(id, join(this.#uploads, id));
+  stage(id: string): Promise<StagedBytes> {
+    return Promise.resolve(new StagedFile(id, join(this.#uploads, id)));
   }
 
   async *listStaged(before: number): AsyncIterable<string> {

@@ -60,6 +60,11 @@ export async function makeDurableDirectory(path: string, within = dirname(path))
   durableDirectories.add(path);
 }
 
+/** Whether this process has made a directory's name durable, as {@link makeDurableDirectory} does: as far as it is still there. */
+export function isDurableDirectory(path: string): boolean {
+  return durableDirectories.has(path);
+}
+
 /**
  * Replaces a small file atomically and durably: temporary file, sync, rename, directory sync. A reader sees the old bytes or the
  * new ones; after a crash one of both is there.

@@ -1,0 +1,186 @@
+/**
+ * The registry beside the reference implementation, `distribution`: the same driver, connections and bytes, in turn in one run; then in a
+ * repository with a thousand manifests; then lists that are long. Once on the disk (ASSAY_BENCH_DIR, default: the temporary directory) and
+ * once in memory (/dev/shm, or ASSAY_BENCH_RAM). Everything ours acknowledges is synced. It needs `node scripts/interop-install.ts registry`.
+ * Linux only: it reads /proc.
+ *
+ * The machine's speed is in both sides of each ratio. CPU a request is what a busy machine changes least.
+ */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { Work } from "./registry/driver.ts";
+import { Filler, FULL, makeBlobs, SMALL, TAGGED } from "./registry/fill.ts";
+import { manyReferrers, manyTags, referrersPerSecond } from "./registry/lists.ts";
+import { compare, CONNECTIONS, type Contender, Driver, type Side } from "./registry/measure.ts";
+import { type Registry, startAssay, startDistribution } from "./registry/servers.ts";
+
+const MIB = 1024 * 1024;
+const MANY = 1000;
+/** HTTP processes of ours. */
+const WORKERS = process.env["ASSAY_BENCH_WORKERS"] ?? "2";
+/** How long the long lists are; a million tags with ASSAY_LONG. */
+const REFERRERS = 10_000;
+const TAGS = process.env["ASSAY_LONG"] === "1" ? 1_000_000 : 100_000;
+const only = process.env["ASSAY_BENCH_ONLY"];
+
+const missed: string[] = [];
+const row = (...cells: readonly string[]): void => {
+  const [name = "", ...rest] = cells;
+  process.stdout.write(`${name.padEnd(34)}${rest.map((cell) => cell.padStart(13)).join("")}\n`);
+};
+const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2));
+
+function judge(where: string, name: string, ratio: number, target: number, atMost = false): string {
+  const held = atMost ? ratio <= target : ratio >= target;
+  if (!held) missed.push(`${where}: ${name}: ${ratio.toFixed(2)}×, not ${atMost ? "at most" : "at least"} ${target}×`);
+  return held ? "" : "  MISSED";
+}
+
+interface Figure {
+  readonly name: string;
+  readonly target: number;
+  readonly work: Work;
+  readonly rate?: (side: Side) => number;
+}
+
+const perSecond = (side: Side): number => side.perSecond;
+
+async function against(where: string, directory: string): Promise<void> {
+  const ours = await startAssay(join(directory, "assay"), { ASSAY_WORKERS: WORKERS });
+  let theirs: Registry | undefined;
+  const driver = new Driver();
+  try {
+    theirs = await startDistribution(join(directory, "distribution"));
+    const blobs = makeBlobs();
+    const filler = new Filler(ours);
+    const filled = await filler.fill(blobs);
+    await filler.tags(MANY);
+    const other = new Filler(theirs);
+    await other.fill(blobs);
+    await other.tags(MANY);
+    const blob = (repository: string, digest: string): string => `/v2/${repository}/blobs/${digest}`;
+    const inRepository = (repository: string): Figure[] => [
+      { name: "push 1 MiB", target: 2, work: { kind: "push", repository, size: MIB } },
+      { name: "push 1 KiB", target: 3, work: { kind: "push", repository, size: 1024 } },
+      { name: "manifest by tag", target: 2.5, work: { kind: "get", paths: [`/v2/${repository}/manifests/latest`] } },
+      {
+        name: "blob GET 1 MiB",
+        target: 2,
+        work: { kind: "get", paths: filled.small.map((digest) => blob(repository, digest)) },
+      },
+    ];
+    const figures: Figure[] = [
+      ...inRepository(SMALL),
+      {
+        name: "pull 64 MiB, MiB",
+        target: 1,
+        work: { kind: "get", paths: [blob(SMALL, filled.large)] },
+        rate: (side) => side.mibPerSecond,
+      },
+      {
+        name: "1,000 tags listed",
+        target: 4,
+        work: { kind: "get", paths: [`/v2/${TAGGED}/tags/list?n=${MANY}`] },
+      },
+    ];
+    process.stdout.write(`\n${where}: ${CONNECTIONS} connections, ${WORKERS} HTTP processes of ours\n`);
+    row("", "ours /s", "theirs /s", "ratio", "target", "CPU ms ours", "CPU ms theirs", "driver busy");
+    for (const { name, target, work, rate = perSecond } of figures) {
+      if (only !== undefined && !name.includes(only)) continue;
+      const [mine, reference] = await compare(driver, [
+        { registry: ours, work },
+        { registry: theirs, work },
+      ]);
+      const ratio = rate(mine) / rate(reference);
+      row(
+        name,
+        number(rate(mine)),
+        number(rate(reference)),
+        `${ratio.toFixed(2)}×`,
+        `≥ ${target}×`,
+        mine.cpuMs.toFixed(3),
+        reference.cpuMs.toFixed(3),
+        `${mine.driver.toFixed(2)} ${reference.driver.toFixed(2)}${judge(where, name, ratio, target)}`,
+      );
+    }
+    const memory = ours.memory() / theirs.memory();
+    row(
+      "memory after it, MiB",
+      number(ours.memory() / MIB),
+      number(theirs.memory() / MIB),
+      `${memory.toFixed(2)}×`,
+      `≤ 3×${judge(where, "memory", memory, 3, true)}`,
+    );
+    if (only === undefined) {
+      await filler.manifests(MANY);
+      row(`with ${MANY} manifests, ours beside itself`, "then /s", "before /s", "ratio", "target");
+      for (const [index, { name, work }] of inRepository(FULL).entries()) {
+        const before = inRepository(SMALL)[index];
+        if (before === undefined) continue;
+        const pair: [Contender, Contender] = [
+          { registry: ours, work },
+          { registry: ours, work: before.work },
+        ];
+        const [then, empty] = await compare(driver, pair);
+        const ratio = then.perSecond / empty.perSecond;
+        row(
+          name,
+          number(then.perSecond),
+          number(empty.perSecond),
+          `${ratio.toFixed(2)}×`,
+          `≥ 0.9×${judge(where, `${name} with ${MANY} manifests`, ratio, 0.9)}`,
+        );
+      }
+      const { pages, zot, cpuMs } = await referrersPerSecond(driver, ours);
+      row("long lists", "ours /s", "zot's /s", "ratio", "target", "CPU ms ours");
+      row(
+        "1,000 referrers, in a page",
+        number(pages),
+        number(zot),
+        `${(pages / zot).toFixed(2)}×`,
+        "≥ 10×",
+        `${cpuMs.toFixed(3)}${judge(where, "1,000 referrers", pages / zot, 10)}`,
+      );
+      const lists = [
+        [`${REFERRERS} referrers`, await manyReferrers(ours, REFERRERS), 50],
+        [`${TAGS} tags`, await manyTags(ours, TAGS), undefined],
+      ] as const;
+      for (const [name, walk, target] of lists) {
+        const [slowest, middle] = [
+          Math.max(...walk.pages),
+          walk.pages.toSorted((a, b) => a - b)[walk.pages.length >> 1],
+        ];
+        const late = target !== undefined && (middle ?? 0) >= target;
+        if (late) missed.push(`${where}: ${name}: ${number(middle ?? 0)} ms a page, not below ${target}`);
+        process.stdout.write(
+          `${name}: ${walk.listed} listed in ${walk.pages.length} pages, ${number(middle ?? 0)} ms a page, the slowest ${number(slowest)}` +
+            `${target === undefined ? "" : ` (target: below ${target})`}; memory grew by ${number(walk.grown / MIB)} MiB at most${late ? "  MISSED" : ""}\n`,
+        );
+      }
+    }
+  } finally {
+    driver.stop();
+    await theirs?.stop();
+    await ours.stop();
+  }
+}
+
+const directories = [
+  ["on the disk", process.env["ASSAY_BENCH_DIR"] ?? tmpdir()],
+  ["in memory", process.env["ASSAY_BENCH_RAM"] ?? "/dev/shm"],
+] as const;
+for (const [where, parent] of directories) {
+  if (!existsSync(parent)) continue;
+  const directory = mkdtempSync(join(parent, "assay-bench-"));
+  try {
+    await against(where, directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+if (missed.length > 0) {
+  process.stdout.write(`\nfalls short:\n${missed.map((line) => `  ${line}\n`).join("")}`);
+  process.exitCode = 1;
+}
