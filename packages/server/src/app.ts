@@ -65,7 +65,6 @@ import type { BlobStore } from "./storage/blobs.ts";
 import { translateDiskError } from "./storage/disk-errors.ts";
 import type { Reader } from "./storage/database.ts";
 import { registerTrustRoutes } from "./trust/routes.ts";
-import { DELIVER } from "./webhooks/operations.ts";
 import { registerWebhookRoutes } from "./webhooks/routes.ts";
 import { WebhookWatch } from "./webhooks/watch.ts";
 import { composeParts } from "./composition.ts";
@@ -351,7 +350,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     owner: `${hostname()}:${process.pid}`,
     log: options.logger,
   });
-  metrics.observeJobs(() => countJobs(reader), new Set([DELIVER]));
+  metrics.observeJobs(() => countJobs(reader));
   const witnesses = await composeWitnesses({
     settings: options.witnesses ?? NO_WITNESSES,
     urls: [publicUrl, ...(options.witnesses?.urls ?? [])],

@@ -73,6 +73,7 @@ export function composeJobs(context: JobsContext): {
         maxAttempts: WEBHOOK_LIMITS.attempts,
         leaseMs: MINUTE,
         atOnce: WEBHOOK_LIMITS.atOnce,
+        perLane: WEBHOOK_LIMITS.atOncePerOrganisation,
         run: (body, job) => deliver(webhooks, body, job),
       }),
       defineJob({

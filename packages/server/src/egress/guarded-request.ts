@@ -1,5 +1,5 @@
 import { lookup as resolveName } from "node:dns/promises";
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { ServerError } from "../errors.ts";
@@ -34,6 +34,7 @@ export interface EgressQuestion {
 /** What was answered, whatever its status. */
 export interface EgressAnswer {
   readonly status: number;
+  readonly headers: IncomingHttpHeaders;
   /** Empty when it was not wanted. */
   readonly body: Uint8Array;
 }
@@ -137,9 +138,9 @@ function ask(
       request.destroy();
     };
     const receive = (response: IncomingMessage): void => {
-      const status = response.statusCode ?? 0;
+      const { statusCode: status = 0, headers } = response;
       if (!question.wantsBody(status)) {
-        resolve({ status, body: new Uint8Array() });
+        resolve({ status, headers, body: new Uint8Array() });
         request.destroy();
         return;
       }
@@ -152,7 +153,7 @@ function ask(
       });
       response.on("error", (error) => fail("the connection broke", error));
       response.on("end", () => {
-        if (response.complete) resolve({ status, body: new Uint8Array(Buffer.concat(chunks)) });
+        if (response.complete) resolve({ status, headers, body: new Uint8Array(Buffer.concat(chunks)) });
         else fail("the connection broke");
       });
     };
