@@ -3,6 +3,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest 
 import { request as httpsRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { ServerError } from "../errors.ts";
+import { traceparentNow } from "../signals/tracing.ts";
 import { isLoopbackAddress, isPublicAddress } from "./address.ts";
 
 /** What may be asked, and how much of an answer is taken. */
@@ -157,6 +158,7 @@ function ask(
         else fail("the connection broke");
       });
     };
+    const traceparent = traceparentNow();
     const send = url.protocol === "https:" ? httpsRequest : httpRequest;
     // No agent: a connection that was checked for one question is not kept for another. No compression: a small answer stays small.
     const request = send(
@@ -170,6 +172,7 @@ function ask(
           ...question.headers,
           "accept-encoding": "identity",
           "user-agent": "assay",
+          ...(traceparent === undefined ? {} : { traceparent }),
           ...(question.body === undefined ? {} : { "content-length": String(question.body.length) }),
         },
         maxHeaderSize: 16 * 1024,

@@ -2,6 +2,7 @@ import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { Problem } from "../http/problem.ts";
 import type { Command, NewEvent } from "../record/command.ts";
+import { note } from "../signals/about.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
 import type { PushedLayer, PushedManifest } from "./context.ts";
 import { canonicalDigest, findAliases } from "./alias-queries.ts";
@@ -71,6 +72,7 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   }
   const manifest = digest && (await findManifest(reader, repository, digest));
   if (manifest === undefined || named === undefined) throw manifestUnknown(exchange);
+  note(exchange.request, { digest: manifest.digest, manifest: true });
   return { ...manifest, named };
 }
 
@@ -173,6 +175,7 @@ export const putManifest: Handler<"manifest"> = {
     if ("digest" in reference && reference.digest !== named) {
       throw new OciError(400, "DIGEST_INVALID", `these bytes have the digest ${named}, not ${reference.digest}`);
     }
+    note(request, { digest, manifest: true });
     const facts = parseManifest(bytes, request.headers["content-type"]);
     const aliases = await aliasesOf(services, repository, facts);
     const canonical = (of: NamedDigest): Digest | undefined => (isDigest(of) ? of : aliases.get(of));
