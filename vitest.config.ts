@@ -20,7 +20,7 @@ const suitesOnPostgres = [
   "jobs",
   "job-routes",
   "webhooks",
-  "webhook-routes",
+  "webhook-*",
   "plans",
   "app",
   "hostile-requests",

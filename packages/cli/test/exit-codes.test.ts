@@ -48,6 +48,8 @@ const ASKING: readonly (readonly string[])[] = [
   ["webhook", "test", "ci"],
   ["webhook", "deliveries", "ci"],
   ["webhook", "replay", "ci", "--from", "1"],
+  ["webhook", "pause", "ci"],
+  ["webhook", "resume", "ci"],
   ["webhook", "remove", "ci"],
 ];
 

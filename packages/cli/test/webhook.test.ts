@@ -72,6 +72,12 @@ describe("assay webhook", () => {
     expect(refused.stdout).toMatch(/^error +it answered 500$/m);
   });
 
+  it("pauses and resumes it", async () => {
+    expect((await desk.must("webhook", "pause", "ci")).stdout).toMatch(/^paused since +2/m);
+    expect((await desk.must("webhook", "list")).stdout).toMatch(/PAUSED/);
+    expect((await desk.must("webhook", "resume", "ci")).stdout).not.toContain("paused since");
+  });
+
   it("shows deliveries, and makes them again", async () => {
     const before = received.length;
     await desk.must("push", desk.file("hello.txt", "hello\n"), "hello:1.0.0");

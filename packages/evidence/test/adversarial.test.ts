@@ -6,7 +6,6 @@
 import { describe, expect, it } from "vitest";
 import { nodeCrypto } from "../node/index.ts";
 import {
-  certificateKeyId,
   type Digest,
   digestHex,
   type KeyEntry,
@@ -58,18 +57,13 @@ import {
   SUBJECT,
   trustRoot,
 } from "./virtual-sigstore.ts";
+import { certificateEntry } from "./virtual-trust.ts";
 
 const { bytes: message, digest: artifact } = artifactOf();
 const key = keyOf("build");
 const trust = trustIn(entryFor(key));
 const holder = certificate();
 const V2 = { message, entries: ["hashedrekord 0.0.2"] } as const satisfies BundleTerms;
-
-function certificateEntry(changes: Partial<CertificateEntry> = {}): CertificateEntry {
-  const identity = { root: "virtual", issuer: ISSUER, subject: { kind: "exact", value: SUBJECT }, ...changes } as const;
-  const { id: _, name: __, publicKeyPem: ___, ...terms } = entryFor(key);
-  return { ...terms, kind: "certificate", id: "build", name: "build", keyId: certificateKeyId(identity), ...identity };
-}
 
 const trusting = (entry: TrustEntry = certificateEntry(), root: TrustRoot = trustRoot()): TrustVersion => ({
   ...trustIn(entry),

@@ -1,16 +1,10 @@
 /** For whose certificate an artifact is read, when its digest cannot decide the signature. */
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../node/index.ts";
-import {
-  type ArtifactSource,
-  type CertificateEntry,
-  certificateKeyId,
-  type TrustVersion,
-  utf8Encode,
-  verify,
-} from "../src/index.ts";
+import { type ArtifactSource, type TrustVersion, utf8Encode, verify } from "../src/index.ts";
 import { artifactOf, keyOf } from "./virtual.ts";
-import { bundleBytes, bundleJson, certificate, ISSUER, SUBJECT, trustRoot } from "./virtual-sigstore.ts";
+import { bundleBytes, bundleJson, certificate, SUBJECT, trustRoot } from "./virtual-sigstore.ts";
+import { certificateEntry, trustInCertified } from "./virtual-trust.ts";
 
 const { bytes: message, digest: artifact } = artifactOf();
 const key = keyOf("certified", "ecdsa-p384-sha384");
@@ -18,21 +12,8 @@ const holder = certificate({ key });
 
 const ROOT = trustRoot({ profile: "sigstore", tlogs: [], ctlogs: [] });
 
-function trusting(subject: string, root = ROOT): TrustVersion {
-  const identity = { root: "virtual", issuer: ISSUER, subject: { kind: "exact", value: subject } } as const;
-  const entry: CertificateEntry = {
-    kind: "certificate",
-    id: "build",
-    name: "build",
-    keyId: certificateKeyId(identity),
-    scope: { repositories: ["**"], predicateTypes: ["*"] },
-    validFrom: null,
-    validUntil: null,
-    primary: false,
-    ...identity,
-  };
-  return { org: "acme", version: 1, entries: [entry], logs: [], roots: [root] };
-}
+const trusting = (value: string, root = ROOT): TrustVersion =>
+  trustInCertified(root, certificateEntry({ subject: { kind: "exact", value } }));
 
 const trust = trusting(SUBJECT);
 

@@ -4,19 +4,11 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { certificateKeyId, type TrustVersion, utf8Encode } from "../src/index.ts";
+import { utf8Encode } from "../src/index.ts";
 import { alterations } from "./alter.ts";
 import { artifactOf, outcomeOf, payloadAbout } from "./virtual.ts";
-import {
-  bundleBytes,
-  bundleJson,
-  type BundleTerms,
-  certificate,
-  ISSUER,
-  SUBJECT,
-  trustRoot,
-  type VirtualBundle,
-} from "./virtual-sigstore.ts";
+import { bundleBytes, bundleJson, type BundleTerms, certificate, type VirtualBundle } from "./virtual-sigstore.ts";
+import { trustInCertified } from "./virtual-trust.ts";
 
 /** Fields on which no verdict depends, by path and by how the walk names what it did to them. */
 const reviewed: readonly { path: RegExp; change: RegExp; reason: string }[] = [
@@ -45,26 +37,7 @@ const reviewed: readonly { path: RegExp; change: RegExp; reason: string }[] = [
 const { bytes: message, digest: artifact } = artifactOf();
 const other = artifactOf("another artifact");
 const holder = certificate();
-const identity = { root: "virtual", issuer: ISSUER, subject: { kind: "exact", value: SUBJECT } } as const;
-const trust: TrustVersion = {
-  org: "acme",
-  version: 1,
-  entries: [
-    {
-      kind: "certificate",
-      id: "build",
-      name: "build",
-      keyId: certificateKeyId(identity),
-      scope: { repositories: ["**"], predicateTypes: ["*"] },
-      validFrom: null,
-      validUntil: null,
-      primary: false,
-      ...identity,
-    },
-  ],
-  logs: [],
-  roots: [trustRoot()],
-};
+const trust = trustInCertified();
 
 const forms: [string, BundleTerms][] = [
   ["v0.3, an envelope, Rekor v2, a timestamp", { statement: payloadAbout(artifact), entries: ["hashedrekord 0.0.2"] }],

@@ -1,16 +1,8 @@
 /** Certificates, timestamps and log entries of a bundle, good and false in one named way each, by the verdict they come to. */
 import { describe, expect, test } from "vitest";
 import { nodeCrypto } from "../node/index.ts";
-import {
-  certificateKeyId,
-  type ProvenTime,
-  parseBundle,
-  type TrustRoot,
-  type TrustVersion,
-  utf8Encode,
-} from "../src/index.ts";
+import { type ProvenTime, parseBundle, type TrustRoot, type TrustVersion, utf8Encode } from "../src/index.ts";
 import { provenTimesOf } from "../src/sigstore.ts";
-import type { CertificateEntry } from "../src/trust.ts";
 import { artifactOf, entryFor, keyOf, outcomeOf, payloadAbout, receivedAt, sha256Of } from "./virtual.ts";
 import { DAY, NOW } from "./virtual-ca.ts";
 import {
@@ -28,33 +20,15 @@ import {
   trustRoot,
   VirtualLog,
 } from "./virtual-sigstore.ts";
+import { trustInCertified } from "./virtual-trust.ts";
 import { toBase64 } from "../src/encoding.ts";
 
 const { bytes: message, digest: artifact } = artifactOf();
 const statement = payloadAbout(artifact);
 const holder = certificate();
 
-function certificateEntry(changes: Partial<CertificateEntry> = {}): CertificateEntry {
-  const identity = { root: "virtual", issuer: ISSUER, subject: { kind: "exact", value: SUBJECT }, ...changes } as const;
-  return {
-    kind: "certificate",
-    id: "build",
-    name: "build",
-    keyId: certificateKeyId(identity),
-    scope: { repositories: ["**"], predicateTypes: ["*"] },
-    validFrom: null,
-    validUntil: null,
-    primary: false,
-    ...identity,
-  };
-}
-
-function trust(root: TrustRoot = trustRoot(), entry = certificateEntry()): TrustVersion {
-  return { org: "acme", version: 1, entries: [entry], logs: [], roots: [root] };
-}
-
 function verdict(terms: BundleTerms, root?: TrustRoot, times: ProvenTime[] = []): Promise<string> {
-  return outcomeOf(bundleBytes(bundleJson({ holder, ...terms })), artifact, trust(root), { times });
+  return outcomeOf(bundleBytes(bundleJson({ holder, ...terms })), artifact, trustInCertified(root), { times });
 }
 
 describe("a certificate's signature is believed", () => {
@@ -87,7 +61,7 @@ describe("a certificate's signature is believed", () => {
       const json = bundleJson({ version, holder, message, entries: ["hashedrekord 0.0.1"], stamped: null });
       const [a, b] = [`bundle.v${version}+json`, `bundle+json;version=${version}`];
       json.mediaType = json.mediaType.includes(a) ? json.mediaType.replace(a, b) : json.mediaType.replace(b, a);
-      expect(await outcomeOf(bundleBytes(json), artifact, trust())).toBe("verified");
+      expect(await outcomeOf(bundleBytes(json), artifact, trustInCertified())).toBe("verified");
     }
   });
 
@@ -106,7 +80,9 @@ describe("a certificate's signature is believed", () => {
     const { logIndex: _, ...proof } = entry["inclusionProof"] as { logIndex: string };
     const { logIndex: __, ...rest } = entry;
     json.verificationMaterial.tlogEntries = [{ ...rest, inclusionProof: proof }];
-    expect(await outcomeOf(bundleBytes(json), artifact, trust(trustRoot({ tlogs: [log.trusted] })))).toBe("verified");
+    expect(await outcomeOf(bundleBytes(json), artifact, trustInCertified(trustRoot({ tlogs: [log.trusted] })))).toBe(
+      "verified",
+    );
   });
 });
 
@@ -160,14 +136,14 @@ describe("what a root's logs demand", () => {
     const json = bundleJson({ holder, message, entries: ["hashedrekord 0.0.2"] });
     const other = bundleJson({ holder, message: utf8Encode("other"), entries: ["hashedrekord 0.0.2"] });
     json.verificationMaterial.tlogEntries.push(...other.verificationMaterial.tlogEntries);
-    expect(await outcomeOf(bundleBytes(json), artifact, trust())).toBe("log-entry-invalid");
+    expect(await outcomeOf(bundleBytes(json), artifact, trustInCertified())).toBe("log-entry-invalid");
   });
 
   test("the same entry twice is refused, and two entries of one log are one log", async () => {
     const json = bundleJson({ holder, message, entries: ["hashedrekord 0.0.2"] });
     const repeated = structuredClone(json);
     repeated.verificationMaterial.tlogEntries.push(...json.verificationMaterial.tlogEntries);
-    expect(await outcomeOf(bundleBytes(repeated), artifact, trust())).toBe("log-entry-invalid");
+    expect(await outcomeOf(bundleBytes(repeated), artifact, trustInCertified())).toBe("log-entry-invalid");
 
     const key = keyOf("build");
     const count = async (entries: BodyName[]): Promise<number> => {
@@ -241,7 +217,7 @@ describe("when a certificate's signature was made", () => {
     const json = bundleJson({ holder, message, entries: ["hashedrekord 0.0.2"] });
     const signedTimestamp = toBase64(stamp(utf8Encode("something else")));
     json.verificationMaterial["timestampVerificationData"] = { rfc3161Timestamps: [{ signedTimestamp }] };
-    expect(await outcomeOf(bundleBytes(json), artifact, trust())).toBe("timestamp-invalid");
+    expect(await outcomeOf(bundleBytes(json), artifact, trustInCertified())).toBe("timestamp-invalid");
   });
 
   test("may stand beside a timestamp of an authority that is not trusted, but beside no false one", async () => {
@@ -251,7 +227,7 @@ describe("when a certificate's signature was made", () => {
     for (const signedTimestamp of [toBase64(stamp(utf8Encode("something else"))), "AAAA"]) {
       const json = bundleJson({ holder, ...v1 });
       json.verificationMaterial["timestampVerificationData"] = { rfc3161Timestamps: [{ signedTimestamp }] };
-      expect(await outcomeOf(bundleBytes(json), artifact, trust())).toBe("timestamp-invalid");
+      expect(await outcomeOf(bundleBytes(json), artifact, trustInCertified())).toBe("timestamp-invalid");
     }
   });
 
@@ -352,5 +328,5 @@ describe("a key's signature with timestamps and log entries", () => {
 
 test("the digest a message bundle states is held against the artifact before any log entry is", async () => {
   const json = bundleJson({ holder, message, entries: ["hashedrekord 0.0.2"] });
-  expect(await outcomeOf(bundleBytes(json), sha256Of("another"), trust())).toBe("subject-mismatch");
+  expect(await outcomeOf(bundleBytes(json), sha256Of("another"), trustInCertified())).toBe("subject-mismatch");
 });

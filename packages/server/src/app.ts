@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -60,12 +61,15 @@ import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
+import type { AccessLog } from "./signals/access-log.ts";
 import type { Metrics } from "./signals/metrics.ts";
+import { OperationMetrics } from "./signals/operation-metrics.ts";
+import { type Asker, watchRequests } from "./signals/requests.ts";
+import { traced, type Tracing } from "./signals/tracing.ts";
 import type { BlobStore } from "./storage/blobs.ts";
 import { translateDiskError } from "./storage/disk-errors.ts";
 import type { Reader } from "./storage/database.ts";
 import { registerTrustRoutes } from "./trust/routes.ts";
-import { DELIVER } from "./webhooks/operations.ts";
 import { registerWebhookRoutes } from "./webhooks/routes.ts";
 import { WebhookWatch } from "./webhooks/watch.ts";
 import { composeParts } from "./composition.ts";
@@ -110,6 +114,9 @@ export interface AppOptions {
   readonly sparseManifests?: boolean | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
+  /** Who is told of each request besides the metrics; nobody, when absent. */
+  readonly accessLog?: AccessLog | undefined;
+  readonly tracing?: Tracing | undefined;
 }
 
 /** The HTTP application and what must be told when it ends. */
@@ -123,12 +130,29 @@ export interface App {
   flush(): Promise<void>;
 }
 
+/** Who asked, for the signals. */
+function askerOf(authenticator: Authenticator, { headers }: FastifyRequest): Asker {
+  const credential = authenticator.actorOf(headers)?.credential;
+  return {
+    actor: authenticator.identityOf(headers),
+    credential: credential?.kind,
+    credentialId: credential?.id,
+    workload: credential?.workload?.name,
+  };
+}
+
 /** A record client whose appends are counted, and told of: `appended` hears of whose record went on. */
-function measured(record: RecordClient, metrics: Metrics, appended: (orgs: ReadonlySet<string>) => void): RecordClient {
+function measured(
+  record: RecordClient,
+  { metrics, tracing }: Pick<AppOptions, "metrics" | "tracing">,
+  appended: (orgs: ReadonlySet<string>) => void,
+): RecordClient {
   return {
     async append(commands) {
+      const types = [...new Set([commands].flat().map(({ type }) => type))].join(" ");
+      const span = { kind: "internal", name: "record.append", attributes: { "assay.commands": types } } as const;
       try {
-        const answer = await record.append(commands);
+        const answer = await traced(tracing, span, () => record.append(commands));
         metrics.append(answer.ok ? "accepted" : "refused");
         if (answer.ok && answer.receipts.length > 0) appended(new Set([commands].flat().map(({ org }) => org)));
         return answer;
@@ -220,9 +244,11 @@ export async function createApp(options: AppOptions): Promise<App> {
     wake: () => runner.wake(),
     log: options.logger,
   });
-  const record = measured(options.record, metrics, (orgs) => watch.appended(orgs));
+  const record = measured(options.record, options, (orgs) => watch.appended(orgs));
+  const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
   const server: FastifyInstance = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
+    genReqId: () => randomUUID(),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     // A slow client may take long over a large layer; a connection that says nothing may not.
@@ -258,6 +284,13 @@ export async function createApp(options: AppOptions): Promise<App> {
       reply,
     ),
   );
+  watchRequests(server, {
+    metrics: new OperationMetrics(metrics.registry),
+    accessLog: options.accessLog,
+    tracing: options.tracing,
+    askerOf: (request) => askerOf(authenticator, request),
+    host: new URL(publicUrl).host,
+  });
   options.admission.guard(server);
   server.addHook("onResponse", (request, reply, done) => {
     const route = request.routeOptions.url ?? "unknown";
@@ -294,7 +327,6 @@ export async function createApp(options: AppOptions): Promise<App> {
   const prover = await LogProver.open(reader, RECORD_LOG, recordLogDirectory(options.dataDirectory), options.crypto);
   const receipts = new RecordProver(reader, prover);
   const logs = [prover.vkey];
-  const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
   countDenials(server, authenticator);
   countBootstrapUses(server, authenticator);
   const egress = { privatePlaces: new Set(options.egressPrivate ?? []) };
@@ -345,13 +377,14 @@ export async function createApp(options: AppOptions): Promise<App> {
       blobs,
       scrub: scrubRate === 0 ? undefined : scrub,
       webhooks: { reader, record, lift, sender, watch, told },
+      tracing: options.tracing,
     }),
     record,
     reader,
     owner: `${hostname()}:${process.pid}`,
     log: options.logger,
   });
-  metrics.observeJobs(() => countJobs(reader), new Set([DELIVER]));
+  metrics.observeJobs(() => countJobs(reader));
   const witnesses = await composeWitnesses({
     settings: options.witnesses ?? NO_WITNESSES,
     urls: [publicUrl, ...(options.witnesses?.urls ?? [])],

@@ -51,6 +51,38 @@ const blobsUrlSchema = z.string().transform((text, context) => {
   }
 });
 
+/** A collector of OpenTelemetry: where its `/v1/traces` is. It is the operator's own, and may be anywhere. */
+const collectorSchema = z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).refine((text) => {
+  const url = new URL(text);
+  return url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+}, "must be scheme, host, port and path only: credentials go into ASSAY_OTLP_HEADERS");
+
+/** `name=value,name=value`, values percent-encoded (OpenTelemetry, "Specifying headers"). Its messages never repeat the text: it may hold a token. */
+const headersSchema = z.string().transform((text, context) => {
+  const headers: [string, string][] = [];
+  for (const part of text.split(",")) {
+    const mark = part.indexOf("=");
+    const name = part.slice(0, Math.max(mark, 0)).trim();
+    const value = decoded(part.slice(mark + 1).trim());
+    if (!/^[A-Za-z0-9-]{1,100}$/.test(name) || value === undefined) {
+      context.addIssue({ code: "custom", message: "must be name=value, several with commas, values percent-encoded" });
+      return z.NEVER;
+    }
+    headers.push([name.toLowerCase(), value]);
+  }
+  return Object.fromEntries(headers);
+});
+
+function decoded(text: string): string | undefined {
+  try {
+    const value = decodeURIComponent(text);
+    return /^[\x20-\x7e]{0,4096}$/.test(value) ? value : undefined;
+  } catch {
+    // Not percent-encoded: the message says what it must be.
+    return undefined;
+  }
+}
+
 /** Several, with commas between them. */
 function listSchema<S extends z.ZodType<string, string>>(item: S) {
   return z
@@ -105,6 +137,16 @@ const settingsSchema = z.object({
   ASSAY_TLS_KEY: z.string().min(1).optional(),
   ASSAY_TLS: z.enum(["self-signed"], { error: "the only value is self-signed" }).optional(),
   ASSAY_METRICS_LISTEN: listenSchema.optional(),
+  ASSAY_ACCESS_LOG: z.string().min(1).max(4096).optional(),
+  ASSAY_OTLP_ENDPOINT: collectorSchema.optional(),
+  ASSAY_OTLP_HEADERS: headersSchema.optional(),
+  ASSAY_TRACE_RATIO: z
+    .string()
+    .regex(/^(?:0(?:\.\d{1,6})?|1(?:\.0{1,6})?)$/, "must be a number from 0 to 1")
+    .transform(Number)
+    .optional(),
+  OTEL_EXPORTER_OTLP_ENDPOINT: collectorSchema.optional(),
+  OTEL_EXPORTER_OTLP_HEADERS: headersSchema.optional(),
   ASSAY_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
   ASSAY_WORKERS: z
     .string()
@@ -172,6 +214,12 @@ export interface Config {
   readonly sparseManifests?: boolean | undefined;
   readonly tls: TlsConfig | undefined;
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
+  /** A file, or `stdout`. Undefined: no access log. */
+  readonly accessLog?: string | undefined;
+  /** Where spans are sent; its headers may hold a token: never logged. Undefined: nowhere. */
+  readonly collector?:
+    | { readonly endpoint: string; readonly headers: Readonly<Record<string, string>>; readonly ratio: number }
+    | undefined;
   readonly logLevel: Settings["ASSAY_LOG_LEVEL"];
   readonly workers: number;
   /** Bytes kept free under the data directory. Of this and the four after it: 0 is off, undefined the default (pressure/limits.ts). */
@@ -208,6 +256,9 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_TLS_CERT",
   "ASSAY_TLS_KEY",
   "ASSAY_METRICS_LISTEN",
+  "ASSAY_ACCESS_LOG",
+  "ASSAY_OTLP_ENDPOINT",
+  "ASSAY_TRACE_RATIO",
   "ASSAY_LOG_LEVEL",
   "ASSAY_WORKERS",
   "ASSAY_DISK_FLOOR",
@@ -281,6 +332,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     sparseManifests: settings.ASSAY_SPARSE_MANIFESTS !== undefined,
     tls: tlsConfig(settings),
     metricsListen: settings.ASSAY_METRICS_LISTEN,
+    accessLog: accessLogPlace(settings.ASSAY_ACCESS_LOG),
+    collector: collectorOf(settings),
     logLevel: settings.ASSAY_LOG_LEVEL,
     workers: settings.ASSAY_WORKERS,
     witnessPolicy: settings.ASSAY_WITNESS_POLICY === undefined ? undefined : resolve(settings.ASSAY_WITNESS_POLICY),
@@ -295,6 +348,19 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     oidcIssuers: settings.ASSAY_OIDC_ISSUERS,
     egressPrivate: settings.ASSAY_EGRESS_PRIVATE,
   };
+}
+
+function accessLogPlace(text: string | undefined): string | undefined {
+  return text === undefined || text === "stdout" ? text : resolve(text);
+}
+
+/** Our own variables win over OpenTelemetry's, as a whole: the headers of one are not for the other's collector. */
+function collectorOf(settings: Settings): Config["collector"] {
+  const { ASSAY_OTLP_ENDPOINT: own, ASSAY_OTLP_HEADERS: headers, ASSAY_TRACE_RATIO: ratio = 1 } = settings;
+  if (own !== undefined) return { endpoint: own, headers: headers ?? {}, ratio };
+  if (headers !== undefined) throw new ServerError("config-invalid", "ASSAY_OTLP_HEADERS needs ASSAY_OTLP_ENDPOINT");
+  const endpoint = settings.OTEL_EXPORTER_OTLP_ENDPOINT;
+  return endpoint === undefined ? undefined : { endpoint, headers: settings.OTEL_EXPORTER_OTLP_HEADERS ?? {}, ratio };
 }
 
 /** Our own variables win over Amazon's, as a whole: a key of one and a secret of the other would never fit. */

@@ -7,6 +7,7 @@ import type { Scrub } from "./integrity/scrub.ts";
 import type { RecordClient } from "./record/client.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
+import { traced, type Tracing } from "./signals/tracing.ts";
 import type { BlobStore } from "./storage/blobs.ts";
 import type { Reader } from "./storage/database.ts";
 import { type DeliverContext, deliver, deliverySchema } from "./webhooks/deliver.ts";
@@ -22,6 +23,8 @@ export interface JobsContext {
   /** Undefined: the background scrub is off. */
   readonly scrub: Scrub | undefined;
   readonly webhooks: DeliverContext & { readonly watch: WebhookWatch };
+  /** Undefined: nobody is told of spans. */
+  readonly tracing: Tracing | undefined;
 }
 
 const MINUTE = 60_000;
@@ -73,7 +76,13 @@ export function composeJobs(context: JobsContext): {
         maxAttempts: WEBHOOK_LIMITS.attempts,
         leaseMs: MINUTE,
         atOnce: WEBHOOK_LIMITS.atOnce,
-        run: (body, job) => deliver(webhooks, body, job),
+        perLane: WEBHOOK_LIMITS.atOncePerOrganisation,
+        run: (body, job) => {
+          const { org, webhook, sequence } = body;
+          const attributes = { "assay.org": org, "assay.webhook": webhook, "assay.sequence": sequence };
+          const span = { kind: "client", name: "webhooks.deliver", attributes } as const;
+          return traced(context.tracing, span, () => deliver(webhooks, body, job));
+        },
       }),
       defineJob({
         kind: "webhooks.look",

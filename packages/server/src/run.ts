@@ -189,6 +189,12 @@ async function several(config: Config, token: string, writer: WriterThread): Pro
       worker.send({ kind: "start", config, adminToken: token } satisfies WorkerStart);
     });
   await Promise.all(Array.from({ length: config.workers }, startOne));
+  // The access log was moved away: each has it open.
+  if (config.accessLog !== undefined) {
+    process.on("SIGHUP", () => {
+      for (const worker of workers) worker.process.kill("SIGHUP");
+    });
+  }
   return {
     url,
     async stop(graceMs) {

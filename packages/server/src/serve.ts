@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { nodeCrypto } from "@assay/evidence/node";
 import type { Logger } from "pino";
@@ -18,7 +19,9 @@ import { Connections } from "./pressure/connections.ts";
 import { DiskWatch } from "./pressure/disk-watch.ts";
 import { pressureLimits } from "./pressure/limits.ts";
 import { MemoryBudget } from "./pressure/memory-budget.ts";
+import { type AccessLog, openAccessLog } from "./signals/access-log.ts";
 import { Metrics } from "./signals/metrics.ts";
+import type { Tracing } from "./signals/tracing.ts";
 import { selfSignedCertificate } from "./tls.ts";
 import { openBlobs } from "./storage/open-blobs.ts";
 import { openReader } from "./storage/open.ts";
@@ -74,6 +77,7 @@ export async function serve(
     metrics,
     blobsOnDisk: config.s3 === undefined,
   });
+  const { accessLog, tracing } = await openSignals(config, logger);
   const app = await createApp({
     publicUrl,
     dataDirectory: config.dataDirectory,
@@ -91,6 +95,8 @@ export async function serve(
     admission,
     tls: await tlsMaterial(config),
     metricsHere: config.metricsListen === undefined,
+    accessLog,
+    tracing,
     oidcIssuers: config.oidcIssuers,
     egressPrivate: config.egressPrivate,
     scrubRate: config.scrubRate ?? SCRUB_LIMITS.rate,
@@ -116,6 +122,9 @@ export async function serve(
   const metricsServer =
     config.metricsListen === undefined ? undefined : await serveMetrics(config.metricsListen, metrics);
   const stopMaintenance = app.maintain();
+  const reopen = (): void => accessLog?.reopen();
+  // Whoever moved the file away says so. Without an access log the signal ends the process, as it always did.
+  if (accessLog !== undefined) process.on("SIGHUP", reopen);
   return {
     url: publicUrl,
     app,
@@ -134,10 +143,29 @@ export async function serve(
       await jobsEnded;
       await app.flush();
       disk.stop();
+      process.off("SIGHUP", reopen);
+      accessLog?.close();
+      await tracing?.stop();
       await store.close();
       await reader.close();
     },
   };
+}
+
+/** Who is told of requests besides the metrics, by the operator's settings. */
+async function openSignals(
+  config: Config,
+  logger: Logger,
+): Promise<{ readonly accessLog: AccessLog | undefined; readonly tracing: Tracing | undefined }> {
+  const accessLog =
+    config.accessLog === undefined
+      ? undefined
+      : openAccessLog(config.accessLog, (error) => logger.error({ err: error }, "the access log cannot be written"));
+  if (config.collector === undefined) return { accessLog, tracing: undefined };
+  // Loaded here and nowhere else: a server without a collector has nothing of it.
+  const { startTracing } = await import("./signals/otel.ts");
+  const tracing = await startTracing(config.collector, VERSION, (said) => logger.warn({ said }, "tracing"));
+  return { accessLog, tracing };
 }
 
 async function tlsMaterial(config: Config): Promise<{ cert: string; key: string } | undefined> {

@@ -170,6 +170,14 @@ export const DOORS: Readonly<Record<string, Door>> = {
     (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/replay`, json: { from: 0 } }),
     { borrowed: true },
   ),
+  [`POST ${API}/orgs/:org/webhooks/:name/pause`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/pause` }),
+    { borrowed: true },
+  ),
+  [`POST ${API}/orgs/:org/webhooks/:name/resume`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/resume` }),
+    { borrowed: true },
+  ),
   [`POST ${API}/orgs/:org/webhooks/:name/test`]: tenant(
     (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/test` }),
     { borrowed: true },

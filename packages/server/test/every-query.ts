@@ -25,8 +25,9 @@ import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
+import { jobsDue, waitingJobs } from "../src/jobs/lane-queries.ts";
 import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
-import type { RecordClient } from "../src/record/client.ts";
+import { nextDue } from "../src/jobs/queries.ts";
 import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
 import {
   allWebhooks,
@@ -47,17 +48,21 @@ import { ADMIN_TOKEN, type Instance } from "./instance.ts";
 import { ADMIN_BASIC, pushBlob, pushImage, pushImageBySha512, sha256 } from "./pushing.ts";
 
 /** Every change of state a job can go through. */
-async function liveThroughJobs(record: RecordClient): Promise<void> {
+async function liveThroughJobs({ record, reader }: Instance): Promise<void> {
   const kind = "test.planned";
   const leased = async (): Promise<JsonObject> => {
     await enqueueJob(record, { kind, key: "k", body: {}, maxAttempts: 1 });
     const answer = await record.operate("jobs.lease", {
       owner: "test",
-      kinds: [{ kind, slots: 1, leaseMs: 60_000 }],
+      kinds: [{ kind, slots: 1, leaseMs: 60_000, perLane: 2 }],
     });
     const [job] = leasedAnswer.parse(answer).jobs;
     return { id: job?.id ?? 0, lease: job?.lease ?? "" };
   };
+  await nextDue(reader, [{ kind, free: true, perLane: 2 }]);
+  await jobsDue(reader, { kind, slots: 2, perLane: 2 }, Date.now());
+  const without = waitingJobs(reader, kind, ["acme"]).select("due").where("due", "<=", Date.now());
+  await without.where("id", "not in", [1]).limit(1).execute();
   const dead = await leased();
   await record.operate("jobs.renew", { ...dead, leaseMs: 60_000 });
   await record.operate("jobs.fail", { ...dead, error: "no", delayMs: 0, final: false });
@@ -158,6 +163,8 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/orgs/default/webhooks"],
     ["PUT", "/api/assay/v1/orgs/default/webhooks/ci", { url: "https://10.0.0.1/x", kinds: ["push", "delete"] }],
     ["POST", "/api/assay/v1/orgs/default/webhooks/ci/rotate", {}],
+    ["POST", "/api/assay/v1/orgs/default/webhooks/ci/pause"],
+    ["POST", "/api/assay/v1/orgs/default/webhooks/ci/resume"],
     ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries"],
     ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries?state=dead"],
     ["POST", "/api/assay/v1/orgs/default/webhooks/ci/replay", { from: 3 }],
@@ -227,7 +234,7 @@ export async function useEverything(instance: Instance): Promise<void> {
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${JSON.stringify(answer.body)}`);
   }
   await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
-  await liveThroughJobs(instance.record);
+  await liveThroughJobs(instance);
   await liveThroughWebhooks(instance);
   const scope = "repository:default/app:pull,push,delete";
   const token = (await (

@@ -107,6 +107,7 @@ async function fill(room: Room): Promise<void> {
   const hook = { url: "https://hooks.example.com/x", kinds: ["push"], repositories: ["acme/none"] };
   await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
   await must("POST", "/orgs/acme/webhooks/ci/rotate", {});
+  await must("POST", "/orgs/acme/webhooks/ci/pause");
   const lastHour = Math.floor(Date.now() / 3_600_000) - 1;
   await instance.record.operate("access.count-bootstrap-uses", {
     uses: [{ hour: lastHour, route: "GET /api/assay/v1/orgs", count: 3 }],

@@ -8,14 +8,12 @@ import { JobRunner } from "../src/jobs/runner.ts";
 import { MasterKey } from "../src/keys/master.ts";
 import { recordPart } from "../src/record/heads.ts";
 import { openRecord } from "../src/record/open.ts";
+import { MIGRATIONS } from "../src/composition.ts";
 import { RecordParts } from "../src/record/parts.ts";
 import { keysPart } from "../src/record/service-keys.ts";
 import type { RecordWriter } from "../src/record/writer.ts";
-import type { WriteDatabase } from "../src/storage/database.ts";
+import type { Reader, Transactor, WriteDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
-import { recordMigration } from "../src/storage/migrations/0001-record.ts";
-import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
-import { jobsMigration } from "../src/storage/migrations/0007-jobs.ts";
 import { openWriter } from "../src/storage/open.ts";
 import { temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
@@ -30,16 +28,22 @@ export interface JobRoom {
   enqueue(job: Partial<NewJob> & { kind: string }): Promise<Enqueued>;
   job(id: number): Promise<JobRow>;
   /** Leases by hand, as a process would that then dies. */
-  lease(kind: string, options?: { slots?: number; leaseMs?: number }): Promise<{ id: number; lease: string }[]>;
+  lease(
+    kind: string,
+    options?: { slots?: number; leaseMs?: number; perLane?: number },
+  ): Promise<{ id: number; lease: string }[]>;
   /** A runner that works until the room is disposed or it is stopped. */
   runner(jobs: readonly JobDefinition[], schedules?: readonly Schedule[]): JobRunner;
+  /** Makes jobs as other rooms do, inside their operations. */
+  write<T>(work: (transactor: Transactor, time: number) => Promise<T>): Promise<T>;
+  readonly reader: Reader;
   dispose(): Promise<void>;
 }
 
 /** A kind of job for tests. */
 export function testJob(
   run: (body: { n?: number | undefined }, context: JobContext) => Promise<void>,
-  options: Partial<Pick<JobDefinition, "kind" | "maxAttempts" | "leaseMs" | "atOnce">> = {},
+  options: Partial<Pick<JobDefinition, "kind" | "maxAttempts" | "leaseMs" | "atOnce" | "perLane">> = {},
 ): JobDefinition {
   return defineJob({
     kind: "test.work",
@@ -56,7 +60,7 @@ export async function openJobRoom(): Promise<JobRoom> {
   const opened = openWriter(await placeOf(directory.path));
   let ahead = 0;
   const database: WriteDatabase = { ...opened, now: async () => (await opened.now()) + ahead };
-  await migrate(database, [recordMigration, jobsMigration, witnessMigration]);
+  await migrate(database, MIGRATIONS);
   const may = async () => undefined;
   const { writer } = await openRecord({
     database,
@@ -85,8 +89,9 @@ export async function openJobRoom(): Promise<JobRoom> {
       if (row === undefined) throw new Error(`no job ${id}`);
       return row;
     },
-    async lease(kind, { slots = 1, leaseMs = 60_000 } = {}) {
-      const answer = await writer.operate("jobs.lease", { owner: "by hand", kinds: [{ kind, slots, leaseMs }] });
+    async lease(kind, { slots = 1, leaseMs = 60_000, perLane } = {}) {
+      const wanted = { kind, slots, leaseMs, ...(perLane === undefined ? {} : { perLane }) };
+      const answer = await writer.operate("jobs.lease", { owner: "by hand", kinds: [wanted] });
       return leasedAnswer.parse(answer).jobs;
     },
     runner(jobs, schedules = []) {
@@ -96,6 +101,11 @@ export async function openJobRoom(): Promise<JobRoom> {
       runner.start();
       return runner;
     },
+    write: async (work) => {
+      const time = await database.now();
+      return await database.transaction((transactor) => work(transactor, time));
+    },
+    reader: database.reader(),
     async dispose() {
       await Promise.all(runners.map((runner) => runner.stop(500)));
       await writer.stop();

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { backOffMs } from "../src/jobs/back-off.ts";
 import { JOB_LIMITS, KEPT } from "../src/jobs/limits.ts";
 import { occurrenceAfter } from "../src/jobs/occurrence.ts";
-import { countJobs, listSchedules } from "../src/jobs/queries.ts";
+import { enqueue } from "../src/jobs/operations.ts";
+import { countJobs, listSchedules, nextDue } from "../src/jobs/queries.ts";
 import type { JobTables } from "../src/jobs/schema.ts";
 import { SYSTEM_ORG } from "../src/record/command.ts";
 import { ADMIN } from "./core.ts";
@@ -174,6 +175,9 @@ describe("a job", () => {
   });
 });
 
+/** A job whose lane its body names. */
+const laneJob = (n: number) => ({ kind: "test.work", lane: `lane ${n}`, body: { n }, maxAttempts: 1 });
+
 describe("a lease", () => {
   it("goes to one of many runners", async () => {
     const runs = new Map<number, number>();
@@ -206,6 +210,41 @@ describe("a lease", () => {
     room.runner([testJob(run, { atOnce: 2 })]);
     for (const id of ids) await until(id, "done");
     expect(most).toBe(2);
+  });
+
+  it("gives no lane more places than its share, and the places it has no share in to others", async () => {
+    let most = 0;
+    const now = new Map<number, number>();
+    const ids: number[] = [];
+    // Ten of one lane are due before the two of another; body.n names the lane.
+    for (const n of [...Array.from({ length: 10 }, () => 1), 2, 2]) {
+      ids.push((await room.write((transactor, time) => enqueue(transactor, laneJob(n), time))).id);
+    }
+    const order: number[] = [];
+    const run = async ({ n = 0 }): Promise<void> => {
+      order.push(n);
+      now.set(n, (now.get(n) ?? 0) + 1);
+      most = Math.max(most, ...now.values());
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      now.set(n, (now.get(n) ?? 0) - 1);
+    };
+    room.runner([testJob(run, { atOnce: 4, perLane: 2 })]);
+    for (const id of ids) await until(id, "done");
+    expect(most).toBe(2);
+    expect(order.slice(0, 4).toSorted((a, b) => a - b)).toEqual([1, 1, 2, 2]);
+  });
+
+  it("is not asked for again and again while all that waits waits for its own lane", async () => {
+    for (let count = 0; count < 3; count += 1) {
+      await room.write((transactor, time) => enqueue(transactor, laneJob(1), time));
+    }
+    expect(await room.lease("test.work", { slots: 3, perLane: 2 })).toHaveLength(2);
+    const dueAt = async (perLane: number): Promise<number> =>
+      (await nextDue(room.reader, [{ kind: "test.work", free: true, perLane }])) ?? -1;
+    const soon = Date.now() + 10_000;
+    expect(await dueAt(3)).toBeLessThan(soon);
+    // The leases that run: nothing else is to be done.
+    expect(await dueAt(2)).toBeGreaterThan(soon);
   });
 
   it("that ended is lost: the handler is told, its end is refused, and the job is run again by another", async () => {

@@ -11,7 +11,8 @@ import type { RecordClient } from "../src/record/client.ts";
 import { type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import { decodeEnvelope, liftEvent } from "../src/record/event.ts";
 import { openRecord } from "../src/record/open.ts";
-import type { Reader, WriteDatabase } from "../src/storage/database.ts";
+import { ServerError } from "../src/errors.ts";
+import type { Reader, Transactor, WriteDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { deliver, deliverySchema } from "../src/webhooks/deliver.ts";
@@ -34,6 +35,8 @@ export interface WebhookRoom {
   readonly logged: string[];
   /** Runs before each operation of the deliveries; what it throws, the operation fails with. */
   fault: ((type: string) => void) | undefined;
+  /** While it is set, the service's webhook key cannot be used. */
+  withoutKey: boolean;
   append(type: string, body: JsonObject, org?: string): Promise<number>;
   /** Makes an endpoint; returns its secret as it is shown. */
   webhook(name: string, url: string, settings?: Partial<Endpoint>, org?: string): Promise<string>;
@@ -47,7 +50,28 @@ export interface WebhookRoom {
   pass(ms: number): void;
   /** Looks at all endpoints, as a process does at its start. */
   look(): Promise<void>;
+  /** One turn of looking for one endpoint. */
+  advance(name: string, org?: string): Promise<void>;
+  /** Records so many events that tell an endpoint something of the kind `push` or `tag`, and lets nobody look. */
+  recordMany(events: number): Promise<void>;
+  /** Writes past the record. */
+  write(work: (transactor: Transactor) => Promise<void>): Promise<void>;
   dispose(): Promise<void>;
+}
+
+function manifestOf(repository: string, tag: string): JsonObject {
+  const digest = `sha256:${createHash("sha256").update(`${repository}:${tag}`).digest("hex")}`;
+  const mediaType = "application/vnd.oci.image.manifest.v1+json";
+  return { repository, digest, size: 10, mediaType, references: [], tags: [tag] };
+}
+
+/** Waits until something holds. */
+export async function until(holds: () => Promise<boolean>, ms = 15_000): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error("it did not come to hold");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** @param places hosts that may be asked although they are private. */
@@ -83,13 +107,29 @@ export async function openWebhookRoom(places: readonly string[], timeoutMs = 500
   };
   const watch = new WebhookWatch({ reader, record, lift, wake: () => runner.wake(), log });
   const egress = { privatePlaces: new Set(places) };
-  const sender = { keyring, egress, publicUrl: "https://assay.test", now: () => Date.now() + ahead, timeoutMs };
+  const locked = Object.create(keyring, {
+    derive: {
+      value: () => {
+        throw new ServerError("key-missing", "there is no key for webhook");
+      },
+    },
+  }) as Keyring;
+  const sender = {
+    get keyring() {
+      return room.withoutKey ? locked : keyring;
+    },
+    egress,
+    publicUrl: "https://assay.test",
+    now: () => Date.now() + ahead,
+    timeoutMs,
+  };
   const job = defineJob({
     kind: DELIVER,
     body: deliverySchema,
     maxAttempts: WEBHOOK_LIMITS.attempts,
     leaseMs: 60_000,
     atOnce: WEBHOOK_LIMITS.atOnce,
+    perLane: WEBHOOK_LIMITS.atOncePerOrganisation,
     run: (body, context) => deliver({ reader, record, lift, sender, watch, told: () => undefined }, body, context),
   });
   const runner: JobRunner = new JobRunner({ record: writer, reader, jobs: [job], schedules: [], owner: "test", log });
@@ -105,6 +145,7 @@ export async function openWebhookRoom(places: readonly string[], timeoutMs = 500
     reader,
     logged,
     fault: undefined,
+    withoutKey: false,
     async append(type, body, org = "acme") {
       const sequence = await newest(writer.append({ type, org, actor: ADMIN, body }));
       watch.appended([org]);
@@ -118,10 +159,7 @@ export async function openWebhookRoom(places: readonly string[], timeoutMs = 500
       return shownSecret(secretBytes(keyring, org, secret));
     },
     async push(tag, repository = "acme/app") {
-      const digest = `sha256:${createHash("sha256").update(`${repository}:${tag}`).digest("hex")}`;
-      const mediaType = "application/vnd.oci.image.manifest.v1+json";
-      const body = { repository, digest, size: 10, mediaType, references: [], tags: [tag] };
-      return await room.append("registry.put-manifest", body, repository.split("/")[0]);
+      return await room.append("registry.put-manifest", manifestOf(repository, tag), repository.split("/")[0]);
     },
     async deliveries(name, org = "acme") {
       const webhook = await currentWebhook(reader, org, name);
@@ -136,6 +174,25 @@ export async function openWebhookRoom(places: readonly string[], timeoutMs = 500
       runner.wake();
     },
     look: () => watch.lookAtAll(async () => undefined),
+    async advance(name, org = "acme") {
+      const webhook = await currentWebhook(reader, org, name);
+      if (webhook !== undefined) await watch.advance(webhook);
+    },
+    async recordMany(events) {
+      for (let at = 0; at < events; at += 100) {
+        await newest(
+          writer.append(
+            Array.from({ length: 50 }, (_, n) => ({
+              type: "registry.put-manifest",
+              org: "acme",
+              actor: ADMIN,
+              body: manifestOf("acme/app", `${at + n}-dev`),
+            })),
+          ),
+        );
+      }
+    },
+    write: (work) => database.transaction(work),
     async dispose() {
       await Promise.all([runner.stop(500), watch.stop()]);
       await writer.stop();

@@ -8,7 +8,7 @@ import { orgSequenceBefore } from "../src/webhooks/queries.ts";
 import { newSecretId, secretBytes, shownSecret } from "../src/webhooks/secret.ts";
 import { temporaryDirectory } from "./core.ts";
 import { idsOf, isSigned, type Receiver, startReceiver } from "./webhook-receiver.ts";
-import { openWebhookRoom, type WebhookRoom } from "./webhook-room.ts";
+import { openWebhookRoom, until, type WebhookRoom } from "./webhook-room.ts";
 
 let receiver: Receiver;
 let room: WebhookRoom;
@@ -22,15 +22,6 @@ afterEach(async () => {
   await room.dispose();
   await receiver.stop();
 });
-
-/** Waits until something holds. */
-async function until(holds: () => Promise<boolean>, ms = 15_000): Promise<void> {
-  const end = performance.now() + ms;
-  while (!(await holds())) {
-    if (performance.now() > end) throw new Error("it did not come to hold");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
 
 const stateOf = async (sequence: number, name = "ci"): Promise<string | undefined> =>
   (await room.deliveries(name)).find((delivery) => delivery.sequence === sequence)?.state;
@@ -118,16 +109,14 @@ describe("deliveries", () => {
     const next = (await room.push("2-dev")) - 1;
     await until(async () => (await stateOf(next)) === "delivered");
     expect(await stateOf(dead)).toBe("dead");
-    const letters = async () => (await room.jobs("dead")).length;
-    expect(await letters()).toBe(1);
+    // It is the organisation's dead letter: among the operator's, who can do nothing about it, it would take the others' room.
+    expect(await room.jobs("dead")).toEqual([]);
     receiver.answer = undefined;
     const webhook = (await room.deliveries("ci"))[0]?.webhook ?? -1;
     await room.record.operate("webhooks.again", { org: "acme", webhook, sequence: dead });
     room.pass(0);
     await until(async () => (await stateOf(dead)) === "delivered");
     expect(idsOf(receiver).at(-1)).toBe(`acme/${dead}`);
-    // The queue's own dead letter is answered by that.
-    await until(async () => (await letters()) === 0);
   });
 
   it("are made again, from an event on, in order and under the same ids, when an endpoint is sent back", async () => {

@@ -252,6 +252,8 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ex("One delivery, once more", "assay webhook replay pipeline --delivery 1"),
     ex("Everything since an event, in order", "assay webhook replay pipeline --from 1"),
   ],
+  "webhook pause": [ex("The receiver is being mended", "assay webhook pause pipeline")],
+  "webhook resume": [ex("It listens again; it is told what it missed", "assay webhook resume pipeline")],
   "webhook remove": [ex("Tell it nothing more", "assay webhook remove pipeline")],
   "jobs list": [ex("What failed for good?", "assay jobs list --state dead")],
   "jobs show": [ex("Why?", "assay jobs show 1")],

@@ -56,6 +56,16 @@ export function define(command: Command, session: Session): void {
     .option("--grace <time>", "how long the former secret signs too: 90s, 30m, 24h, 7d; 0 when it leaked", "24h")
     .action((name: string, options: { grace: string }) => rotate(session, name, options.grace));
   command
+    .command("pause")
+    .description("tell it nothing until it is resumed; what is recorded meanwhile waits")
+    .argument("<name>", "the webhook's name")
+    .action((name: string) => turn(session, name, "pause"));
+  command
+    .command("resume")
+    .description("tell it again: all that came while it was paused, in order")
+    .argument("<name>", "the webhook's name")
+    .action((name: string) => turn(session, name, "resume"));
+  command
     .command("remove")
     .description("tell it nothing any more, also nothing that waits")
     .argument("<name>", "the webhook's name")
@@ -97,6 +107,7 @@ function sequenceOf(text: string): number {
 function shown(webhook: AnswerObject): [string, string | undefined][] {
   const former = webhook.wholeOrNull("formerSecretUntil");
   const next = webhook.wholeOrNull("next");
+  const paused = webhook.wholeOrNull("paused");
   return [
     ["url", webhook.text("url")],
     ["told of", webhook.texts("kinds").join(", ")],
@@ -105,6 +116,7 @@ function shown(webhook: AnswerObject): [string, string | undefined][] {
       webhook.raw("repositories") === null ? "all repositories, and none" : webhook.texts("repositories").join(", "),
     ],
     ["format", webhook.text("format")],
+    ["paused since", paused === null ? undefined : showMoment(paused)],
     ["under way", next === null ? undefined : `event ${next}`],
     ["former secret until", former === null ? undefined : showMoment(former)],
   ];
@@ -115,11 +127,16 @@ async function list(session: Session): Promise<void> {
   const { items } = await askList(client, path("webhooks"));
   const rows = items.map((item) => {
     const about = new Map(shown(item));
-    return [item.text("name"), ...["url", "told of", "in", "format", "under way"].map((fact) => about.get(fact) ?? "")];
+    return [
+      item.text("name"),
+      ...["url", "told of", "in", "format", "paused since", "under way"].map((fact) => about.get(fact) ?? ""),
+    ];
   });
   session.output.result(
     items.map((item) => item.json),
-    rows.length === 0 ? "there are none yet" : table(["NAME", "URL", "TOLD OF", "IN", "FORMAT", "UNDER WAY"], rows),
+    rows.length === 0
+      ? "there are none yet"
+      : table(["NAME", "URL", "TOLD OF", "IN", "FORMAT", "PAUSED", "UNDER WAY"], rows),
   );
 }
 
@@ -186,6 +203,12 @@ async function rotate(session: Session, name: string, grace: string): Promise<vo
       ["the former signs until", overlapMs === 0 ? "now: it has stopped" : showMoment(answer.whole("formerUntil"))],
     ])}\n\n${KEEP_IT}`,
   );
+}
+
+async function turn(session: Session, name: string, verb: "pause" | "resume"): Promise<void> {
+  const { client, org, path } = await organisationClient(session);
+  const answer = await askObject(client, { method: "POST", path: path("webhooks", name, verb) });
+  session.output.result(answer.json, facts([["webhook", `${org}/${name}`], ...shown(answer)]));
 }
 
 async function remove(session: Session, name: string): Promise<void> {

@@ -54,7 +54,7 @@ export class Authenticator {
   readonly #denials: HourCounter;
   readonly #bootstrapUses: HourCounter;
   /** Who each request in flight turned out to be, by its headers object. */
-  readonly #identities = new WeakMap<object, string>();
+  readonly #identities = new WeakMap<object, Actor>();
 
   constructor(options: AuthenticatorOptions) {
     if (options.adminToken.length < 16) {
@@ -91,7 +91,7 @@ export class Authenticator {
 
   /** Says who a request comes from that brought its credentials elsewhere than in its headers. */
   identified(headers: RequestHeaders, actor: Actor): void {
-    this.#identities.set(headers, actor.id);
+    this.#identities.set(headers, actor);
   }
 
   /** @throws Problem 401 `unauthorized`. */
@@ -115,7 +115,12 @@ export class Authenticator {
 
   /** Who sent a request that {@link authenticate} has seen; its own name for nobody otherwise. */
   identityOf(headers: RequestHeaders): string {
-    return this.#identities.get(headers) ?? ANONYMOUS;
+    return this.#identities.get(headers)?.id ?? ANONYMOUS;
+  }
+
+  /** Who sent a request that {@link authenticate} has seen, and by which credential. */
+  actorOf(headers: RequestHeaders): Actor | undefined {
+    return this.#identities.get(headers);
   }
 
   /** Counts a refused request (see {@link countDenials}). */

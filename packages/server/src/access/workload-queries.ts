@@ -2,6 +2,7 @@ import { type JsonValue, parseJson } from "@assay/evidence";
 import type { Selectable } from "kysely";
 import { z } from "zod";
 import type { Reader } from "../storage/database.ts";
+import { countNamed, currentNamed, listNamed } from "../storage/named-rows.ts";
 import { parsePrincipal } from "./names.ts";
 import type { ListPlace } from "./queries.ts";
 import type { AccessTables } from "./schema.ts";
@@ -38,26 +39,12 @@ export function identityOfRow(row: WorkloadRow): WorkloadIdentity {
 
 /** The identity of this name as it stands now. */
 export function currentWorkload(reader: Reader, org: string, name: string): Promise<WorkloadRow | undefined> {
-  return reader
-    .tables<AccessTables>()
-    .selectFrom("workload_identity")
-    .selectAll()
-    .where("org", "=", org)
-    .where("name", "=", name)
-    .where("to_seq", "is", null)
-    .executeTakeFirst();
+  return currentNamed(reader, "workload_identity", org, name);
 }
 
 /** How many identities an organisation has now. */
-export async function countWorkloads(reader: Reader, org: string): Promise<number> {
-  const row = await reader
-    .tables<AccessTables>()
-    .selectFrom("workload_identity")
-    .select((where) => where.fn.countAll<number | string | bigint>().as("count"))
-    .where("org", "=", org)
-    .where("to_seq", "is", null)
-    .executeTakeFirstOrThrow();
-  return Number(row.count);
+export function countWorkloads(reader: Reader, org: string): Promise<number> {
+  return countNamed(reader, "workload_identity", org);
 }
 
 /** The names of the identities that act as a service account now. */
@@ -75,17 +62,7 @@ export async function workloadsOf(reader: Reader, serviceAccount: string): Promi
 
 /** An organisation's identities, in the order they were last set. */
 export function listWorkloads(reader: Reader, org: string, place: ListPlace): Promise<WorkloadRow[]> {
-  return reader
-    .tables<AccessTables>()
-    .selectFrom("workload_identity")
-    .selectAll()
-    .where("org", "=", org)
-    .where("from_seq", ">", place.position ?? -1)
-    .where("from_seq", "<=", place.asOf)
-    .where((where) => where.or([where("to_seq", "is", null), where("to_seq", ">", place.asOf)]))
-    .orderBy("from_seq")
-    .limit(place.limit)
-    .execute();
+  return listNamed(reader, "workload_identity", org, place);
 }
 
 /** The exchange an outside token was used in already. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { requireActor } from "../access/authenticate.ts";
+import { note } from "../signals/about.ts";
 import { withinOneRequest } from "./artifact-bytes.ts";
 import { BODY_LIMIT, evidenceBytes, givenBody, givenQuery, parseEvidenceBodies } from "./body-forms.ts";
 import type { AttestationsRoutesContext } from "./context.ts";
@@ -56,6 +57,7 @@ export function registerAddRoutes(instance: FastifyInstance, context: Attestatio
         const repository = await admit(context, actor, org, named);
         const bytes = evidenceBytes(request.body);
         const answer = await takeIn(withinOneRequest(context), { actor, org, repository }, bytes, readPosted(bytes));
+        note(request, { attestation: answer.evidence });
         return reply.status(answer.created ? 201 : 200).send(answer);
       },
     );
@@ -80,6 +82,7 @@ export function registerAddRoutes(instance: FastifyInstance, context: Attestatio
       const repository = await admit(context, actor, org, request.body.repository);
       const { bytes, piece } = readReport(request.body);
       const answer = await takeIn(withinOneRequest(context), { actor, org, repository }, bytes, piece);
+      note(request, { attestation: answer.evidence });
       return reply.status(answer.created ? 201 : 200).send(answer);
     },
   );

@@ -1,8 +1,9 @@
 import { lookup as resolveName } from "node:dns/promises";
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { isIP, type LookupFunction } from "node:net";
 import { ServerError } from "../errors.ts";
+import { traceparentNow } from "../signals/tracing.ts";
 import { isLoopbackAddress, isPublicAddress } from "./address.ts";
 
 /** What may be asked, and how much of an answer is taken. */
@@ -34,6 +35,7 @@ export interface EgressQuestion {
 /** What was answered, whatever its status. */
 export interface EgressAnswer {
   readonly status: number;
+  readonly headers: IncomingHttpHeaders;
   /** Empty when it was not wanted. */
   readonly body: Uint8Array;
 }
@@ -137,9 +139,9 @@ function ask(
       request.destroy();
     };
     const receive = (response: IncomingMessage): void => {
-      const status = response.statusCode ?? 0;
+      const { statusCode: status = 0, headers } = response;
       if (!question.wantsBody(status)) {
-        resolve({ status, body: new Uint8Array() });
+        resolve({ status, headers, body: new Uint8Array() });
         request.destroy();
         return;
       }
@@ -152,10 +154,11 @@ function ask(
       });
       response.on("error", (error) => fail("the connection broke", error));
       response.on("end", () => {
-        if (response.complete) resolve({ status, body: new Uint8Array(Buffer.concat(chunks)) });
+        if (response.complete) resolve({ status, headers, body: new Uint8Array(Buffer.concat(chunks)) });
         else fail("the connection broke");
       });
     };
+    const traceparent = traceparentNow();
     const send = url.protocol === "https:" ? httpsRequest : httpRequest;
     // No agent: a connection that was checked for one question is not kept for another. No compression: a small answer stays small.
     const request = send(
@@ -169,6 +172,7 @@ function ask(
           ...question.headers,
           "accept-encoding": "identity",
           "user-agent": "assay",
+          ...(traceparent === undefined ? {} : { traceparent }),
           ...(question.body === undefined ? {} : { "content-length": String(question.body.length) }),
         },
         maxHeaderSize: 16 * 1024,

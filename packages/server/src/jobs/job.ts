@@ -16,6 +16,8 @@ export interface JobContext {
    * @throws ServerError `job-lease-lost`; `signal` is aborted then.
    */
   readonly renew: () => Promise<void>;
+  /** Not to be run again before this has passed, ms, should this run fail: what it asked said so. It is never sooner than the back-off has it. */
+  readonly notBefore: (ms: number) => void;
 }
 
 /** A kind of job and what is done for it. A job is run at least once: after a crash it is run again from its start. */
@@ -29,6 +31,8 @@ export interface JobDefinition {
   readonly leaseMs: number;
   /** How many of the kind one process runs at once; 1 when absent. */
   readonly atOnce?: number;
+  /** How many of them of one lane run at once, in all processes together; absent: as many as there are places. */
+  readonly perLane?: number;
   run(body: never, context: JobContext): Promise<void>;
 }
 
@@ -39,6 +43,7 @@ export function defineJob<S extends z.ZodType>(definition: {
   maxAttempts: number;
   leaseMs: number;
   atOnce?: number;
+  perLane?: number;
   run: (body: z.output<S>, context: JobContext) => Promise<void>;
 }): JobDefinition {
   return definition;

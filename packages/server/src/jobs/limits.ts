@@ -1,7 +1,9 @@
 /** Every bound of the queue, in one place. */
 export const JOB_LIMITS = {
-  /** Jobs of one kind that wait or are dead at most; beyond, `jobs-overloaded`. */
+  /** Jobs of one kind that wait at most; beyond, `jobs-overloaded`. */
   waitingPerKind: 10_000,
+  /** Jobs of one kind and lane that wait or run at most; beyond, `jobs-overloaded`: the others' room stays theirs. */
+  openPerLane: 200,
   /** Bytes of a job's body as JSON. */
   bodyBytes: 64 * 1024,
   /** Characters of an error that are kept. */

@@ -6,6 +6,7 @@ import type { RecordClient } from "../record/client.ts";
 import type { Reader, Transactor } from "../storage/database.ts";
 import { JOB_LIMITS, KEPT } from "./limits.ts";
 import { occurrenceAfter, type Rhythm } from "./occurrence.ts";
+import { countLane, jobsDue } from "./lane-queries.ts";
 import type { JobState, JobTables } from "./schema.ts";
 
 /** Jobs of a kind whose lease has ended that one operation takes back, and schedules it looks at. */
@@ -34,6 +35,8 @@ const held = { id: z.int(), lease: z.string().max(64) };
 export interface NewJob {
   readonly kind: string;
   readonly key?: string | undefined;
+  /** Whose it is: no lane takes more than its share of places, waiting or running. */
+  readonly lane?: string | undefined;
   readonly body: JsonObject;
   readonly maxAttempts: number;
   /** Not to be run before this has passed, ms; 0 when absent. */
@@ -61,6 +64,15 @@ export async function enqueue(transactor: Transactor, job: NewJob, time: number)
   if (Buffer.byteLength(body) > JOB_LIMITS.bodyBytes) {
     throw new ServerError("command-invalid", `a job's body has at most ${JOB_LIMITS.bodyBytes} bytes`);
   }
+  if (job.lane !== undefined && (await countLane(transactor, job.kind, job.lane)) >= JOB_LIMITS.openPerLane) {
+    throw new ServerError(
+      "jobs-overloaded",
+      `${JOB_LIMITS.openPerLane} jobs of the kind ${job.kind} are ${job.lane}'s`,
+      {
+        hint: "try again when some of them are done",
+      },
+    );
+  }
   const last = await tables
     .selectFrom("job")
     .select("due")
@@ -84,6 +96,7 @@ export async function enqueue(transactor: Transactor, job: NewJob, time: number)
       kind: job.kind,
       key: job.key ?? null,
       held_key: job.key ?? null,
+      lane: job.lane ?? null,
       body,
       state: "waiting",
       attempt: 0,
@@ -110,6 +123,19 @@ export async function openJob(reader: Reader, kind: string, key: string): Promis
     .where("held_key", "=", key)
     .executeTakeFirst();
   return row?.id;
+}
+
+/** Lets a job that waits be run at once, its back-off notwithstanding. */
+export async function hasten(transactor: Transactor, kind: string, key: string, time: number): Promise<void> {
+  await transactor
+    .tables<JobTables>()
+    .updateTable("job")
+    .set({ due: time })
+    .where("kind", "=", kind)
+    .where("held_key", "=", key)
+    .where("state", "=", "waiting")
+    .where("due", ">", time)
+    .execute();
 }
 
 /** Makes a job, durably. @throws ServerError `jobs-overloaded`, and what the writer throws. */
@@ -319,7 +345,16 @@ export const jobOperations: readonly OperationDefinition[] = [
     type: "jobs.lease",
     body: z.strictObject({
       owner: z.string().max(256),
-      kinds: z.array(z.strictObject({ kind, slots: z.int().min(0).max(100), leaseMs })).max(JOB_LIMITS.kinds),
+      kinds: z
+        .array(
+          z.strictObject({
+            kind,
+            slots: z.int().min(0).max(100),
+            leaseMs,
+            perLane: z.int().min(1).max(100).optional(),
+          }),
+        )
+        .max(JOB_LIMITS.kinds),
     }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<JobTables>();
@@ -329,18 +364,10 @@ export const jobOperations: readonly OperationDefinition[] = [
         time,
       );
       const jobs: JsonObject[] = [];
-      for (const { kind, slots, leaseMs } of body.kinds) {
+      for (const { kind, slots, leaseMs, perLane } of body.kinds) {
         await takeBack(transactor, kind, time);
         if (slots === 0) continue;
-        const rows = await tables
-          .selectFrom("job")
-          .select(["id", "key", "body", "attempt"])
-          .where("state", "=", "waiting")
-          .where("kind", "=", kind)
-          .where("due", "<=", time)
-          .orderBy("due")
-          .limit(slots)
-          .execute();
+        const rows = await jobsDue(transactor, { kind, slots, perLane }, time);
         for (const row of rows) {
           const lease = randomUUID();
           const attempt = row.attempt + 1;

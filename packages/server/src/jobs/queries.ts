@@ -1,4 +1,5 @@
 import type { Reader } from "../storage/database.ts";
+import { fullLanes, waitingJobs } from "./lane-queries.ts";
 import type { JobState, JobTables } from "./schema.ts";
 
 export type JobRow = JobTables["job"];
@@ -36,12 +37,15 @@ export async function listSchedules(reader: Reader): Promise<ScheduleRow[]> {
 /** When the next thing is to be done for jobs of these kinds (a run, a lease to take back, an occurrence), ms; undefined: nothing is. */
 export async function nextDue(
   reader: Reader,
-  kinds: readonly { readonly kind: string; readonly free: boolean }[],
+  kinds: readonly { readonly kind: string; readonly free: boolean; readonly perLane?: number | undefined }[],
 ): Promise<number | undefined> {
   const dues: (number | undefined)[] = [];
-  for (const { kind, free } of kinds) {
+  for (const { kind, free, perLane } of kinds) {
     dues.push(await firstDue(reader, kind, "running"));
-    if (free) dues.push(await firstDue(reader, kind, "waiting"));
+    if (!free) continue;
+    // What waits for a place in its own lane is not to be done now: the end of a run there is.
+    const waiting = waitingJobs(reader, kind, await fullLanes(reader, kind, perLane));
+    dues.push((await waiting.select("due").limit(1).executeTakeFirst())?.due);
   }
   const known = new Set(kinds.map(({ kind }) => kind));
   const schedules = await reader.tables<JobTables>().selectFrom("job_schedule").select(["kind", "next"]).execute();

@@ -50,6 +50,8 @@ interface Run {
   abort(reason: Error): void;
   /** The lease was handed back or lost: nothing is told about the end of the run. */
   given: boolean;
+  /** How long the job rests at least, should the run fail, ms. */
+  rest: number;
 }
 
 const heldAnswer = z.object({ held: z.boolean() });
@@ -148,7 +150,11 @@ export class JobRunner {
 
   /** How long until there is something to do, ms, by the writer's clock as far as it is known. */
   async #untilDue(): Promise<number> {
-    const kinds = [...this.#definitions.values()].map((job) => ({ kind: job.kind, free: this.#free(job) > 0 }));
+    const kinds = [...this.#definitions.values()].map((job) => ({
+      kind: job.kind,
+      free: this.#free(job) > 0,
+      perLane: job.perLane,
+    }));
     const due = await nextDue(this.#options.reader, kinds);
     return due === undefined ? Number.POSITIVE_INFINITY : due - (performance.now() + this.#clock.offset);
   }
@@ -177,6 +183,7 @@ export class JobRunner {
       kind: job.kind,
       slots: this.#free(job),
       leaseMs: job.leaseMs,
+      ...(job.perLane === undefined ? {} : { perLane: job.perLane }),
     }));
     const asked = performance.now();
     const answer = await this.#options.record.operate("jobs.lease", { owner: this.#options.owner, kinds });
@@ -213,8 +220,12 @@ export class JobRunner {
       clearTimeout(end);
       end = lapse(from);
     };
+    const notBefore = (ms: number): void => {
+      run.rest = Math.max(run.rest, ms);
+    };
     const work = async (): Promise<void> => {
-      const failure = await this.#run(job, definition, { signal: controller.signal, attempt: job.attempt, renew });
+      const { signal } = controller;
+      const failure = await this.#run(job, definition, { signal, attempt: job.attempt, renew, notBefore });
       clearTimeout(end);
       if (run.given) return;
       await this.#tell(run, failure);
@@ -222,6 +233,7 @@ export class JobRunner {
     const run: Run = {
       job,
       given: false,
+      rest: 0,
       abort: (reason) => controller.abort(reason),
       ended: Promise.resolve()
         .then(work)
@@ -269,7 +281,7 @@ export class JobRunner {
               id,
               lease,
               error: errorText(failure.error),
-              delayMs: backOffMs(attempt, Math.random()),
+              delayMs: Math.max(backOffMs(attempt, Math.random()), run.rest),
               final: failure.final,
             },
           ];

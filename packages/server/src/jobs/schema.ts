@@ -13,6 +13,8 @@ export interface JobTables {
     key: string | null;
     /** `key` while the job waits or runs, null after: what the unique index (kind, held_key) is over. */
     held_key: string | null;
+    /** Whose work it is, where a kind is shared out; null: everybody's. */
+    lane: string | null;
     /** JSON. */
     body: string;
     state: JobState;

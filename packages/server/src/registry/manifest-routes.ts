@@ -2,6 +2,7 @@ import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { Problem } from "../http/problem.ts";
 import type { Command, NewEvent } from "../record/command.ts";
+import { note } from "../signals/about.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
 import type { PushedLayer, PushedManifest } from "./context.ts";
 import { canonicalDigest, findAliases } from "./alias-queries.ts";
@@ -62,11 +63,13 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   if ("tag" in reference) {
     const found = await findTagged(reader, repository, reference.tag);
     if (found === undefined) throw manifestUnknown(exchange);
+    note(exchange.request, { digest: found.digest, manifest: true });
     return { ...found, named: isSha512(found.namedAs) ? found.namedAs : found.digest };
   }
   const digest = await canonicalDigest(reader, repository, reference.digest, now());
   const manifest = digest && (await findManifest(reader, repository, digest));
   if (manifest === undefined) throw manifestUnknown(exchange);
+  note(exchange.request, { digest: manifest.digest, manifest: true });
   return { ...manifest, named: reference.digest };
 }
 
@@ -169,6 +172,7 @@ export const putManifest: Handler<"manifest"> = {
     if ("digest" in reference && reference.digest !== named) {
       throw new OciError(400, "DIGEST_INVALID", `these bytes have the digest ${named}, not ${reference.digest}`);
     }
+    note(request, { digest, manifest: true });
     const facts = parseManifest(bytes, request.headers["content-type"]);
     const aliases = await aliasesOf(services, repository, facts);
     const canonical = (of: NamedDigest): Digest | undefined => (isDigest(of) ? of : aliases.get(of));

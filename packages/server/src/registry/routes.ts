@@ -5,6 +5,7 @@ import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
 import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor } from "../record/command.ts";
+import { note } from "../signals/about.ts";
 import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
 import type { RegistryContext } from "./context.ts";
 import { OciError, sendOciError, toOciError } from "./errors.ts";
@@ -12,6 +13,7 @@ import type { Handler, Services } from "./exchange.ts";
 import { BodyInterrupted, lingerOver } from "./incoming.ts";
 import { catalog, referrers, tagsList } from "./list-routes.ts";
 import { deleteManifest, getManifest, headManifest, putManifest } from "./manifest-routes.ts";
+import { namedIn, operationName } from "./operation-name.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
 import { RecentManifests } from "./recent-manifests.ts";
@@ -83,6 +85,7 @@ async function inRepository<K extends RepositoryPath["kind"]>(
       detail: { name: path.name.slice(0, 300) },
     });
   }
+  note(request, { ...canonical, ...namedIn(path, query) });
   const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
   if (refusal !== undefined) throw Problem.fromRefusal(refusal);
   return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
@@ -138,6 +141,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     const mark = url.indexOf("?");
     const path = parseRegistryPath(mark === -1 ? url : url.slice(0, mark));
     const query = new URLSearchParams(mark === -1 ? "" : url.slice(mark + 1));
+    note(request, { operation: operationName(path, request.method, query) });
     const scope = scopeOf(path, request.method, query);
     if (scope !== undefined) scopes.set(request, scope);
     reply.header("docker-distribution-api-version", "registry/2.0");

@@ -194,15 +194,12 @@ export class Metrics {
 
   /**
    * The queue as it is at each scrape. Every process tells the same numbers of the one queue: take their maximum, not their sum.
-   *
-   * @param tenants kinds whose dead jobs wait for an organisation's admins and are no alarm of the operator's.
    */
   observeJobs(
     count: () => Promise<{
       readonly counts: readonly { readonly state: string; readonly kind: string; readonly count: number }[];
       readonly oldest: number | undefined;
     }>,
-    tenants: ReadonlySet<string>,
   ): void {
     const counted = sharedLook(count);
     // What cannot be counted is not shown: an old number would look like a good one.
@@ -225,7 +222,7 @@ export class Metrics {
         this.remove();
         const queue = await look();
         if (queue === undefined) return;
-        const dead = queue.counts.filter(({ state, kind }) => state === "dead" && !tenants.has(kind));
+        const dead = queue.counts.filter(({ state }) => state === "dead");
         this.set(dead.reduce((sum, { count }) => sum + count, 0));
       },
     });

@@ -47,6 +47,19 @@ function elsewhere(org: string, repositories: readonly string[] | null) {
 
 const named = { name: z.string().max(64) };
 
+/** Stops telling an endpoint, or goes on: where it stood, with all that came meanwhile. */
+function turn(type: string, event: string, paused: boolean): CommandDefinition {
+  return defineCommand({
+    type,
+    body: z.strictObject(named),
+    decide: async (reader, { name }, context) => {
+      const found = await mine(reader, name, context);
+      if (found.refusal !== undefined) return { accepted: false, refusal: found.refusal };
+      return accept((found.row.paused_time !== null) === paused ? [] : [{ type: event, body: { name } }]);
+    },
+  });
+}
+
 /** The life of webhooks. The secret itself is in no command: only its name. */
 export const webhookCommands: readonly CommandDefinition[] = [
   defineCommand({
@@ -105,6 +118,8 @@ export const webhookCommands: readonly CommandDefinition[] = [
       );
     },
   }),
+  turn("webhooks.pause", "webhooks.paused", true),
+  turn("webhooks.resume", "webhooks.resumed", false),
   defineCommand({
     type: "webhooks.remove",
     body: z.strictObject(named),
@@ -120,6 +135,11 @@ export const webhookCommands: readonly CommandDefinition[] = [
     decide: async (reader, body, context) => {
       const found = await mine(reader, body.name, context);
       if (found.refusal !== undefined) return { accepted: false, refusal: found.refusal };
+      if (body.only && found.row.paused_time !== null) {
+        return refuse("webhook-paused", `${JSON.stringify(body.name)} is paused: it is told nothing`, {
+          hint: "resume it first",
+        });
+      }
       return accept([{ type: "webhooks.replayed", body }]);
     },
   }),

@@ -7,6 +7,7 @@ import { decodeCursor, pageOf } from "../http/cursor.ts";
 import { Problem } from "../http/problem.ts";
 import { WEBHOOK_LIMITS } from "./limits.ts";
 import { findDelivery, listDeliveries, orgSequenceBefore } from "./queries.ts";
+import { Places } from "./places.ts";
 import { DELIVERY_STATES } from "./schema.ts";
 import { send } from "./send.ts";
 import {
@@ -26,7 +27,7 @@ const made = z.object({ made: z.boolean() });
 export function registerDeliveryRoutes(instance: FastifyInstance, context: WebhookRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
   const { reader, record, sender, watch, wake } = context;
-  let testing = 0;
+  const tests = new Places(WEBHOOK_LIMITS.testsAtOnce, WEBHOOK_LIMITS.testsPerOrganisation);
 
   app.get(
     `${API}/orgs/:org/webhooks/:name/deliveries`,
@@ -118,20 +119,20 @@ export function registerDeliveryRoutes(instance: FastifyInstance, context: Webho
       const { org, name } = request.params;
       const actor = await administrator(context, request, org);
       const webhook = await requireWebhook(reader, org, name);
-      if (testing >= WEBHOOK_LIMITS.testsAtOnce) {
+      if (!tests.take(org)) {
         throw new Problem(429, "webhook-tests-busy", "other tests of webhooks are under way", {
           headers: { "retry-after": "5" },
         });
       }
-      testing += 1;
       try {
         const id = `${org}/test/${randomUUID()}`;
         const fact = { type: "webhook.test", repository: null, subject: name, data: { webhook: name } };
         const time = sender.now();
         const sent = await send(sender, webhook, { org, id, sequence: undefined, time, actor: actor.id, fact });
-        return { id, ...sent };
+        const { taken, status, error } = sent;
+        return { id, taken, status, error };
       } finally {
-        testing -= 1;
+        tests.giveBack(org);
       }
     },
   );

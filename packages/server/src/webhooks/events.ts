@@ -98,6 +98,7 @@ export const webhookEvents: readonly EventDefinition[] = [
           secret: event.body.secret,
           previous_secret: null,
           previous_until: null,
+          paused_time: null,
           set_time: event.time,
           set_by: event.actor,
           from_seq: event.sequence,
@@ -123,6 +124,18 @@ export const webhookEvents: readonly EventDefinition[] = [
         previous_secret: event.body.previous,
         previous_until: event.body.previousUntil,
       }),
+  }),
+  defineEvent({
+    type: "webhooks.paused",
+    version: 1,
+    body: z.strictObject({ name: z.string() }),
+    project: (transactor, event) => succeed(transactor, event, event.body.name, { paused_time: event.time }),
+  }),
+  defineEvent({
+    type: "webhooks.resumed",
+    version: 1,
+    body: z.strictObject({ name: z.string() }),
+    project: (transactor, event) => succeed(transactor, event, event.body.name, { paused_time: null }),
   }),
   defineEvent({
     type: "webhooks.removed",

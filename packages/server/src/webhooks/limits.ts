@@ -11,11 +11,18 @@ export const WEBHOOK_LIMITS = {
   /** How often a delivery is tried before it is dead. With the queue's back-off (jobs/back-off.ts): for 2½ to 5 hours. */
   attempts: 16,
   /** Deliveries one process makes at once. */
-  atOnce: 8,
-  /** Test messages one process sends at once. */
-  testsAtOnce: 4,
+  atOnce: 32,
+  /** Deliveries to one organisation's endpoints at once, in all processes together: slow ones keep their own waiting and nobody else's. */
+  atOncePerOrganisation: 4,
+  /** The longest rest that an endpoint's Retry-After is granted, ms. */
+  longestRestMs: 3_600_000,
+  /** Test messages one process sends at once; and to one organisation's endpoints. */
+  testsAtOnce: 16,
+  testsPerOrganisation: 2,
   /** Events read in one step on the way to the next that an endpoint is told. */
   scanStep: 200,
+  /** Such steps in one turn: then others have theirs. */
+  stepsAtOnce: 5,
   /** Names of one kind that one message lists (tags of a deleted manifest, subjects of a piece of evidence). */
   listed: 100,
   /** Bytes of a message's body. */

@@ -1,5 +1,6 @@
 import { canonicalJson, type JsonObject, utf8Encode } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
+import { packageUrl } from "../signals/package-url.ts";
 import type { WebhookFormat } from "./endpoint.ts";
 import type { Fact } from "./fact.ts";
 import { WEBHOOK_LIMITS } from "./limits.ts";
@@ -35,15 +36,6 @@ const CDEVENTS: ReadonlyMap<string, string> = new Map([
 export function messageType(format: WebhookFormat, type: string): string {
   if (format === "cloudevents") return `dev.assay.${type}`;
   return CDEVENTS.get(type) ?? `dev.cdeventsx.assay-${type}.0.1.0`;
-}
-
-/**
- * The package URL of an image (purl, type `oci`): what CDEvents name artifacts by. `pkg:oci/app@sha256%3A…?repository_url=host/acme/app`.
- */
-function packageUrl(host: string, repository: string, digest: string): string {
-  const name = repository.slice(repository.lastIndexOf("/") + 1);
-  const place = encodeURIComponent(`${host}/${repository}`).replaceAll("%2F", "/");
-  return `pkg:oci/${encodeURIComponent(name)}@${encodeURIComponent(digest)}?repository_url=${place}`;
 }
 
 /**

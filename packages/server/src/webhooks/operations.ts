@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ServerError } from "../errors.ts";
-import { enqueue, openJob } from "../jobs/operations.ts";
+import { enqueue, hasten, openJob } from "../jobs/operations.ts";
 import { defineOperation, type OperationDefinition } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import { WEBHOOK_LIMITS } from "./limits.ts";
@@ -38,7 +38,7 @@ async function setCursor(transactor: Transactor, cursor: CursorRow): Promise<voi
     .execute();
 }
 
-/** Makes the job of a delivery, or joins the one that is there. @returns false when the queue is full. */
+/** Makes the job of a delivery, or joins the one that is there. @returns false when the organisation's part of the queue, or all of it, is full. */
 async function enqueueDelivery(
   transactor: Transactor,
   delivery: { org: string; webhook: number; sequence: number; again: boolean },
@@ -48,6 +48,7 @@ async function enqueueDelivery(
   const job = {
     kind: DELIVER,
     key: deliveryKey(org, webhook, sequence),
+    lane: org,
     body: { org, webhook, sequence, again },
     maxAttempts: WEBHOOK_LIMITS.attempts,
   };
@@ -79,7 +80,7 @@ export const webhookOperations: readonly OperationDefinition[] = [
     }),
     run: async (transactor, { org, webhook: id, from, to, next }, { time }) => {
       const webhook = await webhookById(transactor, org, id);
-      if (webhook === undefined) return { moved: false };
+      if (webhook === undefined || webhook.paused_time !== null) return { moved: false };
       const cursor = await cursorOrFirst(transactor, webhook);
       if (cursor.position !== from) return { moved: false };
       if (cursor.head !== null && (await openJob(transactor, DELIVER, deliveryKey(org, id, cursor.head))) !== undefined)
@@ -132,13 +133,15 @@ export const webhookOperations: readonly OperationDefinition[] = [
       return null;
     },
   }),
-  /** Delivers one event once more, out of turn. */
+  /** Delivers one event once more, out of turn; at once, also where it waits to be tried again. */
   defineOperation({
     type: "webhooks.again",
     body: z.strictObject({ ...place, sequence: z.int().nonnegative() }),
     run: async (transactor, { org, webhook, sequence }, { time }) => {
       if ((await webhookById(transactor, org, webhook)) === undefined) return { made: true };
-      return { made: await enqueueDelivery(transactor, { org, webhook, sequence, again: true }, time) };
+      const made = await enqueueDelivery(transactor, { org, webhook, sequence, again: true }, time);
+      if (made) await hasten(transactor, DELIVER, deliveryKey(org, webhook, sequence), time);
+      return { made };
     },
   }),
   /** Lets go of deliveries up to and with an event's. */

@@ -1,6 +1,8 @@
 import type { Selectable } from "kysely";
+import type { ListPlace } from "../access/queries.ts";
 import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
+import { countNamed, currentNamed, listNamed } from "../storage/named-rows.ts";
 import type { DeliveryState, WebhookTables } from "./schema.ts";
 
 export type WebhookRow = Selectable<WebhookTables["webhook"]>;
@@ -9,14 +11,7 @@ export type DeliveryRow = Selectable<WebhookTables["webhook_delivery"]>;
 
 /** The endpoint of this name as it stands now. */
 export function currentWebhook(reader: Reader, org: string, name: string): Promise<WebhookRow | undefined> {
-  return reader
-    .tables<WebhookTables>()
-    .selectFrom("webhook")
-    .selectAll()
-    .where("org", "=", org)
-    .where("name", "=", name)
-    .where("to_seq", "is", null)
-    .executeTakeFirst();
+  return currentNamed(reader, "webhook", org, name);
 }
 
 /** The endpoint of this id as it stands now; undefined when it was removed. */
@@ -58,34 +53,13 @@ export async function webhookVersions(
 }
 
 /** How many endpoints an organisation has now. */
-export async function countWebhooks(reader: Reader, org: string): Promise<number> {
-  const row = await reader
-    .tables<WebhookTables>()
-    .selectFrom("webhook")
-    .select((where) => where.fn.countAll<number | string | bigint>().as("count"))
-    .where("org", "=", org)
-    .where("to_seq", "is", null)
-    .executeTakeFirstOrThrow();
-  return Number(row.count);
+export function countWebhooks(reader: Reader, org: string): Promise<number> {
+  return countNamed(reader, "webhook", org);
 }
 
 /** An organisation's endpoints as of a sequence, in the order they were last set. */
-export function listWebhooks(
-  reader: Reader,
-  org: string,
-  place: { readonly asOf: number; readonly position: number | null; readonly limit: number },
-): Promise<WebhookRow[]> {
-  return reader
-    .tables<WebhookTables>()
-    .selectFrom("webhook")
-    .selectAll()
-    .where("org", "=", org)
-    .where("from_seq", ">", place.position ?? -1)
-    .where("from_seq", "<=", place.asOf)
-    .where((where) => where.or([where("to_seq", "is", null), where("to_seq", ">", place.asOf)]))
-    .orderBy("from_seq")
-    .limit(place.limit)
-    .execute();
+export function listWebhooks(reader: Reader, org: string, place: ListPlace): Promise<WebhookRow[]> {
+  return listNamed(reader, "webhook", org, place);
 }
 
 /** The endpoints an organisation has now. */

@@ -6,7 +6,7 @@ import { registerDeliveryRoutes } from "./delivery-routes.ts";
 import { endpointSchema, webhookName } from "./endpoint.ts";
 import { WEBHOOK_LIMITS } from "./limits.ts";
 import { listWebhooks } from "./queries.ts";
-import { newSecretId, secretBytes, shownSecret } from "./secret.ts";
+import { newSecret } from "./secret.ts";
 import {
   administrator,
   requireWebhook,
@@ -40,19 +40,17 @@ export function registerWebhookRoutes(instance: FastifyInstance, context: Webhoo
     async (request, reply) => {
       const { org } = request.params;
       const actor = await administrator(context, request, org);
-      const secret = newSecretId();
-      // Derived before anything is recorded: without the key there is no webhook.
-      const shown = shownSecret(secretBytes(sender.keyring, org, secret));
+      const secret = newSecret(sender.keyring, org);
       const appended = await append(record, {
         type: "webhooks.create",
         org,
         actor,
-        body: { ...request.body, secret },
+        body: { ...request.body, secret: secret.id },
       });
       const row = await requireWebhook(reader, org, request.body.name);
       return reply
         .code(201)
-        .send({ ...(await showWebhook(reader, row)), secret: shown, receipt: appended.receipts[0] ?? null });
+        .send({ ...(await showWebhook(reader, row)), secret: secret.shown, receipt: appended.receipts[0] ?? null });
     },
   );
 
@@ -172,18 +170,52 @@ export function registerWebhookRoutes(instance: FastifyInstance, context: Webhoo
     async (request) => {
       const { org, name } = request.params;
       const actor = await administrator(context, request, org);
-      const secret = newSecretId();
-      const shown = shownSecret(secretBytes(sender.keyring, org, secret));
-      const body = { name, secret, overlap: request.body.overlapMs };
+      const secret = newSecret(sender.keyring, org);
+      const body = { name, secret: secret.id, overlap: request.body.overlapMs };
       const appended = await append(record, { type: "webhooks.rotate-secret", org, actor, body });
       return {
         name,
-        secret: shown,
+        secret: secret.shown,
         formerUntil: rotatedResult.parse(appended.results[0]).previousUntil,
         receipt: appended.receipts[0] ?? null,
       };
     },
   );
+
+  const turns = [
+    {
+      verb: "pause",
+      summary: "Tell a webhook nothing until it is resumed",
+      description:
+        "What is recorded meanwhile waits, in the record. What is being sent just now is. For admins of the organisation.",
+    },
+    {
+      verb: "resume",
+      summary: "Tell a webhook again: all that came while it was paused, in order",
+      description: "It goes on with the event it stood at, with all its attempts. For admins of the organisation.",
+    },
+  ] as const;
+  for (const { verb, summary, description } of turns) {
+    app.post(
+      `${API}/orgs/:org/webhooks/:name/${verb}`,
+      {
+        schema: {
+          summary,
+          description,
+          tags,
+          params: webhookParams,
+          response: { 200: webhookSchema.extend({ receipt: receiptField }) },
+        },
+      },
+      async (request) => {
+        const { org, name } = request.params;
+        const actor = await administrator(context, request, org);
+        const appended = await append(record, { type: `webhooks.${verb}`, org, actor, body: { name } });
+        const row = await requireWebhook(reader, org, name);
+        return { ...(await showWebhook(reader, row)), receipt: appended.receipts[0] ?? null };
+      },
+    );
+  }
 
   registerDeliveryRoutes(instance, context);
 }

@@ -26,6 +26,8 @@ export interface WebhookTables {
     /** The former secret's name, and until when it signs too, ms. */
     previous_secret: string | null;
     previous_until: number | null;
+    /** Since when it is told nothing, ms: what comes waits in the record. Null: it is told. */
+    paused_time: number | null;
     set_time: number;
     set_by: string;
     from_seq: number;

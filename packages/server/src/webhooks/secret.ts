@@ -20,6 +20,12 @@ export function shownSecret(secret: Uint8Array): string {
   return `whsec_${Buffer.from(secret).toString("base64")}`;
 }
 
+/** A secret that nobody has yet: the name the record keeps, and what is shown of it once. Without the service's key there is none. */
+export function newSecret(keyring: Keyring, org: string): { readonly id: string; readonly shown: string } {
+  const id = newSecretId();
+  return { id, shown: shownSecret(secretBytes(keyring, org, id)) };
+}
+
 /** What a message is signed as: its id, when it is sent (s since the epoch), and its body. */
 export interface Signed {
   readonly id: string;

@@ -25,6 +25,8 @@ export interface Sent {
   readonly status: number | null;
   /** Why it was not taken, without the URL's path; null when it was. */
   readonly error: string | null;
+  /** How long it asked to be left alone (RFC 9110 §10.2.3), ms, as far as that is granted; 0 when it did not. */
+  readonly restMs: number;
 }
 
 /**
@@ -44,21 +46,31 @@ export async function send(sender: Sender, webhook: WebhookRow, occurrence: Occu
     ...signatureHeaders(signed, secrets),
   };
   try {
-    const { status } = await guardedRequest(
+    const { status, headers: answered } = await guardedRequest(
       webhook.url,
       egress,
       { method: "POST", headers, body, wantsBody: () => false },
       { timeoutMs, maxBytes: 0 },
       resolve,
     );
-    if (status >= 200 && status < 300) return { taken: true, status, error: null };
+    if (status >= 200 && status < 300) return { taken: true, status, error: null, restMs: 0 };
     const redirects = status >= 300 && status < 400;
     const error = redirects ? `it redirects (${status}), which is not followed` : `it answered ${status}`;
-    return { taken: false, status, error };
+    return { taken: false, status, error, restMs: restAsked(answered["retry-after"], now()) };
   } catch (error) {
     if (!(error instanceof ServerError) || !error.code.startsWith("egress-")) throw error;
-    return { taken: false, status: null, error: withoutPath(error.message, webhook.url) };
+    return { taken: false, status: null, error: withoutPath(error.message, webhook.url), restMs: 0 };
   }
+}
+
+/**
+ * How long a Retry-After asks to wait, ms: a number of seconds or a date (RFC 9110 §10.2.3). What is neither is none, and nobody is granted
+ * more than {@link WEBHOOK_LIMITS.longestRestMs}.
+ */
+export function restAsked(header: string | undefined, now: number): number {
+  const text = header?.trim() ?? "";
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : /^[A-Z][a-z]{2}, /.test(text) ? Date.parse(text) - now : 0;
+  return Number.isFinite(ms) ? Math.min(Math.max(ms, 0), WEBHOOK_LIMITS.longestRestMs) : 0;
 }
 
 /** An error as it is kept and logged: of the URL only its origin, because people put tokens into paths. */

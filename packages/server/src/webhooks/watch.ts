@@ -87,7 +87,7 @@ export class WebhookWatch {
     this.#due.clear();
     try {
       for (const org of orgs) {
-        for (const webhook of await webhooksOf(this.#options.reader, org)) await this.advance(webhook);
+        for (const webhook of await webhooksOf(this.#options.reader, org)) await this.#goOn(webhook);
       }
     } catch (error) {
       this.#warn(error);
@@ -110,7 +110,7 @@ export class WebhookWatch {
     for (;;) {
       const webhooks = await allWebhooks(reader, after, STEP);
       for (const webhook of webhooks) {
-        await this.advance(webhook);
+        await this.#goOn(webhook);
         const { org, id } = webhook;
         for (const state of DELIVERY_STATES) {
           const upTo = await oldestKept(reader, webhook, state, WEBHOOK_LIMITS.kept);
@@ -123,13 +123,25 @@ export class WebhookWatch {
     }
   }
 
-  /** Goes on to the next event an endpoint is to be told, if none is under way. */
+  /** {@link advance}, whose trouble with one endpoint is nobody else's. */
+  async #goOn(webhook: WebhookRow): Promise<void> {
+    try {
+      await this.advance(webhook);
+    } catch (error) {
+      this.#warn(error);
+    }
+  }
+
+  /**
+   * Goes on to the next event an endpoint is to be told, if none is under way. It looks so far in one turn: an endpoint that is told little
+   * of much holds up no other, and goes on when all have had theirs.
+   */
   async advance(given: Pick<WebhookRow, "org" | "id">): Promise<void> {
     const { reader, record, lift, wake } = this.#options;
     const { org, id } = given;
-    for (;;) {
+    for (let step = 0; step < WEBHOOK_LIMITS.stepsAtOnce; step += 1) {
       const webhook = await webhookById(reader, org, id);
-      if (webhook === undefined) return;
+      if (webhook === undefined || webhook.paused_time !== null) return;
       const cursor = (await cursorOf(reader, org, id)) ?? firstCursor(webhook);
       // In order: what comes after waits until this one is settled, and whoever settles it goes on.
       if (cursor.head !== null && (await openJob(reader, DELIVER, deliveryKey(org, id, cursor.head))) !== undefined)
@@ -155,6 +167,7 @@ export class WebhookWatch {
       }
       if (end) return;
     }
+    this.appended([org]);
   }
 
   #remember(id: number, scanned: { readonly position: number; readonly to: number }): void {

@@ -33,6 +33,7 @@ export const webhookSchema = z.strictObject({
   name: z.string(),
   ...endpointSchema.shape,
   formerSecretUntil: timeSchema.nullable().describe("Until when messages are signed with the former secret too."),
+  paused: timeSchema.nullable().describe("Since when it is told nothing; what comes meanwhile waits."),
   next: z
     .int()
     .nullable()
@@ -88,6 +89,7 @@ export async function showWebhook(reader: Reader, row: WebhookRow): Promise<z.ou
     ...filterOfRow(row),
     format: row.format,
     formerSecretUntil: row.previous_until,
+    paused: row.paused_time,
     next: cursor?.head ?? null,
     set: row.set_time,
     setBy: row.set_by,
