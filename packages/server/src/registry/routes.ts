@@ -1,10 +1,11 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { authorize } from "../access/authorize.ts";
+import { type Action, authorize, authorizePublic } from "../access/authorize.ts";
 import { challenge } from "../access/challenge.ts";
-import { canonicalRepository } from "../access/names.ts";
+import { ANONYMOUS } from "../access/denials.ts";
+import { type CanonicalRepository, canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
 import { retryAfter } from "../pressure/refusals.ts";
-import type { Actor } from "../record/command.ts";
+import type { Actor, Refusal } from "../record/command.ts";
 import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
 import type { RegistryContext } from "./context.ts";
 import { OciError, sendOciError, toOciError } from "./errors.ts";
@@ -14,6 +15,7 @@ import { catalog, referrers, tagsList } from "./list-routes.ts";
 import { deleteManifest, getManifest, headManifest, putManifest } from "./manifest-routes.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
+import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -65,6 +67,24 @@ async function authenticated(services: Services, request: FastifyRequest): Promi
   return actor;
 }
 
+/**
+ * What a refused request is answered with; undefined when it reads what is public, which everybody may. A token that does not reach there
+ * is told so, as is everybody without a credential, whatever they named: another token helps, or one bought with a credential.
+ */
+async function refusedHere(
+  { reader }: Services,
+  actor: Actor,
+  action: Action,
+  place: CanonicalRepository,
+  refusal: Refusal,
+): Promise<Refusal | undefined> {
+  if (action === "registry.pull" && (await isPublic(reader, place.repository))) {
+    return await authorizePublic(reader, actor, action, place);
+  }
+  if (actor.id !== ANONYMOUS) return refusal;
+  return { code: "token-insufficient", status: 401, message: "this needs a credential" };
+}
+
 async function inRepository<K extends RepositoryPath["kind"]>(
   services: Services,
   path: Extract<RepositoryPath, { kind: K }>,
@@ -83,7 +103,8 @@ async function inRepository<K extends RepositoryPath["kind"]>(
     });
   }
   const refusal = await authorize(services.reader, actor, handler.action, canonical);
-  if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+  const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
+  if (refused !== undefined) throw Problem.fromRefusal(refused);
   return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
 }
 
