@@ -60,6 +60,8 @@ import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
+import { isPublic, nextPublicOrganisation } from "./registry/repository-queries.ts";
+import { registerRepositoryRoutes } from "./registry/repository-routes.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { AccessLog } from "./signals/access-log.ts";
 import type { Metrics } from "./signals/metrics.ts";
@@ -437,6 +439,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
+    registerRepositoryRoutes(own, { reader, record, authenticator });
     registerJobRoutes(own, {
       reader,
       record,
@@ -490,7 +493,15 @@ export async function createApp(options: AppOptions): Promise<App> {
     witnesses: ownWitnesses === undefined ? undefined : () => ownWitnesses.rounds.alarm(),
   });
   await server.register(async (door) => {
-    registerTokenRoutes(door, { reader, authenticator, defaultOrg: options.defaultOrg });
+    registerTokenRoutes(door, {
+      reader,
+      authenticator,
+      defaultOrg: options.defaultOrg,
+      everybodys: {
+        isPublic: (repository) => isPublic(reader, repository),
+        anyPublic: async () => (await nextPublicOrganisation(reader, "")) !== undefined,
+      },
+    });
   });
   await server.register(async (door) => {
     registerRegistryRoutes(door, {

@@ -27,6 +27,7 @@ import { redactionMigration } from "./storage/migrations/0010-redaction.ts";
 import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
 import { rolesMigration } from "./storage/migrations/0014-roles.ts";
 import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts";
+import { repositoriesMigration } from "./storage/migrations/0017-repositories.ts";
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
 import { lanesMigration } from "./storage/migrations/0021-lanes.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
@@ -71,6 +72,7 @@ export const MIGRATIONS: readonly Migration[] = [
   rolesMigration,
   digestAliasMigration,
   webhooksMigration,
+  repositoriesMigration,
   lanesMigration,
 ];
 

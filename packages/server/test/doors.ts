@@ -182,6 +182,20 @@ export const DOORS: Readonly<Record<string, Door>> = {
     (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/test` }),
     { borrowed: true },
   ),
+  [`GET ${API}/orgs/:org/repositories`]: ofOrg(() => "/repositories"),
+  [`POST ${API}/orgs/:org/repositories`]: ofOrg(
+    () => "/repositories",
+    (at) => ({ name: at.repository }),
+  ),
+  [`GET ${API}/orgs/:org/repositories/:name`]: ofOrg((at) => `/repositories/${at.repository}`),
+  [`PATCH ${API}/orgs/:org/repositories/:name`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/repositories/${at.repository}`, json: { description: "x" } }),
+    { hidden: true },
+  ),
+  [`GET ${API}/orgs/:org/repositories/:name/history`]: ofOrg((at) => `/repositories/${at.repository}/history`),
+  [`GET ${API}/orgs/:org/repositories/:name/refused-moves`]: ofOrg(
+    (at) => `/repositories/${at.repository}/refused-moves`,
+  ),
   [`GET ${API}/bootstrap-admin`]: server(`${API}/bootstrap-admin`),
   [`POST ${API}/bootstrap-admin/disable`]: server(`${API}/bootstrap-admin/disable`, {}),
   [`POST ${API}/token/exchange`]: open("takes an outside token; access-workload.test.ts compares its answers"),

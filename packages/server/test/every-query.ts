@@ -22,6 +22,18 @@ import {
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
 import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
+import {
+  countRefusedMoves,
+  isPublic,
+  lastOfTag,
+  listKnown,
+  listPublic,
+  listRefusedMoves,
+  nextPublicOrganisation,
+  refusedMoveCount,
+  refusedMovesOf,
+  settingHistory,
+} from "../src/registry/repository-queries.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
@@ -170,6 +182,11 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["POST", "/api/assay/v1/orgs/default/webhooks/ci/replay", { from: 3 }],
     ["GET", "/api/assay/v1/whoami"],
     ["GET", "/api/assay/v1/bootstrap-admin"],
+    ["POST", "/api/assay/v1/orgs/default/repositories", { name: "ahead", visibility: "public" }],
+    ["PATCH", "/api/assay/v1/orgs/default/repositories/app", { immutableTags: ["stable"] }],
+    ["GET", "/api/assay/v1/orgs/default/repositories?limit=1"],
+    ["GET", "/api/assay/v1/orgs/default/repositories/app"],
+    ["GET", "/api/assay/v1/orgs/default/repositories/app/history?limit=1"],
     [
       "POST",
       "/api/assay/v1/orgs/default/trust/entries",
@@ -267,6 +284,23 @@ export async function useEverything(instance: Instance): Promise<void> {
   await askDirectly(instance.reader, image);
 }
 
+/** What is asked of repositories, of tags that never move, and of what is everybody's. */
+async function askOfRepositories(reader: Reader): Promise<void> {
+  const org = "default";
+  const page = { asOf: 1_000_000, before: 1_000_000, limit: 2 };
+  const move = { repository: "default/app", tag: "1.0.0", actor: "admin" };
+  await isPublic(reader, "default/app");
+  await listPublic(reader, org, { last: "", limit: 2 });
+  await nextPublicOrganisation(reader, "");
+  await listKnown(reader, org, page);
+  await settingHistory(reader, "default/app", page);
+  await lastOfTag(reader, "default/app", "1.0.0");
+  await refusedMovesOf(reader, move, 1, 2);
+  await countRefusedMoves(reader, "default/app", "admin", 1, 2);
+  await listRefusedMoves(reader, "default/app", page);
+  await refusedMoveCount(reader, move);
+}
+
 /** The queries that only rare states lead to, and the shapes they can have: asked without the state. */
 async function askDirectly(
   reader: Reader,
@@ -309,4 +343,5 @@ async function askDirectly(
   await newestWitnessed(reader, "record");
   await turnOf(reader, "record");
   await witnessAnswers(reader);
+  await askOfRepositories(reader);
 }

@@ -37,7 +37,7 @@ import { makeRoot } from "./certified.ts";
 import { ADMIN } from "./core.ts";
 import { dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { artifact, attest, makeKey, openRoom, provenance, type Room } from "./evidence-room.ts";
-import { pushImage, pushImageBySha512 } from "./pushing.ts";
+import { ADMIN_BASIC, pushImage, pushImageBySha512 } from "./pushing.ts";
 import { openRawBlobs, s3Of } from "./stored-blobs.ts";
 
 const LONG = process.env["ASSAY_LONG"] === "1";
@@ -104,6 +104,10 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/trust/roots/house", { certificates: (await makeRoot("House")).cert });
   await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
   await exchange(room, must);
+  await must("POST", "/orgs/acme/repositories", { name: "ahead", immutableTags: ["stable"] });
+  await must("PATCH", "/orgs/acme/repositories/app", { description: "what is delivered" });
+  await expectStatus(403, instance.url, "PUT", "acme/app/manifests/1.0.1", image.manifest);
+  await expectStatus(202, instance.url, "DELETE", "acme/app/manifests/1.0.1-dev");
   const hook = { url: "https://hooks.example.com/x", kinds: ["push"], repositories: ["acme/none"] };
   await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
   await must("POST", "/orgs/acme/webhooks/ci/rotate", {});
@@ -125,6 +129,15 @@ async function fill(room: Room): Promise<void> {
       if (!made.ok) throw new Error(made.refusal.message);
     }
   }
+}
+
+/** A request at the registry that is answered so; a PUT sends the bytes of a manifest of the same repository. */
+async function expectStatus(status: number, url: string, method: string, path: string, digest?: string): Promise<void> {
+  const headers = { authorization: ADMIN_BASIC, "content-type": "application/vnd.oci.image.manifest.v1+json" };
+  const place = `${url}/v2/${path.slice(0, path.indexOf("/manifests/"))}/manifests`;
+  const body = digest === undefined ? undefined : await (await fetch(`${place}/${digest}`, { headers })).text();
+  const answer = await fetch(`${url}/v2/${path}`, { method, headers, ...(body === undefined ? {} : { body }) });
+  if (answer.status !== status) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
 }
 
 /** A service account's outside token, exchanged under a workload identity. */

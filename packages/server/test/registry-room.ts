@@ -30,6 +30,7 @@ import { recordMigration } from "../src/storage/migrations/0001-record.ts";
 import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
 import { accessMigration } from "../src/storage/migrations/0002-access.ts";
 import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
+import { repositoriesMigration } from "../src/storage/migrations/0017-repositories.ts";
 import { digestAliasMigration } from "../src/storage/migrations/0015-digest-alias.ts";
 import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
@@ -188,6 +189,7 @@ export async function openRegistryRoom(
       witnessMigration,
       rolesMigration,
       digestAliasMigration,
+      repositoriesMigration,
     ]);
     const { writer, keyring } = await openRecord({
       database,

@@ -2,6 +2,7 @@ import { matchesRepository } from "@assay/evidence";
 import type { Actor, Refusal, TokenAccess } from "../record/command.ts";
 import { SYSTEM_ORG } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
+import { ANONYMOUS } from "./denials.ts";
 import { BOOTSTRAP_ADMIN, parsePrincipal } from "./names.ts";
 import { currentRole, findKey, findPrincipal, organisationExists } from "./queries.ts";
 import { currentRepositoryRoles } from "./repository-role-queries.ts";
@@ -91,6 +92,20 @@ export async function authorizeKnown(
   return tokenRefusal(actor, action, target);
 }
 
+/**
+ * What everybody may in a public repository, with a role there or without: the credential stands and, where it is a registry token, was
+ * narrowed to it. Asked by the registry's door alone, for reading, after {@link authorize} and only of what is public: nothing is ever recorded for
+ * somebody whom this alone lets in.
+ */
+export async function authorizePublic(
+  reader: Reader,
+  actor: Actor,
+  action: "registry.pull" | "registry.list",
+  target: Target,
+): Promise<Refusal | undefined> {
+  return (await credentialRefusal(reader, actor)) ?? tokenRefusal(actor, action, target);
+}
+
 /** In which repositories of an organisation an actor may do something. */
 export type Sight =
   | { readonly refusal: Refusal }
@@ -121,6 +136,8 @@ export async function credentialRefusal(reader: Reader, actor: Actor): Promise<R
   const { credential } = actor;
   // The service acting on its own behalf: no request can make such an actor (authenticate.ts never does).
   if (credential.kind === "system") return actor.id === "system" ? undefined : REVOKED;
+  // Nobody: a token of the registry given out without a credential. It has no role anywhere, and so may nothing but what is public.
+  if (actor.id === ANONYMOUS) return credential.kind === "registry-token" ? undefined : REVOKED;
   const principal = await findPrincipal(reader, actor.id);
   if (principal === undefined || principal.ended_sequence !== null) return REVOKED;
   if (credential.workload !== undefined && (await workloadOf(reader, actor)) === undefined) return REVOKED;

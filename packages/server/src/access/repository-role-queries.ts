@@ -1,5 +1,7 @@
+import { matchesRepository } from "@assay/evidence";
+import { newestSequence } from "../record/newest.ts";
 import type { Reader } from "../storage/database.ts";
-import type { ListPlace } from "./queries.ts";
+import { type ListPlace, listMembers } from "./queries.ts";
 import type { Role } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
 
@@ -55,4 +57,36 @@ export function listRepositoryRoles(
     .orderBy("from_seq")
     .limit(place.limit)
     .execute();
+}
+
+/** A role that counts in a repository, and the pattern it was given for; null: in the whole organisation. */
+export interface RoleIn {
+  readonly principal: string;
+  readonly role: Role;
+  readonly through: string | null;
+}
+
+/** Roles read at once, of which those are picked that name a repository. */
+const ROLES_STEP = 500;
+
+/** Who has a role in a repository now, through its organisation first, then through patterns that name it; at most `limit`. */
+export async function rolesIn(reader: Reader, org: string, repository: string, limit: number): Promise<RoleIn[]> {
+  const asOf = await newestSequence(reader);
+  const found: RoleIn[] = (await listMembers(reader, org, { asOf, position: null, limit })).map(
+    ({ principal, role }) => ({ principal, role, through: null }),
+  );
+  let position: number | null = null;
+  while (found.length < limit) {
+    const rows: Awaited<ReturnType<typeof listRepositoryRoles>> = await listRepositoryRoles(reader, org, {
+      asOf,
+      position,
+      limit: ROLES_STEP,
+    });
+    for (const { principal, role, repository: pattern } of rows) {
+      if (matchesRepository([pattern], repository)) found.push({ principal, role, through: pattern });
+    }
+    position = rows.at(-1)?.from_seq ?? null;
+    if (rows.length < ROLES_STEP) break;
+  }
+  return found.slice(0, limit);
 }

@@ -12,6 +12,7 @@ export const ACTIONS = [
   "registry.pull",
   "registry.push",
   "registry.delete",
+  "registry.manage",
   "evidence.read",
   "evidence.write",
   "trust.read",
@@ -47,7 +48,14 @@ const SNAPSHOTTER: readonly Action[] = [...READER, "environment.write"];
 
 const MEMBER: readonly Action[] = [...SNAPSHOTTER, "registry.push", "evidence.write", "decision.make"];
 
-const ADMIN: readonly Action[] = [...MEMBER, "registry.delete", "trust.write", "policy.write", "org.administer"];
+const ADMIN: readonly Action[] = [
+  ...MEMBER,
+  "registry.delete",
+  "registry.manage",
+  "trust.write",
+  "policy.write",
+  "org.administer",
+];
 
 /**
  * THE table: role → what it may, inside its own organisation, or inside the repositories it was given for: there only what is aimed at one
@@ -67,6 +75,7 @@ export const REPOSITORY_ACTIONS: ReadonlySet<Action> = new Set<Action>([
   "registry.pull",
   "registry.push",
   "registry.delete",
+  "registry.manage",
   "evidence.read",
   "evidence.write",
   "decision.make",

@@ -7,7 +7,9 @@ import type { Reader } from "../storage/database.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { authorize, credentialRefusal } from "./authorize.ts";
 import { TOKEN_PATH } from "./challenge.ts";
+import { ANONYMOUS } from "./denials.ts";
 import { findKey, findPrincipal } from "./queries.ts";
+import type { IssuedToken } from "./signed-token.ts";
 import { asksForCatalog, CATALOG_ACCESS, formatScopes, parseScopes, type RequestedAccess } from "./scope.ts";
 
 /** Largest form a token request may send, bytes. */
@@ -18,16 +20,32 @@ export interface TokenRoutesContext {
   readonly reader: Reader;
   readonly authenticator: Authenticator;
   readonly defaultOrg: string;
+  /** What of the registry is everybody's to read; absent: nothing. */
+  readonly everybodys?: {
+    /** A repository by its whole name. */
+    isPublic(repository: string): Promise<boolean>;
+    /** Whether anything is. */
+    anyPublic(): Promise<boolean>;
+  };
 }
 
+/** Who asks without a credential. */
+const NOBODY: Actor = { id: ANONYMOUS, credential: { kind: "registry-token" } };
+
 /** Narrows what is asked for to what the actor may: asking for more is no error (Docker token authentication, "Requesting a Token"). */
-async function grant(reader: Reader, actor: Actor, requested: readonly RequestedAccess[]): Promise<TokenAccess[]> {
+async function grant(
+  { reader, everybodys }: TokenRoutesContext,
+  actor: Actor,
+  requested: readonly RequestedAccess[],
+): Promise<TokenAccess[]> {
   const access: TokenAccess[] = [];
   for (const { org, repository, actions } of requested) {
     const allowed: string[] = [];
     for (const action of actions) {
       const refusal = await authorize(reader, actor, `registry.${action}`, { org, repository });
-      if (refusal === undefined) allowed.push(action);
+      if (refusal === undefined || (action === "pull" && (await everybodys?.isPublic(repository)) === true)) {
+        allowed.push(action);
+      }
     }
     if (allowed.length > 0) access.push({ type: "repository", name: repository, actions: allowed });
   }
@@ -67,7 +85,7 @@ function answerProblem(reply: FastifyReply, problem: Problem): FastifyReply {
 export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesContext): void {
   const { reader, authenticator, defaultOrg } = context;
 
-  async function issue(actor: Actor, request: TokenRequest) {
+  function requireService(request: TokenRequest): void {
     if (request.service !== null && request.service !== authenticator.tokens.service) {
       throw new Problem(
         400,
@@ -78,12 +96,40 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
         },
       );
     }
+  }
+
+  function answered(issued: IssuedToken) {
+    return {
+      token: issued.token,
+      access_token: issued.token,
+      expires_in: issued.expiresIn,
+      issued_at: new Date(issued.issuedAt * 1000).toISOString(),
+    };
+  }
+
+  /**
+   * A token for nobody, good for what is everybody's among what is asked for. Where none of it is, there is no token: a client then asks its
+   * user for credentials.
+   */
+  async function issueToNobody(request: TokenRequest) {
+    requireService(request);
+    const access = await grant(context, NOBODY, parseScopes(request.scopes, defaultOrg));
+    if (asksForCatalog(request.scopes) && (await context.everybodys?.anyPublic()) === true) access.push(CATALOG_ACCESS);
+    if (access.length === 0) {
+      throw unauthorized("a token needs credentials: Basic, with an API key or a workload's token as password");
+    }
+    const now = authenticator.now();
+    return answered(authenticator.tokens.issue({ subject: NOBODY.id, epoch: 0, access, now, notAfter: null }));
+  }
+
+  async function issue(actor: Actor, request: TokenRequest) {
+    requireService(request);
     // The epoch is read before the credential is looked at again and before the roles: what is taken away in between voids the token.
     const principal = await findPrincipal(reader, actor.id);
     const key = actor.credential.id === undefined ? undefined : await findKey(reader, actor.credential.id);
     const revoked = await credentialRefusal(reader, actor);
     if (principal === undefined || revoked !== undefined) throw unauthorized("the credentials are not valid any more");
-    const access = await grant(reader, actor, parseScopes(request.scopes, defaultOrg));
+    const access = await grant(context, actor, parseScopes(request.scopes, defaultOrg));
     if (asksForCatalog(request.scopes)) access.push(CATALOG_ACCESS);
     const issued = authenticator.tokens.issue({
       subject: actor.id,
@@ -93,15 +139,7 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
       now: authenticator.now(),
       notAfter: key?.expires_time ?? actor.credential.expires ?? null,
     });
-    return {
-      answer: {
-        token: issued.token,
-        access_token: issued.token,
-        expires_in: issued.expiresIn,
-        issued_at: new Date(issued.issuedAt * 1000).toISOString(),
-      },
-      access,
-    };
+    return { answer: answered(issued), access };
   }
 
   void app.register(async (door) => {
@@ -127,11 +165,10 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
 
     door.get(TOKEN_PATH, { schema: { hide: true } }, async (request, reply) => {
       const actor = await authenticator.authenticate(request.headers);
-      if (actor === undefined)
-        throw unauthorized("a token needs credentials: Basic, with an API key or a workload's token as password");
-      if (actor.credential.kind === "registry-token") throw unauthorized("a registry token buys no other token");
+      if (actor?.credential.kind === "registry-token") throw unauthorized("a registry token buys no other token");
       const query = new URL(request.url, "http://localhost").searchParams;
-      const { answer } = await issue(actor, { service: query.get("service"), scopes: query.getAll("scope") });
+      const asked = { service: query.get("service"), scopes: query.getAll("scope") };
+      const answer = actor === undefined ? await issueToNobody(asked) : (await issue(actor, asked)).answer;
       return await reply.header("cache-control", "no-store").send(answer);
     });
 

@@ -7,17 +7,11 @@ import { type Alias, findAliases } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { manifestPushed } from "./events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
-import {
-  findBlob,
-  findBlobs,
-  findManifest,
-  findManifests,
-  isAwaited,
-  lastOfTag,
-  resolveTag,
-  tagsOf,
-} from "./queries.ts";
-import { isEvidenceTag, isReleaseTag, isTag } from "./tag-rules.ts";
+import { findBlob, findBlobs, findManifest, findManifests, isAwaited, resolveTag, tagsOf } from "./queries.ts";
+import { foreignRepository, movedTag, nameHeld } from "./repository-commands.ts";
+import { findRepository } from "./repository-queries.ts";
+import { DEFAULT_SETTINGS, type RepositorySettings } from "./repository-settings.ts";
+import { isEvidenceTag, isTag } from "./tag-rules.ts";
 
 const digest = z
   .string()
@@ -60,12 +54,6 @@ interface Held {
   readonly size: number;
   readonly mediaType: string;
   readonly held: boolean;
-}
-
-/** The command's organisation and the repository's must be one: what is authorised is what is written. */
-function foreignRepository(org: string, repository: string): Decided | undefined {
-  if (repository.startsWith(`${org}/`)) return undefined;
-  return refuse("org-unknown", `${repository} is not a repository of ${org}`, { status: 404 });
 }
 
 /** What the SHA-512 digests in a push stand for: all of this is by the one name of each from here on. */
@@ -146,31 +134,19 @@ async function holdReferences(
 
 /**
  * Rule 9 of ARCHITECTURE.md for one tag: the event that sets it, nothing when it names this digest already, or the refusal. Of two
- * pushes that race for a release tag one is decided after the other has been projected, so only one can win.
+ * pushes that race for a tag that never moves one is decided after the other has been projected, so only one can win.
  */
 async function setTag(
   reader: Reader,
   body: PutManifest,
   name: string,
+  settings: RepositorySettings,
   context: Pick<DecideContext, "actor" | "org">,
 ): Promise<NewEvent | undefined | Decided> {
   const current = await resolveTag(reader, body.repository, name);
   if (current?.digest === body.digest) return undefined;
-  if (isReleaseTag(name)) {
-    const former = current?.digest ?? (await lastOfTag(reader, body.repository, name));
-    if (former !== undefined && former !== body.digest) {
-      const names = current === undefined ? "was deleted, and named" : "names";
-      return refuse(
-        "tag-immutable",
-        `release tag ${name} of ${body.repository} ${names} ${former} and never another digest`,
-        {
-          status: 403,
-          hint: "push under a new version, or under a tag that may move",
-          detail: { tag: name, names: former, refused: body.digest },
-        },
-      );
-    }
-  }
+  const moved = await movedTag(reader, { ...body, tag: name }, settings);
+  if (moved !== undefined) return { accepted: false, refusal: moved };
   if (isEvidenceTag(name)) {
     const refusal = await authorize(reader, context.actor, "evidence.write", {
       org: context.org,
@@ -203,6 +179,8 @@ export async function decidePutManifest(
   if (refusal !== undefined) return { accepted: false, refusal };
 
   const events: NewEvent[] = [];
+  const place = await findRepository(reader, repository);
+  if (place?.ended !== undefined) return nameHeld(place);
   const known = await findManifest(reader, repository, body.digest);
   const aliases = await aliasesIn(reader, body, context.time);
   const other = body.namedAs === undefined ? undefined : aliases.get(body.namedAs)?.digest;
@@ -229,7 +207,7 @@ export async function decidePutManifest(
   }
   let sequence = known?.sequence ?? null;
   for (const name of new Set(body.tags)) {
-    const set = await setTag(reader, body, name, context);
+    const set = await setTag(reader, body, name, place?.settings ?? DEFAULT_SETTINGS, context);
     if (set === undefined) {
       const current = await resolveTag(reader, repository, name);
       sequence = Math.max(sequence ?? 0, current?.sequence ?? 0);

@@ -3,7 +3,9 @@ import { z } from "zod";
 import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent } from "../record/command.ts";
 import { isSha512 } from "./digest.ts";
+import { noteDeletion } from "./deletion-events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
+import { words } from "./repository-events.ts";
 import type { RegistryTables } from "./schema.ts";
 import { isTag } from "./tag-rules.ts";
 
@@ -52,13 +54,17 @@ export const digestsAliasedBody = z.strictObject({
   aliases: z.array(z.strictObject({ alias: sha512, digest })).max(2 * REGISTRY_LIMITS.manifestReferences + 2),
 });
 
-export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest });
+/** Why, as who deleted it wrote it. */
+const reason = z.string().optional();
+
+export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest, reason });
 
 export const manifestDeletedBody = z.strictObject({
   repository: z.string(),
   digest,
   /** The tags that named it, which end with it. */
   tags: z.array(z.string()),
+  reason,
 });
 
 /** What manifests named and the repository did not have has come. */
@@ -97,7 +103,7 @@ export const registryEvents = [
       const tables = transactor.tables<RegistryTables>();
       await tables
         .insertInto("repository")
-        .values({ name: body.repository, org, created_seq: sequence })
+        .values({ name: body.repository, org, created_seq: sequence, ended_seq: null, ended_as: null, heir: null })
         .onConflict((conflict) => conflict.column("name").doNothing())
         .execute();
       await tables
@@ -236,25 +242,28 @@ export const registryEvents = [
     type: "registry.tag-deleted",
     version: 1,
     body: tagDeletedBody,
-    redactable: { "/repository": isSiblingRepository, "/tag": isTag },
+    redactable: { "/repository": isSiblingRepository, "/tag": isTag, "/reason": words },
     project: async (transactor, event) => {
+      const { repository, tag, digest: named } = event.body;
       await transactor
         .tables<RegistryTables>()
         .updateTable("tag")
         .set({ to_seq: event.sequence })
-        .where("repository", "=", event.body.repository)
-        .where("name", "=", event.body.tag)
+        .where("repository", "=", repository)
+        .where("name", "=", tag)
         .where("to_seq", "is", null)
         .execute();
+      await noteDeletion(transactor, event, { kind: "tag", tag, digest: named });
     },
   }),
   defineEvent({
     type: "registry.manifest-deleted",
     version: 1,
     body: manifestDeletedBody,
-    redactable: { "/repository": isSiblingRepository, "/tags/*": isTag },
+    redactable: { "/repository": isSiblingRepository, "/tags/*": isTag, "/reason": words },
     project: async (transactor, event) => {
       const { repository, digest: gone } = event.body;
+      await noteDeletion(transactor, event, { kind: "manifest", tag: null, digest: gone });
       const tables = transactor.tables<RegistryTables>();
       const ended = { to_seq: event.sequence };
       await tables

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Action } from "../access/authorize.ts";
+import type { Appended } from "../record/client.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
 import { Problem } from "../http/problem.ts";
@@ -118,6 +119,11 @@ export async function append(
 ): Promise<JsonObject> {
   const appended = await services.record.append(commands);
   if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
+  return sayWhere(exchange, appended);
+}
+
+/** {@link append}, for what was appended already. */
+export function sayWhere(exchange: RepositoryExchange, appended: Extract<Appended, { ok: true }>): JsonObject {
   const result = (appended.results[0] ?? {}) as JsonObject;
   const sequence = appended.receipts.at(-1)?.sequence ?? result["sequence"];
   if (typeof sequence === "number") exchange.reply.header("assay-sequence", String(sequence));

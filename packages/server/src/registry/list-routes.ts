@@ -1,5 +1,6 @@
 import type { FastifyReply } from "fastify";
-import { authorizeSight } from "../access/authorize.ts";
+import { authorizePublic, authorizeSight } from "../access/authorize.ts";
+import { ANONYMOUS } from "../access/denials.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
@@ -17,6 +18,7 @@ import {
   type Referrer,
   repositoryExists,
 } from "./queries.ts";
+import { listPublic, nextPublicOrganisation } from "./repository-queries.ts";
 
 /** A Link to the next page (RFC 8288). Relative: it holds wherever the client reached this server. */
 function nextPage(path: string, query: Record<string, string>): string {
@@ -121,6 +123,21 @@ async function seenRepositories(
   }
 }
 
+/** Where an organisation's repositories that the caller may pull from are looked for; undefined: it has none. */
+type Source = (page: { readonly last: string; readonly limit: number }) => Promise<string[]>;
+
+async function sourceIn({ reader }: Services, actor: Actor, org: string): Promise<Source> {
+  const open: Source = (page) => listPublic(reader, org, page);
+  const sight = await authorizeSight(reader, actor, "registry.list", org);
+  // A credential that is not good enough is another matter than a role.
+  if (sight.refusal?.status === 401) throw Problem.fromRefusal(sight.refusal);
+  // Nothing of this organisation is theirs to read but what is everybody's.
+  if (sight.refusal !== undefined) return open;
+  const own: Source = (page) => seenRepositories(reader, org, page, (name) => sight.sees(name));
+  if (sight.whole) return own;
+  return async (page) => [...new Set([...(await own(page)), ...(await open(page))])].toSorted().slice(0, page.limit);
+}
+
 /**
  * GET /v2/_catalog (an old extension): the repositories the caller may pull from, by organisation and name, and no others.
  */
@@ -133,18 +150,18 @@ export async function catalog(
   const limit = pageSize(query, REGISTRY_LIMITS.listPage);
   const last = query.get("last") ?? "";
   const repositories: string[] = [];
+  const { reader } = services;
+  // Who has no role anywhere is not led through every organisation.
+  const next = actor.id === ANONYMOUS ? nextPublicOrganisation : nextOrganisation;
+  const narrowed = await authorizePublic(reader, actor, "registry.list", { org: "" });
+  if (narrowed !== undefined) throw Problem.fromRefusal(narrowed);
   // The organisation `last` lies in comes first; then every later one.
   const first = last === "" ? undefined : last.split("/")[0];
-  let org = first ?? (await nextOrganisation(services.reader, ""));
+  let org = first ?? (await next(reader, ""));
   while (org !== undefined && limit > 0 && repositories.length <= limit) {
-    const sight = await authorizeSight(services.reader, actor, "registry.list", org);
-    // Nothing of this organisation is theirs to read: as if it were not there. A credential that is not good enough is another matter.
-    if (sight.refusal?.status === 401) throw Problem.fromRefusal(sight.refusal);
-    if (sight.refusal === undefined) {
-      const from = { last: org === first ? last : "", limit: limit + 1 - repositories.length };
-      repositories.push(...(await seenRepositories(services.reader, org, from, (name) => sight.sees(name))));
-    }
-    org = await nextOrganisation(services.reader, org);
+    const source = await sourceIn(services, actor, org);
+    repositories.push(...(await source({ last: org === first ? last : "", limit: limit + 1 - repositories.length })));
+    org = await next(reader, org);
   }
   const shown = repositories.slice(0, limit);
   const lastShown = shown.at(-1);

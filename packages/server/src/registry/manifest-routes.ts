@@ -1,7 +1,8 @@
 import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
+import { z } from "zod";
 import { Problem } from "../http/problem.ts";
-import type { Command, NewEvent } from "../record/command.ts";
+import type { Command, NewEvent, Refusal } from "../record/command.ts";
 import { note } from "../signals/about.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
 import type { PushedLayer, PushedManifest } from "./context.ts";
@@ -15,6 +16,7 @@ import {
   type Exchange,
   type Handler,
   location,
+  sayWhere,
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
@@ -159,6 +161,31 @@ async function aliasesOf(
   return new Map([...found].map(([alias, { digest }]) => [alias, digest]));
 }
 
+const refusedMove = z.object({ tag: z.string(), refused: z.string() });
+const noted = z.object({ recorded: z.boolean() });
+
+/** Puts on record, or counts, that somebody tried to move a tag that never moves. The refusal itself stands whatever comes of this. */
+async function noteRefusedMove(services: Services, exchange: Exchange<"manifest">, refusal: Refusal): Promise<void> {
+  if (refusal.code !== "tag-immutable") return;
+  const { org, actor, repository, request } = exchange;
+  const { tag, refused } = refusedMove.parse(refusal.detail);
+  try {
+    const note = await services.record.append({
+      type: "registry.note-refused-move",
+      org,
+      actor,
+      body: { repository, tag, digest: refused },
+    });
+    // Whoever may not push here any more leaves no trace: what they are refused from now on is counted as such.
+    if (!note.ok) return;
+    await services.record.operate("registry.count-refused-move", { org, repository, tag, actor: actor.id });
+    const { recorded } = noted.parse(note.results[0]);
+    request.log.info({ repository, tag, refused, actor: actor.id, recorded }, "an immutable tag was not moved");
+  } catch (error) {
+    request.log.error({ err: error }, "a refused move of a tag could not be recorded");
+  }
+}
+
 /** PUT /v2/<name>/manifests/<reference> (end-7). */
 export const putManifest: Handler<"manifest"> = {
   action: "registry.push",
@@ -213,11 +240,19 @@ export const putManifest: Handler<"manifest"> = {
     });
     // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
     const early = await decidePutManifest(services.reader, parsed, { actor, org, time: services.now() });
-    if (!early.accepted) throw Problem.fromRefusal(early.refusal);
+    if (!early.accepted) {
+      await noteRefusedMove(services, exchange, early.refusal);
+      throw Problem.fromRefusal(early.refusal);
+    }
     // The bytes are durable before the row that names them.
     await services.blobs.putSmall(bytes);
     const put: Command = { type: "registry.put-manifest", org, actor, body: json };
-    await append(services, exchange, [put, ...(await services.companions(push))]);
+    const appended = await services.record.append([put, ...(await services.companions(push))]);
+    if (!appended.ok) {
+      await noteRefusedMove(services, exchange, appended.refusal);
+      throw Problem.fromRefusal(appended.refusal);
+    }
+    sayWhere(exchange, appended);
     reply.code(201).headers({
       location: location(services, exchange, `manifests/${named}`),
       "docker-content-digest": named,

@@ -309,4 +309,23 @@ const countPulls = defineOperation({
   },
 });
 
-export const registryOperations = [...uploadOperations, ...leaseOperations, countPulls];
+const countRefusedMove = defineOperation({
+  type: "registry.count-refused-move",
+  body: z.strictObject({ org: z.string(), repository: z.string(), tag: z.string(), actor: z.string() }),
+  run: async (transactor, body, { time }) => {
+    const day = new Date(time).toISOString().slice(0, 10);
+    await transactor
+      .tables<RegistryTables>()
+      .insertInto("refused_move_count")
+      .values({ ...body, day, count: 1 })
+      .onConflict((conflict) =>
+        conflict
+          .columns(["repository", "tag", "actor", "day"])
+          .doUpdateSet((is) => ({ count: is("refused_move_count.count", "+", 1) })),
+      )
+      .execute();
+    return null;
+  },
+});
+
+export const registryOperations = [...uploadOperations, ...leaseOperations, countPulls, countRefusedMove];

@@ -3,13 +3,24 @@ import { registryCommands } from "./commands.ts";
 import { registryEvents } from "./events.ts";
 import { registryAliases, registryBlobs } from "./named-blobs.ts";
 import { registryOperations } from "./operations.ts";
+import { repositoryCommands } from "./repository-commands.ts";
+import { repositoryEvents } from "./repository-events.ts";
 
 /** The registry's part of the record. */
 export const registryPart: RecordPart = {
-  commands: registryCommands,
-  events: registryEvents,
+  commands: [...registryCommands, ...repositoryCommands],
+  events: [...registryEvents, ...repositoryEvents],
   operations: registryOperations,
-  projections: ["repository", "manifest", "manifest_reference", "tag", "digest_alias"],
+  projections: [
+    "repository",
+    "repository_setting",
+    "deletion",
+    "refused_move",
+    "manifest",
+    "manifest_reference",
+    "tag",
+    "digest_alias",
+  ],
   blobs: registryBlobs,
   aliases: registryAliases,
 };

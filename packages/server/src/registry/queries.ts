@@ -89,20 +89,6 @@ export async function findTagged(
   );
 }
 
-/** What a tag names now or, if it was deleted, named last. */
-export async function lastOfTag(reader: Reader, repository: string, tag: string): Promise<Digest | undefined> {
-  const row = await reader
-    .tables<RegistryTables>()
-    .selectFrom("tag")
-    .select("digest")
-    .where("repository", "=", repository)
-    .where("name", "=", tag)
-    .orderBy("from_seq", "desc")
-    .limit(1)
-    .executeTakeFirst();
-  return row && parseDigest(row.digest);
-}
-
 /** The tags that name a manifest now. */
 export async function tagsOf(reader: Reader, repository: string, digest: Digest): Promise<string[]> {
   const rows = await reader
@@ -231,13 +217,14 @@ export async function isAwaited(
   return row !== undefined;
 }
 
-/** Whether a repository has, or had, a manifest. */
+/** Whether there is a repository of this name. */
 export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
   const row = await reader
     .tables<RegistryTables>()
     .selectFrom("repository")
     .select("name")
     .where("name", "=", repository)
+    .where("ended_seq", "is", null)
     .executeTakeFirst();
   return row !== undefined;
 }
@@ -286,6 +273,7 @@ export async function listRepositories(
     .select("name")
     .where("org", "=", org)
     .where("name", ">", page.last)
+    .where("ended_seq", "is", null)
     .orderBy("name")
     .limit(page.limit)
     .execute();

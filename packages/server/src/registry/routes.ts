@@ -1,10 +1,11 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
-import { authorizeKnown } from "../access/authorize.ts";
+import { type Action, authorizeKnown, authorizePublic } from "../access/authorize.ts";
 import { challenge } from "../access/challenge.ts";
-import { canonicalRepository } from "../access/names.ts";
+import { ANONYMOUS } from "../access/denials.ts";
+import { type CanonicalRepository, canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
 import { retryAfter } from "../pressure/refusals.ts";
-import type { Actor } from "../record/command.ts";
+import type { Actor, Refusal } from "../record/command.ts";
 import { note } from "../signals/about.ts";
 import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
 import type { RegistryContext } from "./context.ts";
@@ -17,6 +18,7 @@ import { namedIn, operationName } from "./operation-name.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
 import { RecentManifests } from "./recent-manifests.ts";
+import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -68,6 +70,24 @@ async function authenticated(services: Services, request: FastifyRequest): Promi
   return actor;
 }
 
+/**
+ * What a refused request is answered with; undefined when it reads what is public, which everybody may. A token that does not reach there
+ * is told so, as is everybody without a credential, whatever they named: another token helps, or one bought with a credential.
+ */
+async function refusedHere(
+  { reader }: Services,
+  actor: Actor,
+  action: Action,
+  place: CanonicalRepository,
+  refusal: Refusal,
+): Promise<Refusal | undefined> {
+  if (action === "registry.pull" && (await isPublic(reader, place.repository))) {
+    return await authorizePublic(reader, actor, action, place);
+  }
+  if (actor.id !== ANONYMOUS) return refusal;
+  return { code: "token-insufficient", status: 401, message: "this needs a credential" };
+}
+
 async function inRepository<K extends RepositoryPath["kind"]>(
   services: Services,
   path: Extract<RepositoryPath, { kind: K }>,
@@ -87,7 +107,8 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   }
   note(request, { ...canonical, ...namedIn(path, query) });
   const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
-  if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+  const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
+  if (refused !== undefined) throw Problem.fromRefusal(refused);
   return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
 }
 

@@ -1,14 +1,81 @@
+import type { MUTABILITIES, VISIBILITIES } from "./repository-settings.ts";
+
 /**
- * The tables of the registry (migrations 0004, 0015). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
+ * The tables of the registry (migrations 0004, 0015, 0017). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
  * [from_seq, to_seq), and `to_seq` null means now.
  */
 export interface RegistryTables {
-  /** A repository that has, or had, a manifest. */
+  /** A repository: made ahead of time, or by its first manifest. */
   repository: {
     /** The whole canonical name, `org/path`. */
     name: string;
     org: string;
     created_seq: number;
+    /** The event that deleted it, or gave it another name; null while it is there. Its name stays taken. */
+    ended_seq: number | null;
+    ended_as: "deleted" | "renamed" | null;
+    /** What it is called since it was renamed. */
+    heir: string | null;
+  };
+  /** What is said of a repository, as it stood from `from_seq` on; a repository without a row has what `DEFAULT_SETTINGS` says. */
+  repository_setting: {
+    repository: string;
+    org: string;
+    description: string;
+    visibility: (typeof VISIBILITIES)[number];
+    immutable: (typeof MUTABILITIES)[number];
+    /** JSON array of patterns. */
+    immutable_tags: string;
+    promotion_policy: string | null;
+    set_by: string;
+    /** ms. */
+    set_time: number;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  /** What was deleted, each time one row. */
+  deletion: {
+    /** The event's. */
+    sequence: number;
+    org: string;
+    /** What the repository is called now; it may have been renamed since. */
+    repository: string;
+    /** What it was called then: under that name are the rows that ended. */
+    place: string;
+    kind: DeletionKind;
+    tag: string | null;
+    /** The manifest, or what the tag named; null for a whole repository. */
+    digest: string | null;
+    reason: string | null;
+    actor: string;
+    /** ms. */
+    time: number;
+    /** The event that brought it back; null while it is gone. */
+    restored_seq: number | null;
+  };
+  /** An attempt to move a tag that never moves; repeats are counted in `refused_move_count`. */
+  refused_move: {
+    repository: string;
+    tag: string;
+    /** What the tag was to name. */
+    digest: string;
+    actor: string;
+    org: string;
+    /** What it names, or was deleted as. */
+    names: string;
+    /** ms. */
+    time: number;
+    sequence: number;
+  };
+  /** Unrecorded: all attempts to move immutable tags, per tag, identity and day. */
+  refused_move_count: {
+    repository: string;
+    tag: string;
+    actor: string;
+    /** UTC, `YYYY-MM-DD`. */
+    day: string;
+    org: string;
+    count: number;
   };
   /** A manifest in a repository. Its bytes are the blob `digest`. */
   manifest: {
@@ -118,3 +185,6 @@ export interface RegistryTables {
 
 /** How a manifest names something: `child` is a manifest of an index, `blob` anything else an index lists. */
 export type ReferenceKind = "config" | "layer" | "child" | "blob";
+
+/** What can be deleted, and restored as it was. */
+export type DeletionKind = "tag" | "manifest" | "repository";

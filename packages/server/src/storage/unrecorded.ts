@@ -29,6 +29,13 @@ export const UNRECORDED_TABLES: readonly {
     names: true,
   },
   {
+    table: "refused_move_count",
+    reason:
+      "attempts to move immutable tags counted per tag, identity and day: the first of each is an event, its repeats are no new fact",
+    backedUp: true,
+    names: true,
+  },
+  {
     table: "pull_count",
     reason: "pulls counted per digest, identity and day: reading changes nothing",
     backedUp: true,
