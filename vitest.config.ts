@@ -17,6 +17,7 @@ const suitesOnPostgres = [
   "trust",
   "trust-kinds",
   "gate",
+  "pull-gate",
   "jobs",
   "job-routes",
   "webhooks",

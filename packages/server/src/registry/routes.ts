@@ -14,10 +14,12 @@ import { catalog, referrers, tagsList } from "./list-routes.ts";
 import { deleteManifest, getManifest, headManifest, putManifest } from "./manifest-routes.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
+import { CLOSED_GATE } from "./pull-gate.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
 
 export type { PushedManifest, RegistryContext } from "./context.ts";
+export type { Pull, PullGate } from "./pull-gate.ts";
 
 /** How often counted pulls are written, ms. */
 const PULLS_FLUSH_MS = 10_000;
@@ -127,6 +129,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     now: context.now ?? Date.now,
     uploads: new Uploads(context),
     pulls,
+    gate: context.gate ?? CLOSED_GATE,
   };
   /** The scope each request under way needs: what a 401 tells the client to ask for. */
   const scopes = new WeakMap<FastifyRequest, string>();
