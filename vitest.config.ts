@@ -18,6 +18,7 @@ const suitesOnPostgres = [
   "trust-kinds",
   "gate",
   "pull-gate",
+  "adversarial*",
   "jobs",
   "job-routes",
   "webhooks",

@@ -15,6 +15,12 @@ export function signedPolicy(name: string, more = ""): string {
   return `version: 1\nname: ${name}\nrules:\n  - id: signed\n    evidence:\n      predicateType: ${SIGNED}\n      identities: [release]\n${more}`;
 }
 
+/** A manifest as an index lists it. */
+export interface Described {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
 export interface GatedRoom extends Room {
   readonly key: PrivateKey;
   /** API keys: who may only read, who may write evidence, and an administrator, all of acme. */
@@ -35,11 +41,7 @@ export interface GatedRoom extends Room {
     text: string,
     more?: JsonObject,
   ): Promise<{ digest: Digest; layer: Digest; size: number }>;
-  pushIndex(
-    repository: string,
-    reference: string,
-    children: readonly { digest: Digest; size: number }[],
-  ): Promise<Digest>;
+  pushIndex(repository: string, reference: string, children: readonly Described[]): Promise<Described>;
   /** Signs digests with the key that the policy asks for, and gives it to the server. */
   sign(...digests: Digest[]): Promise<void>;
   gate(repository: string, policy?: string, platforms?: "own" | "index"): Promise<void>;
@@ -89,7 +91,8 @@ export async function openGatedRoom(...options: Parameters<typeof openRoom>): Pr
     async pushIndex(repository, reference, children) {
       const manifests = children.map(({ digest, size }) => ({ mediaType: OCI_MANIFEST, digest, size }));
       const index = JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests });
-      return await gated.pushManifest(repository, reference === "" ? sha256(index) : reference, index, OCI_INDEX);
+      const at = reference === "" ? sha256(index) : reference;
+      return { digest: await gated.pushManifest(repository, at, index, OCI_INDEX), size: index.length };
     },
     async sign(...digests) {
       const posted = await room.post("acme", await attest(key, digests));
