@@ -17,6 +17,8 @@ const suitesOnPostgres = [
   "trust",
   "trust-kinds",
   "gate",
+  "pull-gate",
+  "adversarial*",
   "jobs",
   "job-routes",
   "webhooks",

@@ -46,6 +46,11 @@ export const VERBS: readonly Verb[] = [
   { name: "policy", summary: "check, store and show policies", load: () => import("./verbs/policy.ts") },
   { name: "decide", summary: "may this artifact be used? with every reason", load: () => import("./verbs/decide.ts") },
   {
+    name: "gate",
+    summary: "let repositories serve only what a policy allows",
+    load: () => import("./verbs/gate.ts"),
+  },
+  {
     name: "record",
     summary: "show and prove what was recorded, and that it was not rewritten",
     load: () => import("./verbs/record.ts"),

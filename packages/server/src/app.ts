@@ -30,6 +30,9 @@ import { evidenceCompanions } from "./attestations/companions.ts";
 import { registerAttestationsRoutes } from "./attestations/routes.ts";
 import { registerRecordRoutes } from "./audit/record-routes.ts";
 import { ServerError } from "./errors.ts";
+import type { GateContext } from "./gate/context.ts";
+import { PullGates } from "./gate/pull-gate.ts";
+import { RepeatCounter } from "./gate/repeat-counter.ts";
 import { registerGateRoutes } from "./gate/routes.ts";
 import { registerHealthRoutes } from "./health.ts";
 import { Problem, problemBody } from "./http/problem.ts";
@@ -400,6 +403,20 @@ export async function createApp(options: AppOptions): Promise<App> {
   });
   const { own: ownWitnesses } = witnesses;
   const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
+  const judging: GateContext = {
+    reader,
+    record,
+    blobs,
+    artifactSize: sizeOf,
+    keyring,
+    publicUrl,
+    prover: receipts,
+    logs,
+    now: Date.now,
+  };
+  const repeats = new RepeatCounter(record, (error) =>
+    server.log.error({ err: error }, "repeats could not be counted"),
+  );
 
   await server.register(async (own) => {
     // Who sends a body is known before any of it is read: nobody else makes this process hold and parse megabytes.
@@ -424,18 +441,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       logs,
       publicUrl,
     });
-    registerGateRoutes(own, {
-      reader,
-      record,
-      authenticator,
-      blobs,
-      artifactSize: sizeOf,
-      keyring,
-      publicUrl,
-      prover: receipts,
-      logs,
-      now: Date.now,
-    });
+    registerGateRoutes(own, { ...judging, authenticator });
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
@@ -512,6 +518,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       blobs,
       authenticator,
       companions: evidenceCompanions({ reader, blobs, artifactSize: sizeOf }),
+      gate: new PullGates(judging, repeats),
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
     });
@@ -529,6 +536,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     },
     async flush() {
       await authenticator.flush();
+      await repeats.flush();
     },
   };
 }

@@ -29,6 +29,7 @@ import { rolesMigration } from "./storage/migrations/0014-roles.ts";
 import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts";
 import { repositoriesMigration } from "./storage/migrations/0017-repositories.ts";
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
+import { pullGateMigration } from "./storage/migrations/0019-pull-gate.ts";
 import { lanesMigration } from "./storage/migrations/0021-lanes.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
@@ -73,6 +74,7 @@ export const MIGRATIONS: readonly Migration[] = [
   digestAliasMigration,
   webhooksMigration,
   repositoriesMigration,
+  pullGateMigration,
   lanesMigration,
 ];
 

@@ -147,6 +147,12 @@ export const DOORS: Readonly<Record<string, Door>> = {
     }),
   ),
   [`DELETE ${API}/orgs/:org/workload-identities/:name`]: ofOrg((at) => `/workload-identities/${at.workload}`),
+  [`GET ${API}/orgs/:org/pull-gates`]: ofOrg((at) => `/pull-gates?over=${at.org}%2F${at.repository}`),
+  [`PUT ${API}/orgs/:org/pull-gates`]: ofOrg(
+    () => "/pull-gates",
+    (at) => ({ repository: `${at.org}/${at.repository}`, policy: at.policy }),
+  ),
+  [`DELETE ${API}/orgs/:org/pull-gates`]: ofOrg((at) => `/pull-gates?repository=${at.org}%2F${at.repository}`),
   [`GET ${API}/orgs/:org/webhooks`]: ofOrg(() => "/webhooks"),
   [`POST ${API}/orgs/:org/webhooks`]: ofOrg(
     () => "/webhooks",

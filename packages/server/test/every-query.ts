@@ -19,8 +19,11 @@ import {
   signersOf,
   subjectsOf,
 } from "../src/attestations/queries.ts";
+import { newestAbout } from "../src/attestations/queries.ts";
+import { currentPolicy, findPullGate, onceAllowed, pullGates } from "../src/gate/pull-gate-queries.ts";
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
+import { holds, indexesListing, manifestsHolding, statedBy } from "../src/registry/naming-queries.ts";
 import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
 import {
   countRefusedMoves,
@@ -235,6 +238,10 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["POST", "/api/assay/v1/decisions", { org: "default", digest: image.manifest, policy: { name: "p" } }],
     ["POST", "/api/assay/v1/decisions", { org: "default", digest: image.manifest, policy: { name: "p" } }],
     ["GET", "/api/assay/v1/orgs/default/decisions"],
+    ["PUT", "/api/assay/v1/orgs/default/pull-gates", { repository: "default/none", policy: "p" }],
+    ["PUT", "/api/assay/v1/orgs/default/pull-gates", { repository: "default/none", policy: "p", platforms: "index" }],
+    ["GET", "/api/assay/v1/orgs/default/pull-gates?asOf=3"],
+    ["DELETE", "/api/assay/v1/orgs/default/pull-gates?repository=default/none"],
     ["POST", "/api/assay/v1/orgs/default/trust/preview", { version: 0 }],
     ["POST", "/api/assay/v1/orgs/default/trust/preview", { version: 0, cursor: "decisions.WzEsMTAwMCwwXQ" }],
     ["GET", "/api/assay/v1/orgs/default/record?limit=10"],
@@ -334,6 +341,16 @@ async function askDirectly(
   await primaryBy(reader, org, digest, 10);
   await findPolicyByDigest(reader, org, digest);
   await decidedByPolicy(reader, org, digest);
+  await pullGates(reader, org);
+  await pullGates(reader, org, 9);
+  await findPullGate(reader, org, "default/app");
+  await currentPolicy(reader, org, "p");
+  await onceAllowed(reader, org, { repository: "default/app", policyDigest: digest }, [digest]);
+  await newestAbout(reader, org, digest);
+  await manifestsHolding(reader, "default/app", digest, { after: "", limit: 10 });
+  await holds(reader, "default/app", digest, parseDigest(image.layer));
+  await indexesListing(reader, "default/app", [digest], 10);
+  await statedBy(reader, "default/app", digest);
   await boundKey(reader, "witness");
   await manifestsNaming(reader, "default/app", digest, 10);
   await keysSince(reader, org, 0);

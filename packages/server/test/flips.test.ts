@@ -101,6 +101,8 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/policies/p", { yaml });
   await must("POST", "/decisions", { org: "acme", digest: image.manifest, policy: { name: "p" } });
   await must("POST", "/decisions", { org: "acme", digest: image.manifest, policy: { yaml } });
+  await must("PUT", "/orgs/acme/pull-gates", { repository: "acme/none", policy: "p" });
+  await must("PUT", "/orgs/acme/pull-gates", { repository: "acme/none", policy: "p", platforms: "index" });
   await must("PUT", "/orgs/acme/trust/roots/house", { certificates: (await makeRoot("House")).cert });
   await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
   await exchange(room, must);

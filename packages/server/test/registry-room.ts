@@ -21,7 +21,7 @@ import type { RecordWriter } from "../src/record/writer.ts";
 import { answerFrameworkError } from "../src/registry/errors.ts";
 import { releaseUploadClaims } from "../src/registry/maintenance.ts";
 import { registryPart } from "../src/registry/part.ts";
-import { type PushedManifest, registerRegistryRoutes } from "../src/registry/routes.ts";
+import { type PullGate, type PushedManifest, registerRegistryRoutes } from "../src/registry/routes.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
@@ -88,6 +88,9 @@ export interface RegistryRoom {
   restart(): Promise<void>;
   stop(): Promise<void>;
 }
+
+/** A gate that lets everything through. */
+export const OPEN_GATE: PullGate = { manifest: async () => undefined, blob: async () => undefined };
 
 export function sha256(bytes: Uint8Array | string): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
@@ -173,7 +176,7 @@ interface Running {
 /** Opens a room with the organisations `default` and `organisations`. */
 export async function openRegistryRoom(
   organisations: readonly string[] = [],
-  settings: { readonly sparseManifests?: boolean } = {},
+  settings: { readonly sparseManifests?: boolean; readonly gate?: PullGate } = {},
 ): Promise<RegistryRoom> {
   const directory = await temporaryDirectory();
   const clock: { now: number | undefined } = { now: undefined };
@@ -234,6 +237,7 @@ export async function openRegistryRoom(
           return await hook.companions(push);
         },
         now,
+        gate: OPEN_GATE,
         ...settings,
       }),
     );

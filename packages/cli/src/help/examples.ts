@@ -183,6 +183,16 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       "assay decide hello.txt --policy ./policy.yaml --vsa decision.json",
     ),
   ],
+  "gate set": [
+    ex("Nothing is pulled from app that the policy does not allow", "assay gate set app --policy production"),
+    ex(
+      "Everywhere; an image's platforms are allowed with its index",
+      "assay gate set '**' --policy production --platforms index",
+    ),
+  ],
+  "gate list": [ex("Which are there?", "assay gate list")],
+  "gate show": [ex("Which stand over app?", "assay gate show app")],
+  "gate clear": [ex("Serve everything again", "assay gate clear app"), ex("Everywhere", "assay gate clear '**'")],
   "record show": [ex("The fourth thing that ever happened here", "assay record show 3")],
   "record prove": [ex("Take the proof of it home", "assay record prove 3 -o receipt-3.json")],
   "record verify": [

@@ -91,6 +91,36 @@ export function attachmentsOf(manifest: AttachedTo): Attachment[] {
   return attachments;
 }
 
+/** Types whose bytes are evidence and can be nothing that runs. */
+const EVIDENCE_TYPES: ReadonlySet<string> = new Set([
+  SIMPLE_SIGNING_TYPE,
+  ENVELOPE_TYPE,
+  ...PLAIN_TYPES,
+  ...LINES_TYPES,
+  ...NOTARY_LAYERS,
+  ...SBOM_TYPES.keys(),
+]);
+
+/**
+ * What a manifest is evidence about when it is evidence and nothing else: its subject, or what its tags name. None for every other manifest.
+ * Each layer's own type says so: a manifest whose `artifactType` or subject only claims to be evidence may be an image that runs.
+ */
+export function evidenceAlone(manifest: Omit<AttachedTo, "artifactType" | "aliases">): Digest[] {
+  const parsed = parseJson(manifest.bytes);
+  const layers = isJsonObject(parsed) && parsed["manifests"] === undefined ? parsed["layers"] : undefined;
+  if (!isJsonArray(layers) || layers.length === 0) return [];
+  const alone = layers.every((layer) => {
+    const type = isJsonObject(layer) ? layer["mediaType"] : undefined;
+    if (typeof type !== "string") return false;
+    const bare = bareType(type);
+    return EVIDENCE_TYPES.has(bare) || bare.startsWith(BUNDLE_FAMILY);
+  });
+  if (!alone) return [];
+  return manifest.subject === undefined
+    ? taggedSubjects(manifest.tags).map(({ subject }) => subject)
+    : [manifest.subject];
+}
+
 function taggedSubjects(tags: readonly string[]): { subject: Digest; tag: string }[] {
   return tags.flatMap((tag) => {
     const hex = EVIDENCE_TAG.exec(tag)?.[1];

@@ -104,6 +104,20 @@ export async function evidenceAbout(
   return query.orderBy("evidence_subject.sequence").limit(page.limit).execute();
 }
 
+/** The place (`about`) of the newest piece about an artifact; undefined when there is none: while it stays, nothing new was said. */
+export async function newestAbout(reader: Reader, org: string, subject: string): Promise<number | undefined> {
+  const row = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_subject")
+    .select("sequence")
+    .where("org", "=", org)
+    .where("subject", "=", subject)
+    .orderBy("sequence", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.sequence;
+}
+
 /** What a piece is about, by subject and form: its row in each form, with the subject it is listed under in it. */
 export async function listingsOf(
   reader: Reader,

@@ -48,6 +48,8 @@ export interface GateAnswer {
   readonly confirmedAt: number;
   /** The receipt the append came with; undefined for a repeat. */
   readonly receipt: RecordReceipt | undefined;
+  /** By which it was answered. */
+  readonly policy: Policy;
 }
 
 interface ChosenPolicy {
@@ -106,7 +108,9 @@ async function decideOnce(
   const { json, shape } = written(decision);
 
   const newest = await newestAnswer(reader, org, questionOf(shape, pinnedTrust, chosen.stored));
-  if (newest !== undefined && newest.answer === answerOf(shape)) return repeated(context, newest, decision.time);
+  if (newest !== undefined && newest.answer === answerOf(shape)) {
+    return repeated(context, newest, decision.time, chosen.policy);
+  }
 
   // Blobs before the event that names them: the summary, and the policy's text where no stored policy keeps it.
   const vsa = await blobs.putSmall(await signSummary(context, org, decision, chosen.stored !== null));
@@ -121,13 +125,14 @@ async function decideOnce(
   const { id, recorded } = decideResult.parse(appended.results[0]);
   const row = await findDecision(reader, id);
   if (row === undefined) throw new ServerError("internal", `the decision ${id} was recorded and cannot be found`);
-  if (!recorded) return repeated(context, row, decision.time);
-  return { ok: true, answer: { row, recorded, confirmedAt: decision.time, receipt: appended.receipts[0] } };
+  const { policy } = chosen;
+  if (!recorded) return repeated(context, row, decision.time, policy);
+  return { ok: true, answer: { row, recorded, confirmedAt: decision.time, receipt: appended.receipts[0], policy } };
 }
 
-async function repeated(context: GateContext, row: DecisionRow, confirmedAt: number): Promise<Attempt> {
+async function repeated(context: GateContext, row: DecisionRow, confirmedAt: number, policy: Policy): Promise<Attempt> {
   await context.record.operate("gate.count-repeat", { id: row.id });
-  return { ok: true, answer: { row, recorded: false, confirmedAt, receipt: undefined } };
+  return { ok: true, answer: { row, recorded: false, confirmedAt, receipt: undefined, policy } };
 }
 
 async function choosePolicy(context: GateContext, question: GateQuestion, asOf: number): Promise<ChosenPolicy> {

@@ -3,12 +3,14 @@ import { gateCommands } from "./commands.ts";
 import { gateEvents } from "./events.ts";
 import { decisionBlobs } from "./named-blobs.ts";
 import { gateOperations } from "./operations.ts";
+import { pullGateCommands } from "./pull-gate-commands.ts";
+import { pullGateEvents } from "./pull-gate-events.ts";
 
 /** The gate's part of the record. */
 export const gatePart: RecordPart = {
-  commands: gateCommands,
-  events: gateEvents,
+  commands: [...gateCommands, ...pullGateCommands],
+  events: [...gateEvents, ...pullGateEvents],
   operations: gateOperations,
-  projections: ["gate_policy", "gate_decision"],
+  projections: ["gate_policy", "gate_decision", "pull_gate"],
   blobs: decisionBlobs,
 };

@@ -1,4 +1,7 @@
-/** The tables of the gate (migration 0006). */
+/** `own`: each manifest by its own decision. `index`: or by that of an index in the repository that lists it. */
+export type Platforms = "own" | "index";
+
+/** The tables of the gate (migrations 0006 and 0019). */
 export interface GateTables {
   /** A policy in one of its versions; the yaml's digest names it everywhere. Projected from `gate.policy-set`. */
   gate_policy: {
@@ -41,6 +44,22 @@ export interface GateTables {
     time: number;
     from_seq: number;
     /** The sequence at which the same question was answered differently; null while this is the newest answer. */
+    to_seq: number | null;
+  };
+  /** Repositories that serve only what a policy allows. Projected from `gate.pull-gate-set` and `gate.pull-gate-cleared`. */
+  pull_gate: {
+    org: string;
+    /** A pattern of whole names, `org/path`. */
+    repository: string;
+    /** A stored policy, by name: its version of the moment judges. */
+    policy: string;
+    /** Whether a platform's manifest needs to be allowed itself, or is when an index that lists it is. */
+    platforms: Platforms;
+    actor: string;
+    /** ms */
+    time: number;
+    from_seq: number;
+    /** The sequence at which it was set anew or cleared; null while it stands. Half-open. */
     to_seq: number | null;
   };
   /** How often a recorded decision was asked for again. Unrecorded. */

@@ -17,6 +17,7 @@ import {
   storedBytesHeaders,
 } from "./exchange.ts";
 import { LEASE_MS } from "./limits.ts";
+import { requireServed } from "./pull-gate.ts";
 import { findBlob, isAwaited, type VisibleBlob } from "./queries.ts";
 import { parseRange } from "./range.ts";
 
@@ -58,21 +59,22 @@ async function renew(services: Services, exchange: RepositoryExchange, { named, 
   await services.record.operate("registry.renew-lease", { org, repository, digest });
 }
 
+function blobHeaders(named: NamedDigest): Record<string, string> {
+  return { ...storedBytesHeaders(named), "accept-ranges": "bytes", "content-type": "application/octet-stream" };
+}
+
 /** HEAD /v2/<name>/blobs/<digest> (end-2). */
 export const headBlob: Handler<"blob"> = {
   action: "registry.pull",
   async run(services, exchange) {
+    const { request, reply } = exchange;
     const seen = await visible(services, exchange);
-    const { named, blob } = seen;
+    const { named, digest, blob } = seen;
+    await requireServed(services.gate, "blob", exchange, digest);
     await renew(services, exchange, seen);
-    return await exchange.reply
-      .headers({
-        ...storedBytesHeaders(named),
-        "accept-ranges": "bytes",
-        "content-type": "application/octet-stream",
-        "content-length": String(blob.size),
-      })
-      .send();
+    reply.headers(blobHeaders(named));
+    if (alreadyHas(request, named)) return await reply.code(304).send();
+    return await reply.header("content-length", String(blob.size)).send();
   },
 };
 
@@ -82,11 +84,8 @@ export const getBlob: Handler<"blob"> = {
   async run(services, exchange) {
     const { request, reply } = exchange;
     const { named, digest, blob } = await visible(services, exchange);
-    const headers: Record<string, string> = {
-      ...storedBytesHeaders(named),
-      "accept-ranges": "bytes",
-      "content-type": "application/octet-stream",
-    };
+    await requireServed(services.gate, "blob", exchange, digest);
+    const headers = blobHeaders(named);
     if (alreadyHas(request, named)) return await reply.code(304).headers(headers).send();
     // If-Range with another validator asks for the whole (RFC 9110 §13.1.5).
     const ifRange = request.headers["if-range"];

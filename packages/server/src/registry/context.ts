@@ -4,6 +4,7 @@ import type { Actor, Command } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
+import type { PullGate } from "./pull-gate.ts";
 
 /** A layer by its one name. */
 export interface PushedLayer {
@@ -53,6 +54,8 @@ export interface RegistryContext {
    * after the manifest was checked and before it is recorded.
    */
   companions(push: PushedManifest): Promise<Command[]>;
+  /** Whether what may be pulled is fit to be. Absent: nothing is. */
+  readonly gate?: PullGate;
   /** Manifests may name what their repository does not have; absent: they may not. */
   readonly sparseManifests?: boolean;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */

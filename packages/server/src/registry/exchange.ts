@@ -5,6 +5,7 @@ import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
 import { Problem } from "../http/problem.ts";
 import type { RegistryContext } from "./context.ts";
+import type { PullGate } from "./pull-gate.ts";
 import type { NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import type { RegistryPath } from "./path.ts";
@@ -17,6 +18,7 @@ export interface Services extends RegistryContext {
   readonly uploads: Uploads;
   readonly pulls: PullCounter;
   readonly manifests: RecentManifests;
+  readonly gate: PullGate;
   readonly now: () => number;
 }
 
@@ -64,10 +66,19 @@ export function storedBytesHeaders(digest: NamedDigest): Record<string, string> 
   return {
     "docker-content-digest": digest,
     etag: `"${digest}"`,
+    "cache-control": caching(),
     "x-content-type-options": "nosniff",
     "content-disposition": "attachment",
     "content-security-policy": "sandbox",
   };
+}
+
+/**
+ * Who may keep an answer with stored bytes: only the client itself, and it asks again each time, because a role, a decision or the manifest
+ * can end. THE place that would say otherwise for what everybody may pull and no gate judges.
+ */
+function caching(): string {
+  return "private, no-cache";
 }
 
 /** Whether a request already has these bytes (RFC 9110 §13.1.2). */

@@ -23,6 +23,7 @@ import {
 import { readBody } from "./incoming.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { type ManifestFacts, parseManifest } from "./manifest.ts";
+import { requireServed } from "./pull-gate.ts";
 import { findBlobs, findManifest, findTagged, type StoredManifest } from "./queries.ts";
 import { isTag } from "./tag-rules.ts";
 
@@ -83,10 +84,12 @@ function manifestHeaders(manifest: Found): Record<string, string> {
 export const headManifest: Handler<"manifest"> = {
   action: "registry.pull",
   async run(services, exchange) {
+    const { request, reply } = exchange;
     const manifest = await stored(services, exchange);
-    return await exchange.reply
-      .headers({ ...manifestHeaders(manifest), "content-length": String(manifest.size) })
-      .send();
+    await requireServed(services.gate, "manifest", exchange, manifest.digest);
+    reply.headers(manifestHeaders(manifest));
+    if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
+    return await reply.header("content-length", String(manifest.size)).send();
   },
 };
 
@@ -96,6 +99,8 @@ export const getManifest: Handler<"manifest"> = {
   async run(services, exchange) {
     const { request, reply, actor, org, repository } = exchange;
     const manifest = await stored(services, exchange);
+    // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are sent.
+    await requireServed(services.gate, "manifest", exchange, manifest.digest);
     reply.headers(manifestHeaders(manifest));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     const bytes = await services.manifests.read(manifest.digest);

@@ -17,12 +17,14 @@ import { deleteManifest, getManifest, headManifest, putManifest } from "./manife
 import { namedIn, operationName } from "./operation-name.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
+import { CLOSED_GATE } from "./pull-gate.ts";
 import { RecentManifests } from "./recent-manifests.ts";
 import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
 
 export type { PushedManifest, RegistryContext } from "./context.ts";
+export type { Pull, PullGate } from "./pull-gate.ts";
 
 /** How often counted pulls are written, ms. */
 const PULLS_FLUSH_MS = 10_000;
@@ -153,6 +155,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     uploads: new Uploads(context),
     manifests: new RecentManifests(context.blobs),
     pulls,
+    gate: context.gate ?? CLOSED_GATE,
   };
   /** The scope each request under way needs: what a 401 tells the client to ask for. */
   const scopes = new WeakMap<FastifyRequest, string>();

@@ -3,7 +3,7 @@ import type { FastifyReply } from "fastify";
 import { authorize } from "../access/authorize.ts";
 import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
-import { repositoriesHolding } from "./alias-queries.ts";
+import { canonicalDigest, repositoriesHolding } from "./alias-queries.ts";
 import { algorithmOf, type NamedDigest, readAlgorithm, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
@@ -104,7 +104,7 @@ async function mount(
   // Told to those only who may pull there, whatever is there.
   if (refusal?.code === "token-insufficient") throw Problem.fromRefusal(refusal);
   // "Not there" and "not yours" are one answer here too: 202, upload it.
-  return refusal === undefined && (await take(services, exchange, digest, source.repository));
+  return refusal === undefined && (await take(services, exchange, digest, source));
 }
 
 /** Repositories asked for a blob that is to be mounted from wherever it is. */
@@ -123,19 +123,24 @@ async function mountFromAnywhere(
   const page = { now: services.now(), limit: MOUNT_SOURCES };
   for (const repository of await repositoriesHolding(services.reader, org, digest, page)) {
     if ((await authorize(services.reader, actor, "registry.pull", { org, repository })) !== undefined) continue;
-    if (await take(services, exchange, digest, repository)) return true;
+    if (await take(services, exchange, digest, { org, repository })) return true;
   }
   return false;
 }
 
+/** Links a blob of a repository that the caller may pull from. What that one's gate does not serve them is not there for them. */
 async function take(
   services: Services,
   exchange: RepositoryExchange,
   digest: NamedDigest,
-  from: string,
+  source: { readonly org: string; readonly repository: string },
 ): Promise<boolean> {
-  const { org, repository } = exchange;
-  const answer = await services.record.operate("registry.mount-blob", { org, repository, from, digest });
+  const { org, repository, actor } = exchange;
+  const canonical = await canonicalDigest(services.reader, source.repository, digest, services.now());
+  if (canonical === undefined) return false;
+  if ((await services.gate.blob({ ...source, actor }, canonical)) !== undefined) return false;
+  const mount = { org, repository, from: source.repository, digest };
+  const answer = await services.record.operate("registry.mount-blob", mount);
   const { mounted, awaited } = answer as { mounted: boolean; awaited?: boolean };
   if (awaited === true) await holdAwaited(services, exchange, digest);
   return mounted;

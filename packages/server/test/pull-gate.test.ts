@@ -1,0 +1,297 @@
+import type { Digest } from "@assay/evidence";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { GateTables } from "../src/gate/schema.ts";
+import { attest, makeKey, replayDifferences } from "./evidence-room.ts";
+import { BUNDLE_TYPE, EMPTY_TYPE, type GatedRoom, ociError, openGatedRoom, signedPolicy } from "./gated-room.ts";
+import { sha256 } from "./pushing.ts";
+import { OCI_MANIFEST } from "./registry-room.ts";
+
+let room: GatedRoom;
+
+beforeAll(async () => {
+  room = await openGatedRoom();
+});
+afterAll(() => room.stop());
+
+async function decisionsAbout(digest: Digest): Promise<number> {
+  const { body } = await room.call("GET", `/orgs/acme/decisions?digest=${digest}`);
+  return body.items.length;
+}
+
+const statusOf = async (...asked: Parameters<GatedRoom["pull"]>): Promise<number> => (await room.pull(...asked)).status;
+
+describe("a repository under a pull gate", () => {
+  it("serves nothing that the policy does not allow, and says why in the standard's form", async () => {
+    const image = await room.pushImage("acme/plain", "1.0.0", "plain layer");
+    expect(await statusOf("acme/plain/manifests/1.0.0")).toBe(200);
+    await room.gate("acme/plain");
+    for (const path of ["manifests/1.0.0", `manifests/${image.digest}`]) {
+      const refused = await room.pull(`acme/plain/${path}`);
+      expect(refused.status).toBe(403);
+      const { code, message, detail } = ociError(refused);
+      expect(code).toBe("DENIED");
+      expect(message).toContain("policy release does not allow");
+      expect(detail).toMatchObject({ reason: "pull-denied", artifact: image.digest, policy: { name: "release" } });
+      expect(detail["reasons"]).toEqual([expect.stringContaining("signed")]);
+      expect(refused.headers["etag"]).toBeUndefined();
+      const decision = await room.call("GET", `/decisions/${JSON.stringify(detail["decision"]).slice(1, -1)}`);
+      expect(decision.body.decision).toMatchObject({ result: "denied", subject: image.digest });
+      const head = await room.pull(`acme/plain/${path}`, { method: "HEAD" });
+      expect(head.status).toBe(403);
+      expect(head.headers["warning"]).toContain("policy release does not allow");
+      expect(head.headers["docker-content-digest"]).toBeUndefined();
+    }
+    for (const blob of [image.layer, sha256("{}")]) {
+      for (const method of ["GET", "HEAD"]) {
+        expect(await statusOf(`acme/plain/blobs/${blob}`, { method })).toBe(403);
+      }
+    }
+    await room.sign(image.digest);
+    expect(await statusOf("acme/plain/manifests/1.0.0")).toBe(200);
+    expect(await statusOf(`acme/plain/manifests/${image.digest}`, { method: "HEAD" })).toBe(200);
+    expect(await statusOf(`acme/plain/blobs/${image.layer}`)).toBe(200);
+    expect(await statusOf(`acme/plain/blobs/${image.layer}`, { headers: { range: "bytes=0-1" } })).toBe(206);
+    await room.clear("acme/plain");
+  });
+
+  it("records one decision for an outcome and counts the pulls after it", async () => {
+    const image = await room.pushImage("acme/counted", "1.0.0", "counted");
+    await room.gate("acme/counted");
+    for (let pull = 0; pull < 5; pull += 1) expect(await statusOf("acme/counted/manifests/1.0.0")).toBe(403);
+    expect(await decisionsAbout(image.digest)).toBe(1);
+    await room.sign(image.digest);
+    for (let pull = 0; pull < 5; pull += 1) expect(await statusOf("acme/counted/manifests/1.0.0")).toBe(200);
+    expect(await decisionsAbout(image.digest)).toBe(2);
+    await room.instance.restart();
+    expect(await statusOf("acme/counted/manifests/1.0.0")).toBe(200);
+    expect(await decisionsAbout(image.digest)).toBe(2);
+    const repeats = await room.instance.reader.tables<GateTables>().selectFrom("gate_repeat").selectAll().execute();
+    expect(repeats.map(({ count }) => Number(count))).toEqual(expect.arrayContaining([4, 5]));
+  });
+
+  it("hears of revoked trust, of another policy and of another gate at the very next pull", async () => {
+    const image = await room.pushImage("acme/heard", "1.0.0", "heard");
+    await room.gate("acme/heard");
+    await room.sign(image.digest);
+    expect(await statusOf("acme/heard/manifests/1.0.0")).toBe(200);
+    const second = makeKey();
+    const { entry } = await room.trust("acme", second, { name: "other" });
+    const yaml = signedPolicy("heard").replace("[release]", "[other]");
+    expect((await room.call("PUT", "/orgs/acme/policies/heard", { yaml })).status).toBe(200);
+    await room.gate("acme/heard", "heard");
+    expect(await statusOf("acme/heard/manifests/1.0.0")).toBe(403);
+    expect(await statusOf(`acme/heard/blobs/${image.layer}`)).toBe(403);
+    expect((await room.post("acme", await attest(second, image.digest))).status).toBe(201);
+    expect(await statusOf("acme/heard/manifests/1.0.0")).toBe(200);
+    expect(await statusOf(`acme/heard/blobs/${image.layer}`)).toBe(200);
+    expect((await room.call("DELETE", `/orgs/acme/trust/entries/${entry.id}`)).status).toBe(200);
+    expect(await statusOf("acme/heard/manifests/1.0.0")).toBe(403);
+    expect(await statusOf(`acme/heard/blobs/${image.layer}`)).toBe(403);
+    const back = signedPolicy("heard");
+    expect((await room.call("PUT", "/orgs/acme/policies/heard", { yaml: back })).status).toBe(200);
+    expect(await statusOf("acme/heard/manifests/1.0.0")).toBe(200);
+    await room.clear("acme/heard");
+  });
+
+  it("is under every gate whose pattern names it: all must allow", async () => {
+    const image = await room.pushImage("acme/team/both", "1.0.0", "both");
+    await room.sign(image.digest);
+    await room.gate("acme/team/**");
+    expect(await statusOf("acme/team/both/manifests/1.0.0")).toBe(200);
+    const yaml = signedPolicy("second").replace("[release]", "[nobody]");
+    expect((await room.call("PUT", "/orgs/acme/policies/second", { yaml })).status).toBe(200);
+    await room.gate("acme/team/both", "second");
+    expect(ociError(await room.pull("acme/team/both/manifests/1.0.0")).message).toContain("policy second");
+    const { body } = await room.call("GET", "/orgs/acme/pull-gates?over=acme/team/both");
+    expect(body.items.map((item) => (item as unknown as { repository: string }).repository)).toEqual([
+      "acme/team/**",
+      "acme/team/both",
+    ]);
+    await room.clear("acme/team/both");
+    expect(await statusOf("acme/team/both/manifests/1.0.0")).toBe(200);
+    await room.clear("acme/team/**");
+  });
+
+  it("serves everything to who may write evidence there, also by a token narrowed to pulling", async () => {
+    const image = await room.pushImage("acme/made", "1.0.0", "made");
+    await room.gate("acme/made");
+    for (const as of [room.member, room.admin]) {
+      expect(await statusOf("acme/made/manifests/1.0.0", { as })).toBe(200);
+      expect(await statusOf(`acme/made/blobs/${image.layer}`, { as })).toBe(200);
+    }
+    expect(await decisionsAbout(image.digest)).toBe(0);
+    const token = async (key: string): Promise<string> => {
+      const service = new URL(room.instance.url).host;
+      const answer = await fetch(`${room.instance.url}/v2/token?service=${service}&scope=repository:acme/made:pull`, {
+        headers: { authorization: `Basic ${Buffer.from(`x:${key}`).toString("base64")}` },
+      });
+      return ((await answer.json()) as { token: string }).token;
+    };
+    expect(await statusOf("acme/made/manifests/1.0.0", { as: await token(room.member) })).toBe(200);
+    expect(await statusOf("acme/made/manifests/1.0.0", { as: await token(room.reader) })).toBe(403);
+    await room.clear("acme/made");
+  });
+
+  it("asks the authorisation first: strangers hear what they hear of every repository", async () => {
+    await room.pushImage("acme/hidden", "1.0.0", "hidden");
+    const stranger = (await room.person("sid", "rival", "admin")).token;
+    const before = await room.pull("acme/hidden/manifests/1.0.0", { as: stranger });
+    await room.gate("acme/hidden");
+    const after = await room.pull("acme/hidden/manifests/1.0.0", { as: stranger });
+    expect([after.status, after.text]).toEqual([before.status, before.text]);
+    await room.clear("acme/hidden");
+  });
+
+  it("answers 304 only where it would serve", async () => {
+    const image = await room.pushImage("acme/etag", "1.0.0", "etag");
+    await room.gate("acme/etag");
+    const headers = { "if-none-match": `"${image.digest}"` };
+    for (const method of ["GET", "HEAD"]) {
+      expect(await statusOf("acme/etag/manifests/1.0.0", { method, headers })).toBe(403);
+    }
+    expect(await statusOf(`acme/etag/blobs/${image.layer}`, { headers: { "if-none-match": "*" } })).toBe(403);
+    await room.sign(image.digest);
+    for (const method of ["GET", "HEAD"]) {
+      expect(await statusOf("acme/etag/manifests/1.0.0", { method, headers })).toBe(304);
+    }
+    await room.clear("acme/etag");
+  });
+});
+
+describe("evidence in a gated repository", () => {
+  async function attached(
+    repository: string,
+    subject: { digest: Digest; size: number },
+    layerType: string,
+    text: string,
+  ) {
+    await room.pushBlob(repository, "{}");
+    const layer = await room.pushBlob(repository, text);
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_MANIFEST,
+      artifactType: BUNDLE_TYPE,
+      config: { mediaType: EMPTY_TYPE, digest: sha256("{}"), size: 2 },
+      layers: [{ mediaType: layerType, digest: layer, size: Buffer.byteLength(text) }],
+      subject: { mediaType: OCI_MANIFEST, digest: subject.digest, size: subject.size },
+    });
+    return { digest: await room.pushManifest(repository, sha256(manifest), manifest), layer };
+  }
+
+  it("is served with what it is about, by referrers and by cosign's tags", async () => {
+    const image = await room.pushImage("acme/signed", "1.0.0", "signed");
+    await room.gate("acme/signed");
+    const bundle = Buffer.from(await attest(makeKey(), image.digest)).toString("utf8");
+    const evidence = await attached("acme/signed", image, BUNDLE_TYPE, bundle);
+    const listed = await room.pull(`acme/signed/referrers/${image.digest}`);
+    expect(listed.status).toBe(200);
+    expect(listed.text).toContain(evidence.digest);
+    expect(await statusOf(`acme/signed/manifests/${evidence.digest}`)).toBe(403);
+    expect(await statusOf(`acme/signed/blobs/${evidence.layer}`)).toBe(403);
+    const simple = "{}";
+    const cosign = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_MANIFEST,
+      config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: sha256("{}"), size: 2 },
+      layers: [{ mediaType: "application/vnd.dev.cosign.simplesigning.v1+json", digest: sha256(simple), size: 2 }],
+    });
+    const tag = `${image.digest.replace(":", "-")}.sig`;
+    await room.pushManifest("acme/signed", tag, cosign);
+    expect(await statusOf(`acme/signed/manifests/${tag}`)).toBe(403);
+    await room.sign(image.digest);
+    expect(await statusOf(`acme/signed/manifests/${evidence.digest}`)).toBe(200);
+    expect(await statusOf(`acme/signed/blobs/${evidence.layer}`)).toBe(200);
+    expect(await statusOf(`acme/signed/manifests/${tag}`)).toBe(200);
+    expect(await decisionsAbout(evidence.digest)).toBe(0);
+    await room.clear("acme/signed");
+  });
+
+  it("is no wrapping for an image: a manifest that only claims to be evidence about an allowed one is judged itself", async () => {
+    const image = await room.pushImage("acme/wrapped", "1.0.0", "good");
+    await room.gate("acme/wrapped");
+    await room.sign(image.digest);
+    const layerType = "application/vnd.oci.image.layer.v1.tar";
+    const wrapped = await attached("acme/wrapped", image, layerType, "an image that runs");
+    expect(await statusOf("acme/wrapped/manifests/1.0.0")).toBe(200);
+    expect(await statusOf(`acme/wrapped/manifests/${wrapped.digest}`)).toBe(403);
+    expect(await statusOf(`acme/wrapped/blobs/${wrapped.layer}`)).toBe(403);
+    await room.clear("acme/wrapped");
+  });
+});
+
+describe("blobs of a gated repository", () => {
+  it("are served through any manifest that is, however many others name them", async () => {
+    for (let at = 0; at < 40; at += 1) {
+      await room.pushImage("acme/base", `0.0.${at}`, "the base layer", { annotations: { at: String(at) } });
+    }
+    const good = await room.pushImage("acme/base", "1.0.0", "the base layer", { annotations: { at: "good" } });
+    await room.gate("acme/base");
+    expect(await statusOf(`acme/base/blobs/${good.layer}`)).toBe(403);
+    await room.sign(good.digest);
+    expect(await statusOf("acme/base/manifests/1.0.0")).toBe(200);
+    expect(await statusOf(`acme/base/blobs/${good.layer}`)).toBe(200);
+    const deleted = await room.pull(`acme/base/manifests/${good.digest}`, { method: "DELETE", as: room.admin });
+    expect(deleted.status).toBe(202);
+    expect(await statusOf(`acme/base/blobs/${good.layer}`)).toBe(403);
+    await room.clear("acme/base");
+  });
+
+  it("are not served by a lease alone, nor mounted out by who they are not served to", async () => {
+    const image = await room.pushImage("acme/inner", "1.0.0", "inner layer");
+    const loose = await room.pushBlob("acme/inner", "nobody names this");
+    await room.gate("acme/inner");
+    expect(await statusOf(`acme/inner/blobs/${loose}`)).toBe(403);
+    const rob = await room.person("rob", "acme", "reader");
+    const granted = await room.call("PUT", "/orgs/acme/repository-roles/person/rob", {
+      repository: "acme/outer",
+      role: "member",
+    });
+    expect(granted.status).toBe(200);
+    const mount = (query: string, as = rob.token): Promise<number> =>
+      statusOf(`acme/outer/blobs/uploads/?mount=${image.layer}${query}`, { as, method: "POST" });
+    expect(await mount("&from=acme/inner")).toBe(202);
+    expect(await mount("")).toBe(202);
+    await room.sign(image.digest);
+    expect(await mount("&from=acme/inner")).toBe(201);
+    await room.clear("acme/inner");
+  });
+});
+
+describe("settings of pull gates", () => {
+  it("are for who may set policies, are events, and are kept as they stood", async () => {
+    const body = { repository: "acme/set", policy: "release" };
+    expect(await room.refusal("PUT", "/orgs/acme/pull-gates", body, room.member)).toBe("403 forbidden");
+    expect(await room.refusal("DELETE", "/orgs/acme/pull-gates?repository=acme/set", undefined, room.member)).toBe(
+      "403 forbidden",
+    );
+    const set = await room.call("PUT", "/orgs/acme/pull-gates", body, room.admin);
+    expect(set).toMatchObject({ status: 200, body: { platforms: "own", changed: true } });
+    expect((await room.call("PUT", "/orgs/acme/pull-gates", body, room.admin)).body).toMatchObject({ changed: false });
+    const at = set.body.receipt.sequence;
+    const again = await room.call("PUT", "/orgs/acme/pull-gates", { ...body, platforms: "index" }, room.admin);
+    expect(again.body).toMatchObject({ platforms: "index", changed: true });
+    const then = await room.call("GET", `/orgs/acme/pull-gates?asOf=${at}&over=set`, undefined, room.reader);
+    expect(then.body.items).toMatchObject([
+      { repository: "acme/set", platforms: "own", setBy: "person:ada", since: at },
+    ]);
+    await room.clear("acme/set");
+    expect((await room.call("GET", "/orgs/acme/pull-gates?over=set")).body.items).toEqual([]);
+    expect(await replayDifferences(room.instance)).toEqual([]);
+  });
+
+  it.each([
+    ["another organisation's repositories", { repository: "rival/app", policy: "release" }, "400 repository-elsewhere"],
+    ["every organisation's", { repository: "**/app", policy: "release" }, "400 repository-elsewhere"],
+    ["a policy that is not there", { repository: "acme/app", policy: "none" }, "404 policy-unknown"],
+    ["a word that is none", { repository: "acme/app", policy: "release", platforms: "all" }, "400 request-invalid"],
+    ["a __proto__", JSON.parse('{"repository":"acme/app","policy":"release","__proto__":{}}'), "400 request-invalid"],
+  ])("are refused for %s", async (_what, body, expected) => {
+    expect(await room.refusal("PUT", "/orgs/acme/pull-gates", body)).toMatch(
+      expected.endsWith("request-invalid") ? /^400 / : new RegExp(expected),
+    );
+  });
+
+  it("that are not there cannot be cleared", async () => {
+    expect(await room.refusal("DELETE", "/orgs/acme/pull-gates?repository=acme/nowhere")).toBe("404 pull-gate-unknown");
+  });
+});
