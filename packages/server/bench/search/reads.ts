@@ -1,6 +1,6 @@
 /** What is read and how long that takes: evidence by digest, searches, and decisions, over HTTP of a server process. */
 import type { Digest } from "@assay/evidence";
-import { latencies, percentile, diskSettled, spread, table, tell, told } from "../storage/figures.ts";
+import { diskSettled, garbageCollected, latencies, percentile, spread, table, tell, told } from "../storage/figures.ts";
 import { ORG, randomDigest } from "../storage/fill.ts";
 import { type Place, startServer, TOKEN } from "../storage/services.ts";
 import { type Pieces, TYPES } from "./pieces.ts";
@@ -189,6 +189,7 @@ export async function measureReads(
         if (finds?.(answer) === false) throw new Error(`${name} found nothing: ${answer.slice(0, 500)}`);
         await latencies(WARM, once);
       }
+      garbageCollected();
       const taken = await latencies(runs, once);
       tell(`${mode}: ${name}: ${spread(taken)}`);
       const limit = target === undefined ? undefined : TARGET[target];
