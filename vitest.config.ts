@@ -21,6 +21,7 @@ const suitesOnPostgres = [
   "job-routes",
   "webhooks",
   "webhook-routes",
+  "mirrors",
   "plans",
   "app",
   "hostile-requests",

@@ -45,6 +45,9 @@ import { witnessedCheckpointPath } from "./log/check.ts";
 import { registerWitnessStatusRoute } from "./witness/status-route.ts";
 import { registerLogRoutes } from "./log/routes.ts";
 import { composeJobs } from "./jobs-composition.ts";
+import { Mirrors } from "./mirrors/pull-through.ts";
+import { mirrorPushRule } from "./mirrors/push-rule.ts";
+import { registerMirrorRoutes } from "./mirrors/routes.ts";
 import { countJobs } from "./jobs/queries.ts";
 import { registerJobRoutes } from "./jobs/routes.ts";
 import { JobRunner } from "./jobs/runner.ts";
@@ -336,6 +339,20 @@ export async function createApp(options: AppOptions): Promise<App> {
     "When a backup of this data directory last ended well; absent before the first",
     async () => seconds(await lastBackup(dataDirectory)),
   );
+  const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
+  const companions = evidenceCompanions({ reader, blobs, artifactSize: sizeOf });
+  const mirrors = new Mirrors({
+    reader,
+    record,
+    blobs,
+    keyring,
+    egress,
+    companions,
+    pushRule: mirrorPushRule,
+    mayGrow: () => options.admission.disk.goOn(),
+    now: Date.now,
+    log: options.logger,
+  });
   const sender = { keyring, egress, publicUrl, now: Date.now };
   const told = (outcome: "delivered" | "failed" | "dead"): void => metrics.webhook(outcome);
   const runner: JobRunner = new JobRunner({
@@ -364,7 +381,6 @@ export async function createApp(options: AppOptions): Promise<App> {
     logger: options.logger,
   });
   const { own: ownWitnesses } = witnesses;
-  const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
 
   await server.register(async (own) => {
     // Who sends a body is known before any of it is read: nobody else makes this process hold and parse megabytes.
@@ -402,6 +418,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       now: Date.now,
     });
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
+    registerMirrorRoutes(own, { reader, record, authenticator, keyring, changed: () => mirrors.changed() });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerJobRoutes(own, {
@@ -467,7 +484,9 @@ export async function createApp(options: AppOptions): Promise<App> {
       record,
       blobs,
       authenticator,
-      companions: evidenceCompanions({ reader, blobs, artifactSize: sizeOf }),
+      companions,
+      pushRule: mirrorPushRule,
+      through: mirrors,
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
     });

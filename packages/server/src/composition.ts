@@ -7,6 +7,8 @@ import { holdLog } from "./log/log.ts";
 import type { Batch, WriteDatabase } from "./storage/database.ts";
 import { jobsPart } from "./jobs/part.ts";
 import { SYSTEM_ORG } from "./record/command.ts";
+import { mirrorsPart } from "./mirrors/part.ts";
+import { mirrorPushRule } from "./mirrors/push-rule.ts";
 import { keysPart } from "./record/service-keys.ts";
 import { recordPart } from "./record/heads.ts";
 import { refill } from "./record/refill.ts";
@@ -28,6 +30,7 @@ import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
 import { rolesMigration } from "./storage/migrations/0014-roles.ts";
 import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts";
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
+import { mirrorsMigration } from "./storage/migrations/0020-mirrors.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
@@ -44,10 +47,11 @@ export function composeParts(): RecordParts {
     keysPart,
     accessPart,
     trustPart,
-    registryPart,
+    registryPart(mirrorPushRule),
     attestationsPart,
     gatePart,
     webhooksPart,
+    mirrorsPart,
     witnessPart,
     jobsPart((reader, actor) => authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG })),
   ]);
@@ -70,6 +74,7 @@ export const MIGRATIONS: readonly Migration[] = [
   rolesMigration,
   digestAliasMigration,
   webhooksMigration,
+  mirrorsMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

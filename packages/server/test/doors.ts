@@ -27,6 +27,8 @@ export interface Place {
   readonly policy: string;
   readonly workload: string;
   readonly webhook: string;
+  /** The path of a repository that mirrors another. */
+  readonly mirror: string;
 }
 
 /** A request for a place's thing. */
@@ -174,6 +176,13 @@ export const DOORS: Readonly<Record<string, Door>> = {
     (at) => ({ path: `${API}/orgs/${at.org}/webhooks/${at.webhook}/test` }),
     { borrowed: true },
   ),
+  [`GET ${API}/orgs/:org/mirrors`]: ofOrg(() => "/mirrors"),
+  [`GET ${API}/orgs/:org/mirror`]: ofOrg((at) => `/mirror?repository=${at.org}/${at.mirror}`),
+  [`PUT ${API}/orgs/:org/mirror`]: ofOrg(
+    () => "/mirror",
+    (at) => ({ repository: `${at.org}/${at.mirror}`, url: "https://registry.example.com/x" }),
+  ),
+  [`DELETE ${API}/orgs/:org/mirror`]: ofOrg((at) => `/mirror?repository=${at.org}/${at.mirror}`),
   [`GET ${API}/bootstrap-admin`]: server(`${API}/bootstrap-admin`),
   [`POST ${API}/bootstrap-admin/disable`]: server(`${API}/bootstrap-admin/disable`, {}),
   [`POST ${API}/token/exchange`]: open("takes an outside token; access-workload.test.ts compares its answers"),

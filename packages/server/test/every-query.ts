@@ -21,7 +21,8 @@ import {
 } from "../src/attestations/queries.ts";
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
-import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
+import { anyMirror, countMirrors, lastLook, sealedCredential, tagRefused, wasMirror } from "../src/mirrors/queries.ts";
+import { artifactSize, awaitedBlob, manifestsNaming } from "../src/registry/queries.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
@@ -119,6 +120,22 @@ async function liveThroughWebhooks({ record, reader }: Instance): Promise<void> 
   await record.append({ type: "webhooks.remove", org, actor, body: { name: "ci" } });
 }
 
+/** What mirrors ask and change; the upstream is one that is never asked (a private address). */
+async function liveThroughMirrors({ record, reader, url }: Instance): Promise<void> {
+  const repository = "default/mirrored";
+  const digest = `sha256:${"0".repeat(64)}`;
+  await wasMirror(reader, repository);
+  await anyMirror(reader);
+  await countMirrors(reader, "default");
+  await tagRefused(reader, repository, "1.0.0", digest);
+  await sealedCredential(reader, "default", "0".repeat(32));
+  await awaitedBlob(reader, repository, digest);
+  await record.operate("mirrors.looked", { org: "default", repository, reference: "latest" });
+  await lastLook(reader, repository, "latest");
+  const answer = await fetch(`${url}/v2/${repository}/manifests/latest`, { headers: { authorization: ADMIN_BASIC } });
+  if (answer.status !== 502) throw new Error(`mirror: ${answer.status} ${await answer.text()}`);
+}
+
 /** Goes through every door of an instance that is used for nothing else. @throws Error naming the request that was refused. */
 export async function useEverything(instance: Instance): Promise<void> {
   const { url } = instance;
@@ -161,6 +178,17 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries"],
     ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries?state=dead"],
     ["POST", "/api/assay/v1/orgs/default/webhooks/ci/replay", { from: 3 }],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/mirror",
+      {
+        repository: "default/mirrored",
+        url: "https://10.0.0.1/x",
+        credential: { username: "robot", password: "secret" },
+      },
+    ],
+    ["GET", "/api/assay/v1/orgs/default/mirrors"],
+    ["GET", "/api/assay/v1/orgs/default/mirror?repository=default/mirrored"],
     ["GET", "/api/assay/v1/whoami"],
     ["GET", "/api/assay/v1/bootstrap-admin"],
     [
@@ -229,6 +257,7 @@ export async function useEverything(instance: Instance): Promise<void> {
   await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
   await liveThroughJobs(instance.record);
   await liveThroughWebhooks(instance);
+  await liveThroughMirrors(instance);
   const scope = "repository:default/app:pull,push,delete";
   const token = (await (
     await fetch(`${url}/v2/token?service=${new URL(url).host}&scope=${encodeURIComponent(scope)}`, {

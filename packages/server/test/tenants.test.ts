@@ -51,6 +51,12 @@ async function furnish(org: string, repository: string, account: string, policy:
     kinds: ["decision"],
     repositories: [`${org}/none`],
   });
+  const mirror = `${account}-mi`;
+  await call("PUT", `${api}/orgs/${org}/mirror`, {
+    repository: `${org}/${mirror}`,
+    url: "https://registry.invalid/x",
+    evidence: false,
+  });
   const report = await call("POST", `${api}/orgs/${org}/reports`, {
     subject: image.manifest,
     predicateType: "https://example.com/r",
@@ -87,6 +93,7 @@ async function furnish(org: string, repository: string, account: string, policy:
     policy,
     workload,
     webhook,
+    mirror,
   };
 }
 
@@ -126,6 +133,7 @@ beforeAll(async () => {
     policy: "pol-z",
     workload: "nil-wl",
     webhook: "nil-wh",
+    mirror: "nil-mi",
   };
 }, 120_000);
 

@@ -2,13 +2,14 @@ import { matchesRepository } from "@assay/evidence";
 import type { Actor, Refusal, TokenAccess } from "../record/command.ts";
 import { SYSTEM_ORG } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
-import { BOOTSTRAP_ADMIN, parsePrincipal } from "./names.ts";
+import { BOOTSTRAP_ADMIN, mirrorId, parsePrincipal } from "./names.ts";
 import { currentRole, findKey, findPrincipal, organisationExists } from "./queries.ts";
 import { currentRepositoryRoles } from "./repository-role-queries.ts";
 import {
   type Action,
   greaterRole,
   leastRole,
+  MIRROR_ACTIONS,
   REGISTRY_ACTIONS,
   REGISTRY_TOKEN_ACTIONS,
   REPOSITORY_ACTIONS,
@@ -109,6 +110,7 @@ export async function credentialRefusal(reader: Reader, actor: Actor): Promise<R
   const { credential } = actor;
   // The service acting on its own behalf: no request can make such an actor (authenticate.ts never does).
   if (credential.kind === "system") return actor.id === "system" ? undefined : REVOKED;
+  if (credential.kind === "mirror") return actor.id.startsWith(mirrorId("")) ? undefined : REVOKED;
   const principal = await findPrincipal(reader, actor.id);
   if (principal === undefined || principal.ended_sequence !== null) return REVOKED;
   if (credential.workload !== undefined && (await workloadOf(reader, actor)) === undefined) return REVOKED;
@@ -175,6 +177,10 @@ function roleIn(standing: Standing, { repository }: Target): Role | undefined {
 
 async function roleRefusal(reader: Reader, actor: Actor, action: Action, target: Target): Promise<Refusal | undefined> {
   const { org } = target;
+  if (actor.credential.kind === "mirror") {
+    const own = target.repository !== undefined && actor.id === mirrorId(target.repository);
+    return own && MIRROR_ACTIONS.has(action) ? undefined : forbidden(actor, action);
+  }
   // A role in a repository gives nothing that is the organisation's, whatever repository the question names.
   const place: Target = REPOSITORY_ACTIONS.has(action) ? target : { org };
   const role = leastRole(action);

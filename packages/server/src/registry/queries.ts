@@ -202,6 +202,28 @@ export async function isAwaited(
   return row !== undefined;
 }
 
+/** Something that manifests of a repository name and that it does not have. */
+export interface AwaitedBlob {
+  /** Bytes, as the manifest says. */
+  readonly size: number;
+}
+
+/** A blob that a manifest of the repository names, and that was not there when the manifest came; undefined when none names it. */
+export async function awaitedBlob(reader: Reader, repository: string, named: string): Promise<AwaitedBlob | undefined> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("size")
+    .where("repository", "=", repository)
+    .where("digest", "=", named)
+    .where("to_seq", "is", null)
+    .where("held", "=", 0)
+    .where("kind", "<>", "child")
+    .limit(1)
+    .executeTakeFirst();
+  return row && { size: row.size };
+}
+
 /** Whether a repository has, or had, a manifest. */
 export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
   const row = await reader
