@@ -22,6 +22,7 @@ const suitesOnPostgres = [
   "webhooks",
   "webhook-routes",
   "mirrors",
+  "replications",
   "plans",
   "app",
   "hostile-requests",

@@ -45,8 +45,10 @@ import { witnessedCheckpointPath } from "./log/check.ts";
 import { registerWitnessStatusRoute } from "./witness/status-route.ts";
 import { registerLogRoutes } from "./log/routes.ts";
 import { composeJobs } from "./jobs-composition.ts";
+import type { MirrorsContext } from "./mirrors/bring.ts";
 import { Mirrors } from "./mirrors/pull-through.ts";
 import { mirrorPushRule } from "./mirrors/push-rule.ts";
+import { ReplicationWatch } from "./mirrors/replication-watch.ts";
 import { registerMirrorRoutes } from "./mirrors/routes.ts";
 import { countJobs } from "./jobs/queries.ts";
 import { registerJobRoutes } from "./jobs/routes.ts";
@@ -223,7 +225,17 @@ export async function createApp(options: AppOptions): Promise<App> {
     wake: () => runner.wake(),
     log: options.logger,
   });
-  const record = measured(options.record, metrics, (orgs) => watch.appended(orgs));
+  const replications = new ReplicationWatch({
+    reader,
+    record: options.record,
+    wake: () => runner.wake(),
+    now: Date.now,
+    log: options.logger,
+  });
+  const record = measured(options.record, metrics, (orgs) => {
+    watch.appended(orgs);
+    replications.appended(orgs);
+  });
   const server: FastifyInstance = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -341,7 +353,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   );
   const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
   const companions = evidenceCompanions({ reader, blobs, artifactSize: sizeOf });
-  const mirrors = new Mirrors({
+  const upstreams: MirrorsContext = {
     reader,
     record,
     blobs,
@@ -352,7 +364,8 @@ export async function createApp(options: AppOptions): Promise<App> {
     mayGrow: () => options.admission.disk.goOn(),
     now: Date.now,
     log: options.logger,
-  });
+  };
+  const mirrors = new Mirrors(upstreams);
   const sender = { keyring, egress, publicUrl, now: Date.now };
   const told = (outcome: "delivered" | "failed" | "dead"): void => metrics.webhook(outcome);
   const runner: JobRunner = new JobRunner({
@@ -362,6 +375,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       blobs,
       scrub: scrubRate === 0 ? undefined : scrub,
       webhooks: { reader, record, lift, sender, watch, told },
+      mirrors: { ...upstreams, mirrors, watch: replications },
     }),
     record,
     reader,
@@ -418,7 +432,14 @@ export async function createApp(options: AppOptions): Promise<App> {
       now: Date.now,
     });
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
-    registerMirrorRoutes(own, { reader, record, authenticator, keyring, changed: () => mirrors.changed() });
+    registerMirrorRoutes(own, {
+      reader,
+      record,
+      authenticator,
+      keyring,
+      changed: () => mirrors.changed(),
+      wake: () => runner.wake(),
+    });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerJobRoutes(own, {
@@ -499,7 +520,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       watch.start();
       ownWitnesses?.rounds.start();
       return async () => {
-        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop(), watch.stop()]);
+        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop(), watch.stop(), replications.stop()]);
       };
     },
     async flush() {

@@ -29,6 +29,7 @@ export interface Place {
   readonly webhook: string;
   /** The path of a repository that mirrors another. */
   readonly mirror: string;
+  readonly replication: string;
 }
 
 /** A request for a place's thing. */
@@ -183,6 +184,21 @@ export const DOORS: Readonly<Record<string, Door>> = {
     (at) => ({ repository: `${at.org}/${at.mirror}`, url: "https://registry.example.com/x" }),
   ),
   [`DELETE ${API}/orgs/:org/mirror`]: ofOrg((at) => `/mirror?repository=${at.org}/${at.mirror}`),
+  [`POST ${API}/orgs/:org/mirror/fill`]: ofOrg(
+    () => "/mirror/fill",
+    (at) => ({ repository: `${at.org}/${at.mirror}`, tags: ["1.0.0"] }),
+  ),
+  [`GET ${API}/orgs/:org/replications`]: ofOrg(() => "/replications"),
+  [`GET ${API}/orgs/:org/replications/:name`]: ofOrg((at) => `/replications/${at.replication}`),
+  [`PUT ${API}/orgs/:org/replications/:name`]: ofOrg(
+    (at) => `/replications/${at.replication}`,
+    (at) => ({ direction: "pull", repositories: [`${at.org}/none`] }),
+  ),
+  [`DELETE ${API}/orgs/:org/replications/:name`]: ofOrg((at) => `/replications/${at.replication}`),
+  [`POST ${API}/orgs/:org/replications/:name/run`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/replications/${at.replication}/run` }),
+    { borrowed: true },
+  ),
   [`GET ${API}/bootstrap-admin`]: server(`${API}/bootstrap-admin`),
   [`POST ${API}/bootstrap-admin/disable`]: server(`${API}/bootstrap-admin/disable`, {}),
   [`POST ${API}/token/exchange`]: open("takes an outside token; access-workload.test.ts compares its answers"),

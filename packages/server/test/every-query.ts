@@ -22,7 +22,13 @@ import {
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
 import { anyMirror, countMirrors, lastLook, sealedCredential, tagRefused, wasMirror } from "../src/mirrors/queries.ts";
-import { artifactSize, awaitedBlob, manifestsNaming } from "../src/registry/queries.ts";
+import {
+  allReplications,
+  countReplications,
+  findRun,
+  replicationsOnEvents,
+} from "../src/mirrors/replication-queries.ts";
+import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
@@ -130,6 +136,14 @@ async function liveThroughMirrors({ record, reader, url }: Instance): Promise<vo
   await tagRefused(reader, repository, "1.0.0", digest);
   await sealedCredential(reader, "default", "0".repeat(32));
   await awaitedBlob(reader, repository, digest);
+  await countReplications(reader, "default");
+  await allReplications(reader, { org: "", name: "" }, 10);
+  await replicationsOnEvents(reader, "default");
+  await tagsSetAfter(reader, "default", 3, 10);
+  await referrersAfter(reader, "default", 3, 10);
+  const run = { state: "done" as const, started: 1, copied: 0, present: 0, failed: 0, at: null, problem: null };
+  await record.operate("mirrors.ran", { org: "default", subject: "replication/out/all", ...run, covered: 3 });
+  await findRun(reader, "default", "replication/out/all");
   await record.operate("mirrors.looked", { org: "default", repository, reference: "latest" });
   await lastLook(reader, repository, "latest");
   const answer = await fetch(`${url}/v2/${repository}/manifests/latest`, { headers: { authorization: ADMIN_BASIC } });
@@ -187,6 +201,15 @@ export async function useEverything(instance: Instance): Promise<void> {
         credential: { username: "robot", password: "secret" },
       },
     ],
+    ["POST", "/api/assay/v1/orgs/default/mirror/fill", { repository: "default/mirrored", tags: ["1.0.0"] }],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/replications/out",
+      { direction: "push", repositories: ["default/none"], url: "https://10.0.0.1/x", onEvents: true },
+    ],
+    ["POST", "/api/assay/v1/orgs/default/replications/out/run"],
+    ["GET", "/api/assay/v1/orgs/default/replications"],
+    ["GET", "/api/assay/v1/orgs/default/replications/out"],
     ["GET", "/api/assay/v1/orgs/default/mirrors"],
     ["GET", "/api/assay/v1/orgs/default/mirror?repository=default/mirrored"],
     ["GET", "/api/assay/v1/whoami"],

@@ -109,6 +109,11 @@ async function fill(room: Room): Promise<void> {
   await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
   await must("POST", "/orgs/acme/webhooks/ci/rotate", {});
   await must("PUT", "/orgs/acme/mirror", { repository: "acme/mirrored", url: "https://registry.invalid/x" });
+  await must("PUT", "/orgs/acme/replications/out", {
+    direction: "push",
+    repositories: ["acme/none"],
+    url: "https://registry.invalid/x",
+  });
   const brought = { repository: "acme/mirrored", size: 2, mediaType: "application/vnd.oci.image.manifest.v1+json" };
   for (const [type, body] of [
     ["registry.put-manifest", { ...brought, digest: artifact("{}"), references: [], tags: ["3.0.0"] }],

@@ -57,6 +57,11 @@ async function furnish(org: string, repository: string, account: string, policy:
     url: "https://registry.invalid/x",
     evidence: false,
   });
+  const replication = `${account}-re`;
+  await call("PUT", `${api}/orgs/${org}/replications/${replication}`, {
+    direction: "pull",
+    repositories: [`${org}/none`],
+  });
   const report = await call("POST", `${api}/orgs/${org}/reports`, {
     subject: image.manifest,
     predicateType: "https://example.com/r",
@@ -94,6 +99,7 @@ async function furnish(org: string, repository: string, account: string, policy:
     workload,
     webhook,
     mirror,
+    replication,
   };
 }
 
@@ -134,6 +140,7 @@ beforeAll(async () => {
     workload: "nil-wl",
     webhook: "nil-wh",
     mirror: "nil-mi",
+    replication: "nil-re",
   };
 }, 120_000);
 

@@ -71,11 +71,13 @@ function begin(place: PermittedPlace, question: StreamQuestion, limits: StreamLi
       request.destroy();
     };
     let head: NodeJS.Timeout | undefined;
+    let answered = false;
     const awaitHead = (): void => {
-      head = setTimeout(() => fail("it took too long"), limits.headMs);
+      if (!answered) head = setTimeout(() => fail("it took too long"), limits.headMs);
     };
     const receive = (response: IncomingMessage): void => {
       clearTimeout(head);
+      answered = true;
       resolve({
         status: response.statusCode ?? 0,
         headers: response.headers,
@@ -113,7 +115,9 @@ function begin(place: PermittedPlace, question: StreamQuestion, limits: StreamLi
     const source = Readable.from(body, { objectMode: false });
     source.on("error", (error) => fail("what was to be sent could not be read", error));
     source.on("end", awaitHead);
-    // A receiver that takes nothing more holds the body for as long as the whole may take, and no longer.
+    request.setTimeout(Math.max(limits.idleMs, limits.headMs), () => fail("it takes nothing more"));
+    // However it ends, nothing that is read from stays open.
+    request.on("close", () => source.destroy());
     source.pipe(request);
   });
 }

@@ -1,10 +1,10 @@
-import { type Digest, isDigest } from "@assay/evidence";
+import type { Digest } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import { acceptManifest, type AcceptedManifest } from "../registry/accept-manifest.ts";
 import type { PushedManifest } from "../registry/context.ts";
 import { canonicalDigest } from "../registry/alias-queries.ts";
-import { algorithmOf, isNamedDigest, type NamedDigest } from "../registry/digest.ts";
+import { algorithmOf, type NamedDigest } from "../registry/digest.ts";
 import { OciError } from "../registry/errors.ts";
 import { type ManifestFacts, parseManifest } from "../registry/manifest.ts";
 import type { PushRule } from "../registry/push-rule.ts";
@@ -104,13 +104,14 @@ export class Bringer {
    * Brings a blob, unless it is here: stores it whole, and only then is it to be seen.
    *
    * @param size what it must have.
+   * @returns whether it was brought.
    * @throws ServerError `upstream-failed`, `egress-failed`, `egress-refused`; OciError 429.
    */
-  async blob(way: Way, named: NamedDigest, size: number): Promise<void> {
+  async blob(way: Way, named: NamedDigest, size: number): Promise<boolean> {
     const { reader, record, now } = this.#context;
     const { org, repository } = way.mirror;
     const digest = await canonicalDigest(reader, repository, named, now());
-    if (digest !== undefined && (await findBlob(reader, repository, digest, now())) !== undefined) return;
+    if (digest !== undefined && (await findBlob(reader, repository, digest, now())) !== undefined) return false;
     const actor = mirrorActor(repository);
     const awaited = await this.#places.run(() =>
       this.#uploads.once({ actor, org, repository }, algorithmOf(named), async (session) => {
@@ -130,24 +131,10 @@ export class Bringer {
         }
       }),
     );
-    if (!awaited) return;
+    if (!awaited) return true;
     const body = { repository, digest: named };
     const held = await record.append({ type: "registry.hold-reference", org, actor, body });
     if (!held.ok) throw new ServerError("upstream-failed", `${named} could not be taken up: ${held.refusal.message}`);
+    return true;
   }
-}
-
-/** A reference of a pull as text: a tag, or a digest. */
-export function referenceText(reference: { readonly tag: string } | { readonly digest: NamedDigest }): string {
-  return "tag" in reference ? reference.tag : reference.digest;
-}
-
-/** The digest in a text that may be a tag. */
-export function namedDigestOf(text: string): NamedDigest | undefined {
-  return isNamedDigest(text) ? text : undefined;
-}
-
-/** Whether a digest of whatever algorithm is the SHA-256 that answers here go by. */
-export function isSame(named: NamedDigest | "unsaid", digest: Digest): boolean {
-  return isDigest(named) && named === digest;
 }

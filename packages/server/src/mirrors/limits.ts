@@ -47,6 +47,29 @@ export const MIRROR_LIMITS = {
   evidenceMs: 60_000,
   /** How long this process believes that there is no mirror at all, ms. */
   noneMs: 1_000,
+  /** Replications of one organisation. */
+  replications: 50,
+  /** Patterns of repositories, and of tags, of one replication. */
+  patterns: 50,
+  /** How often a replication may go through everything, ms. */
+  shortestEveryMs: 60_000,
+  /** Tags that are filled ahead of time by one request that names them. */
+  filledAtOnce: 100,
+  /** How deep indexes in indexes are followed. */
+  indexDepth: 4,
+  /** Runs of one kind one process makes at once. */
+  runsAtOnce: 2,
+  /** How often a run that could not copy everything is tried before it is dead. With the queue's back-off: for about 2 hours. */
+  attempts: 13,
+  /** A run's lease, and how often it is renewed, ms. */
+  leaseMs: 5 * 60_000,
+  renewMs: 60_000,
+  /** How often progress is written down, ms. */
+  progressMs: 1_000,
+  /** Tags and repositories read in one step. */
+  step: 200,
+  /** How long pushes of one organisation are gathered before anybody looks what is to be replicated, ms. */
+  gatherMs: 500,
   /** Characters of an upstream's fault that are kept. */
   problemLength: 500,
 } as const;

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { defineOperation, type OperationDefinition } from "../record/command.ts";
+import { MIRROR_LIMITS } from "./limits.ts";
 import { credentialId } from "./setting.ts";
-import type { MirrorTables } from "./schema.ts";
+import { type MirrorTables, RUN_STATES } from "./schema.ts";
 
 /** How long a credential is kept that nothing names, ms: from when it is written until the event that names it is. */
 const UNNAMED_MS = 3_600_000;
@@ -11,7 +12,7 @@ const SWEEP = 100;
 
 /** Unrecorded state of this room: encrypted credentials, and when upstreams were last asked about what. */
 export const mirrorOperations: readonly OperationDefinition[] = [
-  /** Keeps a credential, before the event that names it. Those of the organisation that no mirror names any more go. */
+  /** Keeps a credential, before the event that names it. Those of the organisation that nothing names any more go. */
   defineOperation({
     type: "mirrors.keep-credential",
     body: z.strictObject({ org: z.string().max(64), id: credentialId, sealed: z.string().max(64 * 1024) }),
@@ -34,6 +35,18 @@ export const mirrorOperations: readonly OperationDefinition[] = [
             ),
           ),
         )
+        .where((is) =>
+          is.not(
+            is.exists(
+              is
+                .selectFrom("replication")
+                .select("name")
+                .where("replication.org", "=", org)
+                .whereRef("replication.credential", "=", "mirror_credential.id")
+                .where("replication.to_seq", "is", null),
+            ),
+          ),
+        )
         .limit(SWEEP)
         .execute();
       for (const row of unnamed) {
@@ -53,6 +66,35 @@ export const mirrorOperations: readonly OperationDefinition[] = [
         .insertInto("mirror_look")
         .values({ ...body, time })
         .onConflict((conflict) => conflict.columns(["repository", "reference"]).doUpdateSet({ time }))
+        .execute();
+      return null;
+    },
+  }),
+  /** How far a run has come. */
+  defineOperation({
+    type: "mirrors.ran",
+    body: z.strictObject({
+      org: z.string().max(64),
+      subject: z.string().max(300),
+      state: z.enum(RUN_STATES),
+      started: z.int(),
+      copied: z.int().nonnegative(),
+      present: z.int().nonnegative(),
+      failed: z.int().nonnegative(),
+      at: z.string().max(MIRROR_LIMITS.problemLength).nullable(),
+      problem: z.string().max(MIRROR_LIMITS.problemLength).nullable(),
+      /** Absent: as it was. */
+      covered: z.int().optional(),
+    }),
+    run: async (transactor, { covered, ...run }, { time }) => {
+      const row = { ...run, finished: run.state === "running" ? null : time };
+      await transactor
+        .tables<MirrorTables>()
+        .insertInto("mirror_run")
+        .values({ ...row, covered: covered ?? -1 })
+        .onConflict((conflict) =>
+          conflict.columns(["org", "subject"]).doUpdateSet({ ...row, ...(covered === undefined ? {} : { covered }) }),
+        )
         .execute();
       return null;
     },

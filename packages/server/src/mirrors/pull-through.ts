@@ -4,17 +4,18 @@ import { Problem } from "../http/problem.ts";
 import type { AskedPull, PullThrough } from "../registry/context.ts";
 import type { NamedDigest } from "../registry/digest.ts";
 import { OciError } from "../registry/errors.ts";
-import { awaitedBlob } from "../registry/queries.ts";
+import { awaitedBlob, resolveTag } from "../registry/queries.ts";
 import { isEvidenceTag } from "../registry/tag-rules.ts";
 import { Shared } from "./at-once.ts";
 import { Bringer, type MirrorsContext, type Way } from "./bring.ts";
 import { mirrorActor } from "./commands.ts";
 import { openCredential } from "./credential.ts";
 import { bringEvidence } from "./evidence.ts";
+import { fillManifest } from "./fill.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
 import { anyMirror, currentMirror, lastLook, type MirrorRow } from "./queries.ts";
 import { Remote } from "./remote.ts";
-import { remoteDigest, remoteManifest } from "./remote-reads.ts";
+import { remoteDigest, remoteManifest, remoteTags } from "./remote-reads.ts";
 import { hostsOfRow, readRemoteUrl } from "./setting.ts";
 
 /** What came of bringing a manifest. */
@@ -93,14 +94,40 @@ export class Mirrors implements PullThrough {
   }
 
   /**
-   * Brings a tag and everything it names now, evidence too, whatever its age. For those who fill a mirror ahead of time.
+   * Brings a tag, everything it names and the evidence about it now, whatever their age: for those who fill a mirror ahead of time.
    *
-   * @returns what is to be told of it: a warning.
+   * @throws OciError, ServerError `upstream-failed` when something could not be brought, or must not be served as it is.
    */
-  async sync(repository: string, tag: string, here: Digest | undefined): Promise<string | undefined> {
+  async fill(repository: string, tag: string, beat: () => Promise<void>): Promise<"copied" | "present"> {
+    const { reader, blobs } = this.#context;
     const mirror = await this.#mirrorOf(repository);
-    if (mirror === undefined) return undefined;
-    return (await this.#manifests.run(`${repository}:${tag}`, () => this.#bringTag(mirror, tag, here))).warning;
+    if (mirror === undefined) throw new ServerError("upstream-failed", `${repository} mirrors nothing any more`);
+    const before = await resolveTag(reader, repository, tag);
+    const key = `${repository}:${tag}`;
+    const { warning } = await this.#manifests.run(key, () => this.#bringTag(mirror, tag, before?.digest));
+    if (warning !== undefined) throw new ServerError("upstream-failed", warning);
+    const now = await resolveTag(reader, repository, tag);
+    if (now === undefined) throw new ServerError("upstream-failed", `${mirror.url} has no tag ${tag}`);
+    const way = await this.#way(mirror);
+    const brought = await fillManifest(
+      {
+        reader,
+        blobs,
+        bringer: this.#bringer,
+        with: (to, digest) => this.#lookForEvidence(to, mirror, digest),
+        beat,
+      },
+      way,
+      now.digest,
+    );
+    return brought || now.digest !== before?.digest ? "copied" : "present";
+  }
+
+  /** The tags that a mirror's upstream has, as it lists them. */
+  async *upstreamTags(repository: string): AsyncGenerator<string, void, undefined> {
+    const mirror = await this.#mirrorOf(repository);
+    if (mirror === undefined) throw new ServerError("upstream-failed", `${repository} mirrors nothing any more`);
+    yield* remoteTags((await this.#way(mirror)).remote);
   }
 
   /** The way to a mirror's upstream, with its credential. */

@@ -29,6 +29,8 @@ export interface RemoteQuestion {
   readonly headers?: Readonly<Record<string, string>>;
   /** Made anew for each time it is sent: a question may be asked again, with a token. */
   readonly body?: () => Uint8Array | AsyncIterable<Uint8Array>;
+  /** Another repository there that is pulled from too: what is mounted comes from it. */
+  readonly from?: string | undefined;
   /** Altogether, ms. */
   readonly totalMs: number;
 }
@@ -88,7 +90,8 @@ export class Remote {
     if (first.status !== 401) return first;
     first.discard();
     const header = first.headers["www-authenticate"];
-    this.#authorization = await this.#authorize(first.shown, Array.isArray(header) ? header.join(", ") : header);
+    const asked = Array.isArray(header) ? header.join(", ") : header;
+    this.#authorization = await this.#authorize(first.shown, asked, question.from);
     const second = await this.#follow(url, question);
     if (second.status !== 401) return second;
     second.discard();
@@ -142,7 +145,11 @@ export class Remote {
     return held !== undefined && held.until > this.#context.now() ? held.header : undefined;
   }
 
-  async #authorize(shown: string, header: string | undefined): Promise<{ header: string; until: number }> {
+  async #authorize(
+    shown: string,
+    header: string | undefined,
+    from: string | undefined,
+  ): Promise<{ header: string; until: number }> {
     const challenge = readChallenge(header);
     const basic = this.#basic();
     if (challenge === undefined)
@@ -161,6 +168,7 @@ export class Remote {
     }
     if (challenge.service !== undefined) realm.searchParams.set("service", challenge.service);
     realm.searchParams.set("scope", `repository:${this.place.repository}:${this.#right}`);
+    if (from !== undefined) realm.searchParams.append("scope", `repository:${from}:pull`);
     if (this.#credential !== undefined) realm.searchParams.set("account", this.#credential.username);
     const { egress, resolve, headMs = MIRROR_LIMITS.headMs } = this.#context;
     const answer = await guardedRequest(

@@ -1,31 +1,28 @@
 import type { FastifyInstance, FastifyRequest } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { z } from "zod";
-import { type Authenticator, requireActor } from "../access/authenticate.ts";
-import { authorize } from "../access/authorize.ts";
 import { API, append, orgParams, pageParams, pageSchema, readPage, receiptField, timeSchema } from "../access/wire.ts";
 import { Problem } from "../http/problem.ts";
-import type { Keyring } from "../keys/keyring.ts";
-import type { RecordClient } from "../record/client.ts";
+import { enqueueJob } from "../jobs/operations.ts";
 import type { Actor } from "../record/command.ts";
-import type { Reader } from "../storage/database.ts";
+import { isTag } from "../registry/tag-rules.ts";
 import { mirrorUnknown } from "./commands.ts";
-import { newCredentialId, sealCredential } from "./credential.ts";
+import { MIRROR_LIMITS } from "./limits.ts";
 import { currentMirror, listMirrors, type MirrorRow, refusedTags } from "./queries.ts";
+import { FILL, fillSubject } from "./replicate.ts";
+import { registerReplicationRoutes } from "./replication-routes.ts";
 import { STALE_RULES } from "./schema.ts";
-import { credentialSchema, hostsOfRow, mirrorSchema } from "./setting.ts";
+import { hostsOfRow, mirrorSchema } from "./setting.ts";
+import {
+  administratorOf,
+  credentialField,
+  keepCredential,
+  type MirrorRoutesContext,
+  runSchema,
+  showRun,
+  tags,
+} from "./wire.ts";
 
-/** What the routes of mirrors need. */
-export interface MirrorRoutesContext {
-  readonly reader: Reader;
-  readonly record: RecordClient;
-  readonly authenticator: Authenticator;
-  readonly keyring: Keyring;
-  /** Tells the pulls of this process that a setting changed. */
-  readonly changed: () => void;
-}
-
-const tags = ["mirrors"];
 const repositoryField = z.string().min(1).max(255).describe("The whole name, org/name.");
 
 /** Tags shown that did not follow their upstream. */
@@ -44,6 +41,7 @@ const shownSchema = z.strictObject({
 });
 
 const oneSchema = shownSchema.extend({
+  fill: runSchema.nullable().describe("The newest filling ahead of time; null: none yet."),
   refusedTags: z
     .array(z.strictObject({ tag: z.string(), refused: z.string(), sequence: z.int() }))
     .describe("Release tags that the upstream moved, and that stayed here: the newest."),
@@ -66,15 +64,11 @@ function show(row: MirrorRow): z.output<typeof shownSchema> {
 /** Which repositories mirror what. */
 export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorRoutesContext): void {
   const app = instance.withTypeProvider<ZodTypeProvider>();
-  const { reader, record, keyring } = context;
+  const { reader, record } = context;
+  registerReplicationRoutes(instance, context);
 
-  /** Who asks, if they may administer the organisation's mirrors. @throws Problem. */
-  const administrator = async (request: FastifyRequest, org: string): Promise<Actor> => {
-    const actor = await requireActor(context.authenticator, request);
-    const refusal = await authorize(reader, actor, "org.administer", { org });
-    if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-    return actor;
-  };
+  const administrator = (request: FastifyRequest, org: string): Promise<Actor> =>
+    administratorOf(context, request, org);
 
   const requireMirror = async (org: string, repository: string): Promise<MirrorRow> => {
     const row = await currentMirror(reader, repository);
@@ -84,6 +78,12 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
 
   const showOne = async (row: MirrorRow): Promise<z.output<typeof oneSchema>> => ({
     ...show(row),
+    fill: await showRun(reader, {
+      org: row.org,
+      subject: fillSubject(row.repository),
+      kind: FILL,
+      key: row.repository,
+    }),
     refusedTags: await refusedTags(reader, row.repository, REFUSED_SHOWN),
   });
 
@@ -142,10 +142,7 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
         params: orgParams,
         body: mirrorSchema.extend({
           repository: repositoryField,
-          credential: credentialSchema
-            .nullable()
-            .optional()
-            .describe("null: the upstream is asked with none; absent: with the one that is set."),
+          credential: credentialField,
         }),
         response: { 200: oneSchema.extend({ receipt: receiptField }) },
       },
@@ -154,13 +151,7 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
       const { org } = request.params;
       const actor = await administrator(request, org);
       const { credential, ...setting } = request.body;
-      let id: string | null | undefined = credential === null ? null : undefined;
-      if (credential !== undefined && credential !== null) {
-        id = newCredentialId();
-        // Kept before the event that names it: a setting whose credential is not there is none.
-        const sealed = sealCredential(keyring, org, id, credential);
-        await record.operate("mirrors.keep-credential", { org, id, sealed });
-      }
+      const id = await keepCredential(context, org, credential);
       const body = { ...setting, ...(id === undefined ? {} : { credential: id }) };
       const appended = await append(record, { type: "mirrors.set", org, actor, body });
       context.changed();
@@ -189,6 +180,48 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
       const appended = await append(record, { type: "mirrors.remove", org, actor, body: { repository } });
       context.changed();
       return { receipt: appended.receipts[0] ?? null };
+    },
+  );
+
+  app.post(
+    `${API}/orgs/:org/mirror/fill`,
+    {
+      schema: {
+        summary: "Bring tags of a mirror now, whole and with their evidence",
+        description: "Ahead of who pulls them. For admins of the organisation.",
+        tags,
+        params: orgParams,
+        body: z.strictObject({
+          repository: repositoryField,
+          tags: z
+            .array(z.string().refine(isTag, "is no tag"))
+            .min(1)
+            .max(MIRROR_LIMITS.filledAtOnce)
+            .nullable()
+            .default(null)
+            .describe("null: all that the upstream lists."),
+        }),
+        response: { 202: oneSchema },
+      },
+    },
+    async (request, reply) => {
+      const { org } = request.params;
+      await administrator(request, org);
+      const { repository, tags: asked } = request.body;
+      const row = await requireMirror(org, repository);
+      const { joined } = await enqueueJob(record, {
+        kind: FILL,
+        key: repository,
+        body: { org, repository, tags: asked },
+        maxAttempts: MIRROR_LIMITS.attempts,
+      });
+      if (joined) {
+        throw new Problem(409, "fill-under-way", `${repository} is being filled`, {
+          hint: "wait for it to end: `assay mirror show` says how far it is",
+        });
+      }
+      context.wake();
+      return await reply.code(202).send(await showOne(row));
     },
   );
 }

@@ -3,6 +3,16 @@ export const STALE_RULES = ["serve", "refuse"] as const;
 
 export type StaleRule = (typeof STALE_RULES)[number];
 
+/** Which way a replication goes: to another registry, or from the upstreams of mirrors. */
+export const DIRECTIONS = ["push", "pull"] as const;
+
+export type Direction = (typeof DIRECTIONS)[number];
+
+/** How a run stands: `failed` had something it could not copy, and is tried again by the queue of jobs. */
+export const RUN_STATES = ["running", "done", "failed"] as const;
+
+export type RunState = (typeof RUN_STATES)[number];
+
 /** The tables of this room (migration 0020). */
 export interface MirrorTables {
   /** Projected: which repositories mirror what, as it stood from `from_seq` on. */
@@ -48,5 +58,45 @@ export interface MirrorTables {
     /** A tag or a digest. */
     reference: string;
     time: number;
+  };
+  /** Projected: what is replicated where, as it stood from `from_seq` on. */
+  replication: {
+    org: string;
+    name: string;
+    direction: Direction;
+    /** JSON array of patterns of whole names. */
+    repositories: string;
+    /** JSON array of patterns of tags. */
+    tags: string;
+    /** Push: a registry's origin and what repositories there begin with. */
+    url: string | null;
+    credential: string | null;
+    token_hosts: string;
+    /** 1: as soon as something is pushed. */
+    on_events: number;
+    every_ms: number | null;
+    evidence: number;
+    set_time: number;
+    set_by: string;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  /** Unrecorded: the newest run of a replication (`replication/<name>`), or of filling a mirror (`mirror/<repository>`). */
+  mirror_run: {
+    org: string;
+    subject: string;
+    state: RunState;
+    started: number;
+    finished: number | null;
+    /** Tags and pieces of evidence: brought over, there already, and not to be brought over. */
+    copied: number;
+    present: number;
+    failed: number;
+    /** What it is at. */
+    at: string | null;
+    /** The first thing that went wrong. */
+    problem: string | null;
+    /** The record's sequence up to which everything was brought over; -1: never. */
+    covered: number;
   };
 }

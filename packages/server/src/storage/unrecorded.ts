@@ -74,6 +74,11 @@ export const UNRECORDED_TABLES: readonly {
     names: true,
   },
   {
+    table: "mirror_run",
+    reason: "how far the newest run of a replication has come, for people: without it everything is looked at again",
+    names: true,
+  },
+  {
     table: "gate_repeat",
     reason: "how often a recorded decision was asked for again: the same answer is no new fact",
     backedUp: true,
