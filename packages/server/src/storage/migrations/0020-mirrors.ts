@@ -101,6 +101,6 @@ export const mirrorsMigration: Migration = {
 
     // What has come since a replication last went through everything.
     await sql`create index tag_org on tag (org, from_seq)`.execute(database);
-    await sql`create index manifest_about on manifest (org, from_seq) where subject is not null`.execute(database);
+    await sql`create index manifest_org on manifest (org, from_seq)`.execute(database);
   },
 };
