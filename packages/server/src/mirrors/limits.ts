@@ -31,6 +31,8 @@ export const MIRROR_LIMITS = {
   pageBytes: 8 * 1024 * 1024,
   /** Pages of one list. */
   pages: 100,
+  /** Manifests one process brings at once, each with its evidence; others wait. */
+  manifestsAtOnce: 64,
   /** Blobs one process brings at once; others wait. */
   blobsAtOnce: 16,
   /** Pulls that wait for such a place; beyond, they are told to come again. */

@@ -6,7 +6,7 @@ import type { NamedDigest } from "../registry/digest.ts";
 import { OciError } from "../registry/errors.ts";
 import { awaitedBlob, resolveTag } from "../registry/queries.ts";
 import { isEvidenceTag } from "../registry/tag-rules.ts";
-import { Shared } from "./at-once.ts";
+import { AtOnce, Shared } from "./at-once.ts";
 import { Bringer, type MirrorsContext, type Way } from "./bring.ts";
 import { mirrorActor } from "./commands.ts";
 import { openCredential } from "./credential.ts";
@@ -40,6 +40,7 @@ export class Mirrors implements PullThrough {
   readonly #context: MirrorsContext;
   readonly #bringer: Bringer;
   readonly #manifests = new Shared<Brought>();
+  readonly #places = new AtOnce(MIRROR_LIMITS.manifestsAtOnce, MIRROR_LIMITS.waiting);
   readonly #blobs = new Shared<void>();
   readonly #looks = new Shared<void>();
   readonly #remotes = new Map<number, Remote>();
@@ -68,14 +69,14 @@ export class Mirrors implements PullThrough {
     if ("tag" in reference) {
       const { tag } = reference;
       if (here !== undefined && (await this.#isFresh(mirror, tag))) return NOTHING;
-      return await this.#manifests.run(`${repository}:${tag}`, () => this.#bringTag(mirror, tag, here));
+      return await this.#once(`${repository}:${tag}`, () => this.#bringTag(mirror, tag, here));
     }
     const { digest } = reference;
     if (here !== undefined) {
       await this.#lookAgain(mirror, here);
       return NOTHING;
     }
-    return await this.#manifests.run(`${repository}@${digest}`, () => this.#bringDigest(mirror, digest));
+    return await this.#once(`${repository}@${digest}`, () => this.#bringDigest(mirror, digest));
   }
 
   async blob({ repository }: AskedPull, named: NamedDigest): Promise<void> {
@@ -104,7 +105,7 @@ export class Mirrors implements PullThrough {
     if (mirror === undefined) throw new ServerError("upstream-failed", `${repository} mirrors nothing any more`);
     const before = await resolveTag(reader, repository, tag);
     const key = `${repository}:${tag}`;
-    const { warning } = await this.#manifests.run(key, () => this.#bringTag(mirror, tag, before?.digest));
+    const { warning } = await this.#once(key, () => this.#bringTag(mirror, tag, before?.digest));
     if (warning !== undefined) throw new ServerError("upstream-failed", warning);
     const now = await resolveTag(reader, repository, tag);
     if (now === undefined) throw new ServerError("upstream-failed", `${mirror.url} has no tag ${tag}`);
@@ -128,6 +129,11 @@ export class Mirrors implements PullThrough {
     const mirror = await this.#mirrorOf(repository);
     if (mirror === undefined) throw new ServerError("upstream-failed", `${repository} mirrors nothing any more`);
     yield* remoteTags((await this.#way(mirror)).remote);
+  }
+
+  /** Brings a manifest once for all who wait for it, and not too many at a time: each lies in memory whole. */
+  #once(key: string, work: () => Promise<Brought>): Promise<Brought> {
+    return this.#manifests.run(key, () => this.#places.run(work));
   }
 
   /** The way to a mirror's upstream, with its credential. */
