@@ -23,6 +23,8 @@ const suitesOnPostgres = [
   "job-routes",
   "webhooks",
   "webhook-*",
+  "mirrors",
+  "replications",
   "plans",
   "app",
   "hostile-requests",

@@ -81,6 +81,12 @@ export const CLIENTS: readonly Client[] = [
     version: "v2.1.3",
   },
   { name: "sigstore", from: "pip", package: "sigstore", program: "bin/sigstore", version: "4.5.1" },
+  {
+    name: "registry",
+    from: "go",
+    package: "github.com/distribution/distribution/v3/cmd/registry",
+    version: "v3.1.2",
+  },
   { name: "litewitness", from: "go", package: "filippo.io/torchwood/cmd/litewitness", version: "v0.9.0" },
   { name: "versitygw", from: "go", package: "github.com/versity/versitygw/cmd/versitygw", version: "v1.8.0" },
   {

@@ -27,7 +27,7 @@ export const ROOM_FLOORS: Floors = [
   ["trust", "witness"],
   ["attestations", "registry"],
   ["environments", "flows", "inventories", "sigstore", "releases"],
-  ["audit", "review", "gate", "integrity", "webhooks"],
+  ["audit", "review", "gate", "integrity", "webhooks", "mirrors"],
 ];
 
 /** Rooms beside all floors: every room may tell them something, they ask no room anything. */

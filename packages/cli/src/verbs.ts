@@ -67,6 +67,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./verbs/webhook.ts"),
   },
   {
+    name: "mirror",
+    summary: "repositories that get what they do not have from another registry, verified",
+    load: () => import("./verbs/mirror.ts"),
+  },
+  {
+    name: "replication",
+    summary: "copy to another registry, or from the upstreams of mirrors, as things are pushed or by time",
+    load: () => import("./verbs/replication.ts"),
+  },
+  {
     name: "jobs",
     summary: "the service's background work: what waits, runs and failed; retry it or give it up",
     load: () => import("./verbs/jobs.ts"),

@@ -55,6 +55,16 @@ const ASKING: readonly (readonly string[])[] = [
   ["webhook", "pause", "ci"],
   ["webhook", "resume", "ci"],
   ["webhook", "remove", "ci"],
+  ["mirror", "list"],
+  ["mirror", "show", "vendor"],
+  ["mirror", "set", "vendor", "https://registry.example/x"],
+  ["mirror", "sync", "vendor"],
+  ["mirror", "remove", "vendor"],
+  ["replication", "list"],
+  ["replication", "status", "backup"],
+  ["replication", "set", "backup", "--to", "https://registry.example/x"],
+  ["replication", "run", "backup"],
+  ["replication", "remove", "backup"],
 ];
 
 /** Wrong ways to use them: no server needed to know. */

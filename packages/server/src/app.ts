@@ -49,6 +49,11 @@ import { witnessedCheckpointPath } from "./log/check.ts";
 import { registerWitnessStatusRoute } from "./witness/status-route.ts";
 import { registerLogRoutes } from "./log/routes.ts";
 import { composeJobs } from "./jobs-composition.ts";
+import type { MirrorsContext } from "./mirrors/bring.ts";
+import { Mirrors } from "./mirrors/pull-through.ts";
+import { mirrorPushRule } from "./mirrors/push-rule.ts";
+import { ReplicationWatch } from "./mirrors/replication-watch.ts";
+import { registerMirrorRoutes } from "./mirrors/routes.ts";
 import { countJobs } from "./jobs/queries.ts";
 import { registerJobRoutes } from "./jobs/routes.ts";
 import { JobRunner } from "./jobs/runner.ts";
@@ -249,7 +254,17 @@ export async function createApp(options: AppOptions): Promise<App> {
     wake: () => runner.wake(),
     log: options.logger,
   });
-  const record = measured(options.record, options, (orgs) => watch.appended(orgs));
+  const replications = new ReplicationWatch({
+    reader,
+    record: options.record,
+    wake: () => runner.wake(),
+    now: Date.now,
+    log: options.logger,
+  });
+  const record = measured(options.record, options, (orgs) => {
+    watch.appended(orgs);
+    replications.appended(orgs);
+  });
   const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
   const server: FastifyInstance = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
@@ -373,6 +388,21 @@ export async function createApp(options: AppOptions): Promise<App> {
     "When a backup of this data directory last ended well; absent before the first",
     async () => seconds(await lastBackup(dataDirectory)),
   );
+  const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
+  const companions = evidenceCompanions({ reader, blobs, artifactSize: sizeOf });
+  const upstreams: MirrorsContext = {
+    reader,
+    record,
+    blobs,
+    keyring,
+    egress,
+    companions,
+    pushRule: mirrorPushRule,
+    mayGrow: () => options.admission.disk.goOn(),
+    now: Date.now,
+    log: options.logger,
+  };
+  const mirrors = new Mirrors(upstreams);
   const sender = { keyring, egress, publicUrl, now: Date.now };
   const told = (outcome: "delivered" | "failed" | "dead"): void => metrics.webhook(outcome);
   const runner: JobRunner = new JobRunner({
@@ -383,6 +413,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       scrub: scrubRate === 0 ? undefined : scrub,
       webhooks: { reader, record, lift, sender, watch, told },
       tracing: options.tracing,
+      mirrors: { ...upstreams, mirrors, watch: replications },
     }),
     record,
     reader,
@@ -402,7 +433,6 @@ export async function createApp(options: AppOptions): Promise<App> {
     logger: options.logger,
   });
   const { own: ownWitnesses } = witnesses;
-  const sizeOf = (org: string, digest: Digest): Promise<number | undefined> => artifactSize(reader, org, digest);
   const judging: GateContext = {
     reader,
     record,
@@ -443,6 +473,14 @@ export async function createApp(options: AppOptions): Promise<App> {
     });
     registerGateRoutes(own, { ...judging, authenticator });
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
+    registerMirrorRoutes(own, {
+      reader,
+      record,
+      authenticator,
+      keyring,
+      changed: () => mirrors.changed(),
+      wake: () => runner.wake(),
+    });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerRepositoryRoutes(own, { reader, record, authenticator });
@@ -517,8 +555,10 @@ export async function createApp(options: AppOptions): Promise<App> {
       record,
       blobs,
       authenticator,
-      companions: evidenceCompanions({ reader, blobs, artifactSize: sizeOf }),
+      companions,
       gate: new PullGates(judging, repeats),
+      pushRule: mirrorPushRule,
+      through: mirrors,
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
     });
@@ -531,7 +571,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       watch.start();
       ownWitnesses?.rounds.start();
       return async () => {
-        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop(), watch.stop()]);
+        await Promise.all([runner.stop(JOBS_GRACE_MS), witnesses.stop(), watch.stop(), replications.stop()]);
       };
     },
     async flush() {

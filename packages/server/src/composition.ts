@@ -7,6 +7,8 @@ import { holdLog } from "./log/log.ts";
 import type { Batch, WriteDatabase } from "./storage/database.ts";
 import { jobsPart } from "./jobs/part.ts";
 import { SYSTEM_ORG } from "./record/command.ts";
+import { mirrorsPart } from "./mirrors/part.ts";
+import { mirrorPushRule } from "./mirrors/push-rule.ts";
 import { keysPart } from "./record/service-keys.ts";
 import { recordPart } from "./record/heads.ts";
 import { refill } from "./record/refill.ts";
@@ -30,6 +32,7 @@ import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts"
 import { repositoriesMigration } from "./storage/migrations/0017-repositories.ts";
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
 import { pullGateMigration } from "./storage/migrations/0019-pull-gate.ts";
+import { mirrorsMigration } from "./storage/migrations/0020-mirrors.ts";
 import { lanesMigration } from "./storage/migrations/0021-lanes.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
@@ -47,10 +50,11 @@ export function composeParts(): RecordParts {
     keysPart,
     accessPart,
     trustPart,
-    registryPart,
+    registryPart(mirrorPushRule),
     attestationsPart,
     gatePart,
     webhooksPart,
+    mirrorsPart,
     witnessPart,
     jobsPart((reader, actor) => authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG })),
   ]);
@@ -75,6 +79,7 @@ export const MIGRATIONS: readonly Migration[] = [
   webhooksMigration,
   repositoriesMigration,
   pullGateMigration,
+  mirrorsMigration,
   lanesMigration,
 ];
 

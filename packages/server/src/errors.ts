@@ -58,6 +58,7 @@ export type ServerErrorCode =
   | "egress-failed"
   | "issuer-unavailable"
   | "webhook-failed"
+  | "upstream-failed"
   | "internal";
 
 /** An error with a stable code, the cause, and what to do about it. */

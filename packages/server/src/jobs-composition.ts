@@ -4,6 +4,9 @@ import { ServerError } from "./errors.ts";
 import { defineJob, type JobDefinition, type Schedule } from "./jobs/job.ts";
 import { SCRUB_LIMITS } from "./integrity/limits.ts";
 import type { Scrub } from "./integrity/scrub.ts";
+import { MIRROR_LIMITS } from "./mirrors/limits.ts";
+import { fill, FILL, fillSchema, REPLICATE, replicate, replicateSchema, type RunContext } from "./mirrors/replicate.ts";
+import type { ReplicationWatch } from "./mirrors/replication-watch.ts";
 import type { RecordClient } from "./record/client.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
@@ -25,6 +28,7 @@ export interface JobsContext {
   readonly webhooks: DeliverContext & { readonly watch: WebhookWatch };
   /** Undefined: nobody is told of spans. */
   readonly tracing: Tracing | undefined;
+  readonly mirrors: RunContext & { readonly watch: ReplicationWatch };
 }
 
 const MINUTE = 60_000;
@@ -34,7 +38,7 @@ export function composeJobs(context: JobsContext): {
   readonly jobs: readonly JobDefinition[];
   readonly schedules: readonly Schedule[];
 } {
-  const { record, blobs, scrub, webhooks } = context;
+  const { record, blobs, scrub, webhooks, mirrors } = context;
   const nothing = z.strictObject({});
   return {
     jobs: [
@@ -91,6 +95,29 @@ export function composeJobs(context: JobsContext): {
         leaseMs: 5 * MINUTE,
         run: (_body, { renew }) => webhooks.watch.lookAtAll(renew),
       }),
+      defineJob({
+        kind: REPLICATE,
+        body: replicateSchema,
+        maxAttempts: MIRROR_LIMITS.attempts,
+        leaseMs: MIRROR_LIMITS.leaseMs,
+        atOnce: MIRROR_LIMITS.runsAtOnce,
+        run: (body, job) => replicate(mirrors, body, job),
+      }),
+      defineJob({
+        kind: FILL,
+        body: fillSchema,
+        maxAttempts: MIRROR_LIMITS.attempts,
+        leaseMs: MIRROR_LIMITS.leaseMs,
+        atOnce: MIRROR_LIMITS.runsAtOnce,
+        run: (body, job) => fill(mirrors, body, job),
+      }),
+      defineJob({
+        kind: "mirrors.look",
+        body: nothing,
+        maxAttempts: 5,
+        leaseMs: 5 * MINUTE,
+        run: (_body, { renew }) => mirrors.watch.lookAtAll(renew),
+      }),
       ...(scrub === undefined
         ? []
         : [
@@ -113,6 +140,7 @@ export function composeJobs(context: JobsContext): {
         body: {},
         everyMs: 10 * MINUTE,
       },
+      { key: "mirrors.look", kind: "mirrors.look", body: {}, everyMs: MINUTE },
       { key: "webhooks.look", kind: "webhooks.look", body: {}, everyMs: 5 * MINUTE },
       { key: "jobs.sweep", kind: "jobs.sweep", body: {}, everyMs: 10 * MINUTE },
     ],

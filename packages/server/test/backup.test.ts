@@ -175,6 +175,7 @@ describe("a backup", () => {
     expect(execFileSync("tar", ["tf", path], { encoding: "utf8" }).split("\n")).toEqual([
       "manifest.json",
       "keys/log-record.key.json",
+      "keys/mirror.key.json",
       "keys/registry-token.key.json",
       "keys/vsa.key.json",
       "keys/webhook.key.json",

@@ -27,6 +27,9 @@ export interface Place {
   readonly policy: string;
   readonly workload: string;
   readonly webhook: string;
+  /** The path of a repository that mirrors another. */
+  readonly mirror: string;
+  readonly replication: string;
 }
 
 /** A request for a place's thing. */
@@ -201,6 +204,28 @@ export const DOORS: Readonly<Record<string, Door>> = {
   [`GET ${API}/orgs/:org/repositories/:name/history`]: ofOrg((at) => `/repositories/${at.repository}/history`),
   [`GET ${API}/orgs/:org/repositories/:name/refused-moves`]: ofOrg(
     (at) => `/repositories/${at.repository}/refused-moves`,
+  ),
+  [`GET ${API}/orgs/:org/mirrors`]: ofOrg(() => "/mirrors"),
+  [`GET ${API}/orgs/:org/mirror`]: ofOrg((at) => `/mirror?repository=${at.org}/${at.mirror}`),
+  [`PUT ${API}/orgs/:org/mirror`]: ofOrg(
+    () => "/mirror",
+    (at) => ({ repository: `${at.org}/${at.mirror}`, url: "https://registry.example.com/x" }),
+  ),
+  [`DELETE ${API}/orgs/:org/mirror`]: ofOrg((at) => `/mirror?repository=${at.org}/${at.mirror}`),
+  [`POST ${API}/orgs/:org/mirror/fill`]: ofOrg(
+    () => "/mirror/fill",
+    (at) => ({ repository: `${at.org}/${at.mirror}`, tags: ["1.0.0"] }),
+  ),
+  [`GET ${API}/orgs/:org/replications`]: ofOrg(() => "/replications"),
+  [`GET ${API}/orgs/:org/replications/:name`]: ofOrg((at) => `/replications/${at.replication}`),
+  [`PUT ${API}/orgs/:org/replications/:name`]: ofOrg(
+    (at) => `/replications/${at.replication}`,
+    (at) => ({ direction: "pull", repositories: [`${at.org}/none`] }),
+  ),
+  [`DELETE ${API}/orgs/:org/replications/:name`]: ofOrg((at) => `/replications/${at.replication}`),
+  [`POST ${API}/orgs/:org/replications/:name/run`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/replications/${at.replication}/run` }),
+    { borrowed: true },
   ),
   [`GET ${API}/bootstrap-admin`]: server(`${API}/bootstrap-admin`),
   [`POST ${API}/bootstrap-admin/disable`]: server(`${API}/bootstrap-admin/disable`, {}),

@@ -24,7 +24,14 @@ import { currentPolicy, findPullGate, onceAllowed, pullGates } from "../src/gate
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
 import { holds, indexesListing, manifestsHolding, statedBy } from "../src/registry/naming-queries.ts";
-import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
+import { anyMirror, countMirrors, lastLook, sealedCredential, tagRefused, wasMirror } from "../src/mirrors/queries.ts";
+import {
+  allReplications,
+  countReplications,
+  findRun,
+  replicationsOnEvents,
+} from "../src/mirrors/replication-queries.ts";
+import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
 import {
   countRefusedMoves,
   isPublic,
@@ -139,6 +146,30 @@ async function liveThroughWebhooks({ record, reader }: Instance): Promise<void> 
   await record.append({ type: "webhooks.remove", org, actor, body: { name: "ci" } });
 }
 
+/** What mirrors ask and change; the upstream is one that is never asked (a private address). */
+async function liveThroughMirrors({ record, reader, url }: Instance): Promise<void> {
+  const repository = "default/mirrored";
+  const digest = `sha256:${"0".repeat(64)}`;
+  await wasMirror(reader, repository);
+  await anyMirror(reader);
+  await countMirrors(reader, "default");
+  await tagRefused(reader, repository, "1.0.0", digest);
+  await sealedCredential(reader, "default", "0".repeat(32));
+  await awaitedBlob(reader, repository, digest);
+  await countReplications(reader, "default");
+  await allReplications(reader, { org: "", name: "" }, 10);
+  await replicationsOnEvents(reader, "default");
+  await tagsSetAfter(reader, "default", 3, 10);
+  await referrersAfter(reader, "default", 3, 10);
+  const run = { state: "done" as const, started: 1, copied: 0, present: 0, failed: 0, at: null, problem: null };
+  await record.operate("mirrors.ran", { org: "default", subject: "replication/out/all", ...run, covered: 3 });
+  await findRun(reader, "default", "replication/out/all");
+  await record.operate("mirrors.looked", { org: "default", repository, reference: "latest" });
+  await lastLook(reader, repository, "latest");
+  const answer = await fetch(`${url}/v2/${repository}/manifests/latest`, { headers: { authorization: ADMIN_BASIC } });
+  if (answer.status !== 502) throw new Error(`mirror: ${answer.status} ${await answer.text()}`);
+}
+
 /** Goes through every door of an instance that is used for nothing else. @throws Error naming the request that was refused. */
 export async function useEverything(instance: Instance): Promise<void> {
   const { url } = instance;
@@ -183,6 +214,26 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries"],
     ["GET", "/api/assay/v1/orgs/default/webhooks/ci/deliveries?state=dead"],
     ["POST", "/api/assay/v1/orgs/default/webhooks/ci/replay", { from: 3 }],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/mirror",
+      {
+        repository: "default/mirrored",
+        url: "https://10.0.0.1/x",
+        credential: { username: "robot", password: "secret" },
+      },
+    ],
+    ["POST", "/api/assay/v1/orgs/default/mirror/fill", { repository: "default/mirrored", tags: ["1.0.0"] }],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/replications/out",
+      { direction: "push", repositories: ["default/none"], url: "https://10.0.0.1/x", onEvents: true },
+    ],
+    ["POST", "/api/assay/v1/orgs/default/replications/out/run"],
+    ["GET", "/api/assay/v1/orgs/default/replications"],
+    ["GET", "/api/assay/v1/orgs/default/replications/out"],
+    ["GET", "/api/assay/v1/orgs/default/mirrors"],
+    ["GET", "/api/assay/v1/orgs/default/mirror?repository=default/mirrored"],
     ["GET", "/api/assay/v1/whoami"],
     ["GET", "/api/assay/v1/bootstrap-admin"],
     ["POST", "/api/assay/v1/orgs/default/repositories", { name: "ahead", visibility: "public" }],
@@ -260,6 +311,7 @@ export async function useEverything(instance: Instance): Promise<void> {
   await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
   await liveThroughJobs(instance);
   await liveThroughWebhooks(instance);
+  await liveThroughMirrors(instance);
   const scope = "repository:default/app:pull,push,delete";
   const token = (await (
     await fetch(`${url}/v2/token?service=${new URL(url).host}&scope=${encodeURIComponent(scope)}`, {

@@ -31,6 +31,7 @@ import { parseRequest, redactDirectory } from "../src/admin/redact.ts";
 import { composeParts } from "../src/composition.ts";
 import { Keyring, rawEd25519 } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
+import { mirrorActor } from "../src/mirrors/commands.ts";
 import { SYSTEM_ORG } from "../src/record/command.ts";
 import type { WitnessLogs } from "../src/witness/logs-file.ts";
 import { makeRoot } from "./certified.ts";
@@ -114,6 +115,21 @@ async function fill(room: Room): Promise<void> {
   await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
   await must("POST", "/orgs/acme/webhooks/ci/rotate", {});
   await must("POST", "/orgs/acme/webhooks/ci/pause");
+  await must("PUT", "/orgs/acme/mirror", { repository: "acme/mirrored", url: "https://registry.invalid/x" });
+  await must("PUT", "/orgs/acme/replications/out", {
+    direction: "push",
+    repositories: ["acme/none"],
+    url: "https://registry.invalid/x",
+  });
+  const brought = { repository: "acme/mirrored", size: 2, mediaType: "application/vnd.oci.image.manifest.v1+json" };
+  for (const [type, body] of [
+    ["registry.put-manifest", { ...brought, digest: artifact("{}"), references: [], tags: ["3.0.0"] }],
+    ["mirrors.refuse-tag", { repository: "acme/mirrored", tag: "3.0.0", refused: artifact("moved") }],
+  ] as const) {
+    const actor = mirrorActor("acme/mirrored");
+    const made = await instance.record.append({ type, org: "acme", actor, body: { ...body } });
+    if (!made.ok) throw new Error(made.refusal.message);
+  }
   const lastHour = Math.floor(Date.now() / 3_600_000) - 1;
   await instance.record.operate("access.count-bootstrap-uses", {
     uses: [{ hour: lastHour, route: "GET /api/assay/v1/orgs", count: 3 }],

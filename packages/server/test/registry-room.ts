@@ -198,7 +198,7 @@ export async function openRegistryRoom(
       database,
       dataDirectory: directory.path,
       master: MasterKey.fromDirectory(directory.path, true),
-      parts: new RecordParts([recordPart, keysPart, accessPart, registryPart]),
+      parts: new RecordParts([recordPart, keysPart, accessPart, registryPart(async () => undefined)]),
       founding: [{ type: "access.bootstrap", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: { defaultOrg: "default" } }],
       host: undefined,
     });
@@ -232,6 +232,7 @@ export async function openRegistryRoom(
         record: writer,
         blobs,
         authenticator,
+        pushRule: async () => undefined,
         companions: async (push) => {
           pushed.push(push);
           return await hook.companions(push);

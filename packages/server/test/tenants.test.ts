@@ -51,6 +51,17 @@ async function furnish(org: string, repository: string, account: string, policy:
     kinds: ["decision"],
     repositories: [`${org}/none`],
   });
+  const mirror = `${account}-mi`;
+  await call("PUT", `${api}/orgs/${org}/mirror`, {
+    repository: `${org}/${mirror}`,
+    url: "https://registry.invalid/x",
+    evidence: false,
+  });
+  const replication = `${account}-re`;
+  await call("PUT", `${api}/orgs/${org}/replications/${replication}`, {
+    direction: "pull",
+    repositories: [`${org}/none`],
+  });
   const report = await call("POST", `${api}/orgs/${org}/reports`, {
     subject: image.manifest,
     predicateType: "https://example.com/r",
@@ -87,6 +98,8 @@ async function furnish(org: string, repository: string, account: string, policy:
     policy,
     workload,
     webhook,
+    mirror,
+    replication,
   };
 }
 
@@ -126,6 +139,8 @@ beforeAll(async () => {
     policy: "pol-z",
     workload: "nil-wl",
     webhook: "nil-wh",
+    mirror: "nil-mi",
+    replication: "nil-re",
   };
 }, 120_000);
 

@@ -3,17 +3,12 @@ import { showMoment } from "../moment.ts";
 import { askObject } from "../organisation.ts";
 import { serverClient } from "../http.ts";
 import type { Session } from "../session.ts";
+import { timeOf } from "./time.ts";
 import { facts } from "../table.ts";
-
-const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
 /** A time such as 0, 90s, 30m, 24h or 7d, in seconds. */
 export function graceOf(text: string): number {
-  const [, number, unit] = /^(\d{1,7})([smhd]?)$/.exec(text) ?? [];
-  if (number === undefined || (unit === "" && number !== "0")) {
-    throw usageError("usage", `--grace ${JSON.stringify(text)} is no time such as 90s, 30m, 24h, 7d or 0`);
-  }
-  return Number(number) * (SECONDS[unit ?? ""] ?? 0);
+  return timeOf("--grace", text);
 }
 
 /**

@@ -265,6 +265,31 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   "webhook pause": [ex("The receiver is being mended", "assay webhook pause pipeline")],
   "webhook resume": [ex("It listens again; it is told what it missed", "assay webhook resume pipeline")],
   "webhook remove": [ex("Tell it nothing more", "assay webhook remove pipeline")],
+  "mirror set": [
+    ex(
+      "Pull through to another registry, without logging in there",
+      "assay mirror set hub/alpine https://registry-1.docker.io/library/alpine --token-host auth.docker.io",
+    ),
+    ex(
+      "A private one; a tag that cannot be checked is not served",
+      "assay mirror set vendor https://registry.vendor.example/product --username robot --password-stdin --stale refuse < token",
+    ),
+  ],
+  "mirror list": [ex("What comes from elsewhere?", "assay mirror list")],
+  "mirror show": [ex("Where from, and what did it move?", "assay mirror show vendor")],
+  "mirror sync": [ex("Everything now, ahead of who pulls it", "assay mirror sync vendor")],
+  "mirror remove": [ex("What it has, it keeps", "assay mirror remove vendor")],
+  "replication set": [
+    ex(
+      "Every release to another site, as soon as it is pushed",
+      "assay replication set backup --to https://backup.example.com/acme --tag 'v*' --on-push --every 24h",
+    ),
+    ex("Fill mirrors every night", "assay replication set nightly --repository 'hub/**' --every 24h"),
+  ],
+  "replication list": [ex("What goes where?", "assay replication list")],
+  "replication status": [ex("How far is it?", "assay replication status backup")],
+  "replication run": [ex("Everything again, now", "assay replication run backup")],
+  "replication remove": [ex("No more of it", "assay replication remove backup")],
   "jobs list": [ex("What failed for good?", "assay jobs list --state dead")],
   "jobs show": [ex("Why?", "assay jobs show 1")],
   "jobs retry": [ex("Once more, with all its attempts", "assay jobs retry 1")],

@@ -3,13 +3,14 @@ import type { Actor, Refusal, TokenAccess } from "../record/command.ts";
 import { SYSTEM_ORG } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { ANONYMOUS } from "./denials.ts";
-import { BOOTSTRAP_ADMIN, parsePrincipal } from "./names.ts";
+import { BOOTSTRAP_ADMIN, mirrorId, parsePrincipal } from "./names.ts";
 import { currentRole, findKey, findPrincipal, organisationExists } from "./queries.ts";
 import { currentRepositoryRoles } from "./repository-role-queries.ts";
 import {
   type Action,
   greaterRole,
   leastRole,
+  MIRROR_ACTIONS,
   REGISTRY_ACTIONS,
   REGISTRY_TOKEN_ACTIONS,
   REPOSITORY_ACTIONS,
@@ -138,6 +139,7 @@ export async function credentialRefusal(reader: Reader, actor: Actor): Promise<R
   if (credential.kind === "system") return actor.id === "system" ? undefined : REVOKED;
   // Nobody: a token of the registry given out without a credential. It has no role anywhere, and so may nothing but what is public.
   if (actor.id === ANONYMOUS) return credential.kind === "registry-token" ? undefined : REVOKED;
+  if (credential.kind === "mirror") return actor.id.startsWith(mirrorId("")) ? undefined : REVOKED;
   const principal = await findPrincipal(reader, actor.id);
   if (principal === undefined || principal.ended_sequence !== null) return REVOKED;
   if (credential.workload !== undefined && (await workloadOf(reader, actor)) === undefined) return REVOKED;
@@ -204,6 +206,10 @@ function roleIn(standing: Standing, { repository }: Target): Role | undefined {
 
 async function roleRefusal(reader: Reader, actor: Actor, action: Action, target: Target): Promise<Refusal | undefined> {
   const { org } = target;
+  if (actor.credential.kind === "mirror") {
+    const own = target.repository !== undefined && actor.id === mirrorId(target.repository);
+    return own && MIRROR_ACTIONS.has(action) ? undefined : forbidden(actor, action);
+  }
   // A role in a repository gives nothing that is the organisation's, whatever repository the question names.
   const place: Target = REPOSITORY_ACTIONS.has(action) ? target : { org };
   const role = leastRole(action);

@@ -49,6 +49,11 @@ export const principalIdSchema = z
   .max("service:".length + 2 * MAX_NAME + 1)
   .refine((id) => parsePrincipal(id) !== undefined, "person:<name> or service:<organisation>/<name>");
 
+/** Who writes into a repository what its upstream has: the mirror itself. No principal that anybody can make has this form. */
+export function mirrorId(repository: string): string {
+  return `mirror:${repository}`;
+}
+
 /** What a principal's id says. */
 export type PrincipalName =
   | { readonly kind: "person"; readonly name: string }

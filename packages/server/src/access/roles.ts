@@ -81,6 +81,9 @@ export const REPOSITORY_ACTIONS: ReadonlySet<Action> = new Set<Action>([
   "decision.make",
 ]);
 
+/** What a mirror may do in its own repository, and nowhere else: bring what its upstream has, and evidence about it. */
+export const MIRROR_ACTIONS: ReadonlySet<Action> = new Set<Action>(["registry.push", "evidence.write"]);
+
 /** The least role that may `action`; undefined when no role may. */
 export function leastRole(action: Action): Role | undefined {
   return ROLES.find((role) => ROLE_ACTIONS[role].has(action));

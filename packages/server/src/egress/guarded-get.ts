@@ -1,13 +1,8 @@
-import {
-  type EgressLimits,
-  type EgressRules,
-  egressFailed,
-  guardedRequest,
-  type Resolve,
-  shownUrl,
-} from "./guarded-request.ts";
+import { type EgressLimits, guardedRequest } from "./guarded-request.ts";
+import { type EgressRules, egressFailed, type Resolve, shownUrl } from "./permitted-place.ts";
 
-export type { EgressLimits, EgressRules, Resolve } from "./guarded-request.ts";
+export type { EgressLimits } from "./guarded-request.ts";
+export type { EgressRules, Resolve } from "./permitted-place.ts";
 
 /**
  * The body of a GET that answers 200. For URLs that come from somebody else: {@link guardedRequest}.

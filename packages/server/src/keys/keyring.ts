@@ -15,10 +15,13 @@ import { makeDurableDirectory, writeDurable } from "../storage/durable.ts";
 import type { MasterKey } from "./master.ts";
 
 /** What a key is for. One key, one purpose. */
-export type KeyPurpose = "log-record" | "registry-token" | "workload-token" | "vsa" | "witness" | "webhook";
+export type KeyPurpose = "log-record" | "registry-token" | "workload-token" | "vsa" | "witness" | "webhook" | "mirror";
+
+/** Purposes whose keys sign nothing: secrets are derived from them. */
+export type DerivingPurpose = "webhook" | "mirror";
 
 /** Purposes whose keys sign. */
-export type SigningPurpose = Exclude<KeyPurpose, "webhook">;
+export type SigningPurpose = Exclude<KeyPurpose, DerivingPurpose>;
 
 /** Ed25519 for notes and tokens; P-256 where outside verifiers (cosign) expect ECDSA. */
 export type ServiceKeyAlgorithm = "ed25519" | "ecdsa-p256-sha256";
@@ -32,11 +35,13 @@ export const KEY_ALGORITHMS: Readonly<Record<KeyPurpose, ServiceKeyAlgorithm>> =
   witness: "ed25519",
   // Signs nothing: secrets that others hold too are derived from it (`derive`).
   webhook: "ed25519",
+  // Signs nothing: what this server asks other registries with is encrypted under what is derived from it.
+  mirror: "ed25519",
 };
 
 const keyFileSchema = z.strictObject({
   id: z.string().regex(/^[0-9a-f]{64}$/),
-  purpose: z.enum(["log-record", "registry-token", "workload-token", "vsa", "witness", "webhook"]),
+  purpose: z.enum(["log-record", "registry-token", "workload-token", "vsa", "witness", "webhook", "mirror"]),
   algorithm: z.enum(["ed25519", "ecdsa-p256-sha256"]),
   publicKey: z.string(),
   sealed: z.strictObject({ salt: z.string(), nonce: z.string(), tag: z.string(), ciphertext: z.string() }),
@@ -167,9 +172,9 @@ export class Keyring {
    * A secret of 32 bytes that only this key gives for a label, the same each time (HKDF-SHA256, RFC 5869, of the Ed25519 seed). So secrets
    * that are shared with others need be kept nowhere: with the key they are there, and lie under the master key as it does.
    *
-   * Only for the purpose `webhook`, whose key signs nothing: one key, one use.
+   * Only for purposes whose keys sign nothing: one key, one use.
    */
-  derive(purpose: "webhook", label: string): Uint8Array {
+  derive(purpose: DerivingPurpose, label: string): Uint8Array {
     const seed = this.#entry(purpose).privateKey.export({ format: "jwk" }).d;
     if (seed === undefined) throw new ServerError("internal", `the key for ${purpose} has no seed`);
     const info = Buffer.from(`assay ${purpose} secret\n${label}`);

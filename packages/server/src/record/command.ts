@@ -15,10 +15,10 @@ export interface TokenAccess {
 
 /** Who asks, and by which credential: what authorisation inside the transaction rests on. */
 export interface Actor {
-  /** `admin`, `person:<name>`, `service:<name>` or `system`. */
+  /** `admin`, `person:<name>`, `service:<name>`, `system`, or `mirror:<repository>`. */
   readonly id: string;
   readonly credential: {
-    readonly kind: "admin-token" | "api-key" | "registry-token" | "workload-token" | "system";
+    readonly kind: "admin-token" | "api-key" | "registry-token" | "workload-token" | "system" | "mirror";
     /** The API key's id, where one was used. */
     readonly id?: string;
     /**

@@ -34,13 +34,35 @@ interface Seen {
   readonly blob: VisibleBlob;
 }
 
+async function lookFor(services: Services, repository: string, named: NamedDigest): Promise<Seen | undefined> {
+  const { reader, now } = services;
+  const digest = await canonicalDigest(reader, repository, named, now());
+  const blob = digest && (await findBlob(reader, repository, digest, now()));
+  return digest === undefined || blob === undefined ? undefined : { named, digest, blob };
+}
+
+/** Has a blob brought from where the repository gets what it does not have. Nothing goes over the connection meanwhile, and it stays open. */
+async function bring(services: Services, exchange: Exchange<"blob">, named: NamedDigest): Promise<void> {
+  const { org, repository, request } = exchange;
+  const { socket } = request.raw;
+  const timeout = socket.timeout ?? 0;
+  socket.setTimeout(0);
+  try {
+    await services.through?.blob({ org, repository }, named);
+  } finally {
+    socket.setTimeout(timeout);
+  }
+}
+
 async function visible(services: Services, exchange: Exchange<"blob">): Promise<Seen> {
   const named = readDigest(exchange.path.digest);
-  const { reader, now } = services;
-  const digest = await canonicalDigest(reader, exchange.repository, named, now());
-  const blob = digest && (await findBlob(reader, exchange.repository, digest, now()));
-  if (digest === undefined || blob === undefined) throw blobUnknown(exchange, named);
-  return { named, digest, blob };
+  const { repository } = exchange;
+  const here = await lookFor(services, repository, named);
+  if (here !== undefined) return here;
+  await bring(services, exchange, named);
+  const brought = services.through && (await lookFor(services, repository, named));
+  if (brought === undefined) throw blobUnknown(exchange, named);
+  return brought;
 }
 
 /**

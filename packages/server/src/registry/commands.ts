@@ -1,12 +1,21 @@
 import { type JsonObject, parseDigest } from "@assay/evidence";
 import { z } from "zod";
 import { authorize } from "../access/authorize.ts";
-import { accept, type DecideContext, type Decided, defineCommand, type NewEvent, refuse } from "../record/command.ts";
+import {
+  accept,
+  type CommandDefinition,
+  type DecideContext,
+  type Decided,
+  defineCommand,
+  type NewEvent,
+  refuse,
+} from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { type Alias, findAliases } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { manifestPushed } from "./events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
+import type { PushRule } from "./push-rule.ts";
 import { findBlob, findBlobs, findManifest, findManifests, isAwaited, resolveTag, tagsOf } from "./queries.ts";
 import { foreignRepository, movedTag, nameHeld } from "./repository-commands.ts";
 import { findRepository } from "./repository-queries.ts";
@@ -171,11 +180,14 @@ export async function decidePutManifest(
   reader: Reader,
   body: PutManifest,
   context: Pick<DecideContext, "actor" | "org" | "time">,
+  rule: PushRule,
 ): Promise<Decided> {
   const { repository } = body;
-  const foreign = foreignRepository(context.org, repository);
+  const { org, actor } = context;
+  const foreign = foreignRepository(org, repository);
   if (foreign !== undefined) return foreign;
-  const refusal = await authorize(reader, context.actor, "registry.push", { org: context.org, repository });
+  const push = { org, repository, actor, tags: body.tags, hasSubject: body.subject !== undefined };
+  const refusal = (await authorize(reader, actor, "registry.push", { org, repository })) ?? (await rule(reader, push));
   if (refusal !== undefined) return { accepted: false, refusal };
 
   const events: NewEvent[] = [];
@@ -280,8 +292,12 @@ async function refuseDeleting(
   return refusal === undefined ? undefined : { accepted: false, refusal };
 }
 
-export const registryCommands = [
-  defineCommand({ type: "registry.put-manifest", body: putManifestBody, decide: decidePutManifest }),
+export const registryCommands = (rule: PushRule): readonly CommandDefinition[] => [
+  defineCommand({
+    type: "registry.put-manifest",
+    body: putManifestBody,
+    decide: (reader, body, context) => decidePutManifest(reader, body, context, rule),
+  }),
   // After a blob came that a manifest was waiting for: from here on the manifest holds it, and no lease need.
   defineCommand({
     type: "registry.hold-reference",

@@ -4,7 +4,9 @@ import type { Actor, Command } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
+import type { NamedDigest } from "./digest.ts";
 import type { PullGate } from "./pull-gate.ts";
+import type { PushRule } from "./push-rule.ts";
 
 /** A layer by its one name. */
 export interface PushedLayer {
@@ -40,6 +42,38 @@ export interface PushedManifest {
   readonly bytes: Uint8Array;
 }
 
+/** What a pull asks for, by somebody who may pull in this repository. */
+export interface AskedPull {
+  readonly org: string;
+  /** The canonical name, `org/path`. */
+  readonly repository: string;
+}
+
+/**
+ * Where a repository gets what it does not have. The registry declares it, a room above fills it. It answers nothing itself: what it brings
+ * is in the repository when it resolves, accepted like anything that is pushed, and is then looked for there.
+ */
+export interface PullThrough {
+  /**
+   * Brings a tag up to date, or a manifest that is not here.
+   *
+   * @param here what the repository would answer with now.
+   * @returns undefined when the repository gets nothing from anywhere.
+   * @throws OciError when what is here may not be served, and when there is nothing and nothing could be brought.
+   */
+  manifest(
+    pull: AskedPull,
+    reference: { readonly tag: string } | { readonly digest: NamedDigest },
+    here: Digest | undefined,
+  ): Promise<{ readonly changed: boolean; readonly warning?: string } | undefined>;
+  /**
+   * Brings a blob that manifests of the repository name and that is not here.
+   *
+   * @throws OciError when it could not be brought.
+   */
+  blob(pull: AskedPull, named: NamedDigest): Promise<void>;
+}
+
 /** What the `/v2/` door stands on. */
 export interface RegistryContext {
   /** Where clients reach this server, without a slash at the end. Locations begin with it, never with what a request says. */
@@ -56,6 +90,10 @@ export interface RegistryContext {
   companions(push: PushedManifest): Promise<Command[]>;
   /** Whether what may be pulled is fit to be. Absent: nothing is. */
   readonly gate?: PullGate;
+  /** What rooms above say of pushes: the same that the record asks in its transaction. */
+  readonly pushRule: PushRule;
+  /** Where a repository gets what it does not have; absent: nowhere. */
+  readonly through?: PullThrough;
   /** Manifests may name what their repository does not have; absent: they may not. */
   readonly sparseManifests?: boolean;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */

@@ -1,30 +1,23 @@
-import { type Digest, digestOf, isDigest } from "@assay/evidence";
-import { nodeCrypto } from "@assay/evidence/node";
 import { z } from "zod";
-import { Problem } from "../http/problem.ts";
-import type { Command, NewEvent, Refusal } from "../record/command.ts";
+import type { Command, Refusal } from "../record/command.ts";
 import { note } from "../signals/about.ts";
-import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
-import type { PushedLayer, PushedManifest } from "./context.ts";
-import { canonicalDigest, findAliases } from "./alias-queries.ts";
-import { digestLike, isSha512, type NamedDigest, readDigest } from "./digest.ts";
+import { acceptManifest } from "./accept-manifest.ts";
+import { canonicalDigest } from "./alias-queries.ts";
+import { isSha512, type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
-import { manifestPushedBody } from "./events.ts";
 import {
   alreadyHas,
   append,
   type Exchange,
   type Handler,
   location,
-  sayWhere,
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
 import { readBody } from "./incoming.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
-import { type ManifestFacts, parseManifest } from "./manifest.ts";
 import { requireServed } from "./pull-gate.ts";
-import { findBlobs, findManifest, findTagged, type StoredManifest } from "./queries.ts";
+import { findManifest, findTagged, type StoredManifest } from "./queries.ts";
 import { isTag } from "./tag-rules.ts";
 
 /** What a manifest's path ends in. */
@@ -59,21 +52,28 @@ function knownReference(exchange: Exchange<"manifest">): Reference {
 /** A manifest that is here, and the digest the answer names it by: the one asked for or, by a tag, the one the tag was set by. */
 type Found = StoredManifest & { readonly named: NamedDigest };
 
-async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
+async function lookFor(services: Services, repository: string, reference: Reference): Promise<Found | undefined> {
   const { reader, now } = services;
-  const { repository } = exchange;
-  const reference = knownReference(exchange);
   if ("tag" in reference) {
     const found = await findTagged(reader, repository, reference.tag);
-    if (found === undefined) throw manifestUnknown(exchange);
-    note(exchange.request, { digest: found.digest, manifest: true });
-    return { ...found, named: isSha512(found.namedAs) ? found.namedAs : found.digest };
+    return found && { ...found, named: isSha512(found.namedAs) ? found.namedAs : found.digest };
   }
   const digest = await canonicalDigest(reader, repository, reference.digest, now());
   const manifest = digest && (await findManifest(reader, repository, digest));
-  if (manifest === undefined) throw manifestUnknown(exchange);
-  note(exchange.request, { digest: manifest.digest, manifest: true });
-  return { ...manifest, named: reference.digest };
+  return manifest && { ...manifest, named: reference.digest };
+}
+
+/** What is asked for, from wherever the repository gets what it does not have. */
+async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
+  const { org, repository, reply } = exchange;
+  const reference = knownReference(exchange);
+  let found = await lookFor(services, repository, reference);
+  const brought = await services.through?.manifest({ org, repository }, reference, found?.digest);
+  if (brought?.changed === true) found = await lookFor(services, repository, reference);
+  if (found === undefined) throw manifestUnknown(exchange);
+  note(exchange.request, { digest: found.digest, manifest: true });
+  if (brought?.warning !== undefined) reply.header("warning", `299 - ${JSON.stringify(brought.warning)}`);
+  return found;
 }
 
 function manifestHeaders(manifest: Found): Record<string, string> {
@@ -123,47 +123,10 @@ function readTags(reference: Reference, query: URLSearchParams): string[] {
   return [...new Set([...("tag" in reference ? [reference.tag] : []), ...extra])];
 }
 
-/** Those of some layers that are in the repository: where manifests may lack some, naming bytes says nothing about having them. */
-async function heldOf(
-  services: Services,
-  repository: string,
-  layers: readonly PushedLayer[],
-): Promise<readonly PushedLayer[]> {
-  const names = layers.map((layer) => layer.digest);
-  const held = await findBlobs(services.reader, repository, [...new Set(names)], services.now());
-  return layers.filter((layer) => held.has(layer.digest));
-}
-
-/** What a manifest that is new here needs and its repository does not have, as the push's decision found it. */
-function lacking(
-  decided: readonly NewEvent[],
-  facts: ManifestFacts,
-  canonical: (of: NamedDigest) => Digest | undefined,
-): NamedDigest[] {
-  const pushed = decided.find(({ type }) => type === "registry.manifest-pushed");
-  if (pushed === undefined) return [];
-  const { references } = manifestPushedBody.parse(pushed.body);
-  const missing = new Set(references.flatMap((reference) => (reference.held ? [] : [reference.digest])));
-  return facts.references.flatMap(({ digest, mayBeMissing }) =>
-    !mayBeMissing && missing.has(canonical(digest) ?? digest) ? [digest] : [],
-  );
-}
-
 /** A warning that clients show (OCI distribution 1.1, "Warnings": at most 4096 bytes). */
 function warning(missing: NamedDigest, others: number): string {
   const all = others === 0 ? missing : `${missing} and ${others} more`;
   return `299 - "this repository does not have ${all}, which the manifest names: nobody can pull the whole until then"`;
-}
-
-/** What the SHA-512 digests in a manifest stand for in its repository, as far as they stand for anything. */
-async function aliasesOf(
-  services: Services,
-  repository: string,
-  facts: ManifestFacts,
-): Promise<ReadonlyMap<string, Digest>> {
-  const names = [facts.subject?.digest, ...facts.references.map((reference) => reference.digest)].filter(isSha512);
-  const found = await findAliases(services.reader, repository, [...new Set(names)], services.now());
-  return new Map([...found].map(([alias, { digest }]) => [alias, digest]));
 }
 
 const refusedMove = z.object({ tag: z.string(), refused: z.string() });
@@ -199,72 +162,26 @@ export const putManifest: Handler<"manifest"> = {
     const reference = readReference(exchange.path.reference);
     const tags = readTags(reference, query);
     const bytes = await readBody(request.raw, REGISTRY_LIMITS.manifestBytes);
-    const digest = digestOf(nodeCrypto, bytes);
-    const named = "digest" in reference ? digestLike(reference.digest, bytes) : digest;
-    if ("digest" in reference && reference.digest !== named) {
-      throw new OciError(400, "DIGEST_INVALID", `these bytes have the digest ${named}, not ${reference.digest}`);
-    }
-    note(request, { digest, manifest: true });
-    const facts = parseManifest(bytes, request.headers["content-type"]);
-    const aliases = await aliasesOf(services, repository, facts);
-    const canonical = (of: NamedDigest): Digest | undefined => (isDigest(of) ? of : aliases.get(of));
-    const subject = facts.subject && canonical(facts.subject.digest);
-    const layers = facts.references.flatMap(({ kind, mayBeMissing, size, mediaType, digest: of }) => {
-      const layer = kind === "layer" && !mayBeMissing ? canonical(of) : undefined;
-      return layer === undefined ? [] : [{ digest: layer, size, mediaType }];
-    });
-    const push: PushedManifest = {
+    const { digest, named, facts, lacking, sequence } = await acceptManifest(services, {
       org,
       repository,
       actor,
-      digest,
-      size: bytes.length,
-      mediaType: facts.mediaType,
-      subject,
-      artifactType: facts.artifactType,
-      annotations: facts.annotations,
-      layers: services.sparseManifests === true ? await heldOf(services, repository, layers) : layers,
-      aliases,
-      tags: facts.subject !== undefined && subject === undefined ? [] : tags,
       bytes,
-    };
-    const { json, parsed } = putManifestCommandBody({
-      repository,
-      digest,
-      namedAs: isSha512(named) ? named : undefined,
-      size: bytes.length,
-      mediaType: facts.mediaType,
-      artifactType: facts.artifactType,
-      subject: facts.subject?.digest,
-      annotations: facts.annotations === undefined ? undefined : { ...facts.annotations },
-      references: facts.references.map((reference) => ({
-        ...reference,
-        mayBeMissing: reference.mayBeMissing || services.sparseManifests === true,
-      })),
+      expected: "digest" in reference ? reference.digest : undefined,
+      contentType: request.headers["content-type"],
       tags,
+      sparse: services.sparseManifests === true,
+      refused: (refusal) => noteRefusedMove(services, exchange, refusal),
     });
-    // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
-    const early = await decidePutManifest(services.reader, parsed, { actor, org, time: services.now() });
-    if (!early.accepted) {
-      await noteRefusedMove(services, exchange, early.refusal);
-      throw Problem.fromRefusal(early.refusal);
-    }
-    // The bytes are durable before the row that names them.
-    await services.blobs.putSmall(bytes);
-    const put: Command = { type: "registry.put-manifest", org, actor, body: json };
-    const appended = await services.record.append([put, ...(await services.companions(push))]);
-    if (!appended.ok) {
-      await noteRefusedMove(services, exchange, appended.refusal);
-      throw Problem.fromRefusal(appended.refusal);
-    }
-    sayWhere(exchange, appended);
+    note(request, { digest, manifest: true });
+    if (sequence !== undefined) reply.header("assay-sequence", String(sequence));
     reply.code(201).headers({
       location: location(services, exchange, `manifests/${named}`),
       "docker-content-digest": named,
     });
     // Tells the client that referrers are listed here, so that it keeps no fallback tag.
     if (facts.subject !== undefined) reply.header("oci-subject", facts.subject.digest);
-    const [missing, ...others] = services.sparseManifests === true ? lacking(early.events, facts, canonical) : [];
+    const [missing, ...others] = lacking;
     if (missing !== undefined) reply.header("warning", warning(missing, others.length));
     if (query.has("tag")) reply.header("oci-tag", tags.join(", "));
     return await reply.send();

@@ -217,6 +217,91 @@ export async function isAwaited(
   return row !== undefined;
 }
 
+/** Something that manifests of a repository name and that it does not have. */
+export interface AwaitedBlob {
+  /** Bytes, as the manifest says. */
+  readonly size: number;
+}
+
+/** A blob that a manifest of the repository names, and that was not there when the manifest came; undefined when none names it. */
+export async function awaitedBlob(reader: Reader, repository: string, named: string): Promise<AwaitedBlob | undefined> {
+  const row = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("size")
+    .where("repository", "=", repository)
+    .where("digest", "=", named)
+    .where("to_seq", "is", null)
+    .where("held", "=", 0)
+    .where("kind", "<>", "child")
+    .limit(1)
+    .executeTakeFirst();
+  return row && { size: row.size };
+}
+
+/** A tag that was set, and names something now. */
+export interface SetTag {
+  readonly repository: string;
+  readonly tag: string;
+  readonly digest: Digest;
+  readonly sequence: number;
+}
+
+/** The tags of an organisation that were set after a sequence of the record and are so now, in that order, at most `limit`. */
+export async function tagsSetAfter(reader: Reader, org: string, after: number, limit: number): Promise<SetTag[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select(["repository", "name", "digest", "from_seq"])
+    .where("org", "=", org)
+    .where("from_seq", ">", after)
+    .where("to_seq", "is", null)
+    .orderBy("from_seq")
+    .limit(limit)
+    .execute();
+  return rows.map((row) => ({
+    repository: row.repository,
+    tag: row.name,
+    digest: parseDigest(row.digest),
+    sequence: row.from_seq,
+  }));
+}
+
+/** A manifest that is about another. */
+export interface PushedReferrer {
+  readonly repository: string;
+  readonly digest: Digest;
+  /** A SHA-512 digest where that stands for nothing. */
+  readonly subject: string;
+  readonly sequence: number;
+}
+
+/** The manifests of an organisation about others that came after a sequence of the record and are there, in that order, at most `limit`. */
+export async function referrersAfter(
+  reader: Reader,
+  org: string,
+  after: number,
+  limit: number,
+): Promise<PushedReferrer[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    .select(["repository", "digest", "subject", "from_seq"])
+    .where("org", "=", org)
+    .where("from_seq", ">", after)
+    .where("subject", "is not", null)
+    .where("to_seq", "is", null)
+    .orderBy("from_seq")
+    .limit(limit)
+    .execute();
+  return rows.map((row) => ({
+    repository: row.repository,
+    digest: parseDigest(row.digest),
+    subject: row.subject ?? "",
+    sequence: row.from_seq,
+  }));
+}
+
 /** Whether there is a repository of this name. */
 export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
   const row = await reader

@@ -337,6 +337,27 @@ export class Uploads {
   }
 
   /**
+   * Takes the whole of a blob from somewhere else than a client: for sessions of {@link once}, of which nothing stays when this fails.
+   *
+   * @param size bytes it must have.
+   * @throws OciError 400 `SIZE_INVALID`; what the source throws; ServerError `disk-low`.
+   */
+  async receiveFrom(session: HeldSession, source: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+    let count = 0;
+    const mayGrow = this.#mayGrow;
+    const bounded = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      for await (const chunk of source) {
+        mayGrow();
+        count += chunk.length;
+        if (count > size) throw new OciError(400, "SIZE_INVALID", `it has more than the ${size} bytes it should have`);
+        yield chunk;
+      }
+    };
+    session.offset = await session.staged.append(session.offset, bounded(), (chunk) => session.hash?.update(chunk));
+    if (count !== size) throw new OciError(400, "SIZE_INVALID", `it has ${count} bytes, and should have ${size}`);
+  }
+
+  /**
    * Ends a session: its bytes become a blob, with a lease in the session's repository. Its name is their SHA-256, whatever they were named
    * by; the other name goes with the lease.
    *

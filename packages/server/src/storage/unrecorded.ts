@@ -70,6 +70,22 @@ export const UNRECORDED_TABLES: readonly {
     names: true,
   },
   {
+    table: "mirror_credential",
+    reason:
+      "what other registries are asked with, encrypted: no secret stands in the record, which names it; where it is lost it is set again",
+    backedUp: true,
+  },
+  {
+    table: "mirror_look",
+    reason: "when an upstream was last asked about a tag or a digest: it is asked again",
+    names: true,
+  },
+  {
+    table: "mirror_run",
+    reason: "how far the newest run of a replication has come, for people: without it everything is looked at again",
+    names: true,
+  },
+  {
     table: "gate_repeat",
     reason: "how often a recorded decision was asked for again: the same answer is no new fact",
     backedUp: true,

@@ -1,4 +1,5 @@
-import { type EgressRules, guardedRequest, type Resolve, shownUrl } from "../egress/guarded-request.ts";
+import { guardedRequest } from "../egress/guarded-request.ts";
+import { type EgressRules, type Resolve, shownUrl } from "../egress/permitted-place.ts";
 import { ServerError } from "../errors.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import { WEBHOOK_LIMITS } from "./limits.ts";

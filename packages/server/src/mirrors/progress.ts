@@ -1,0 +1,110 @@
+import { ServerError } from "../errors.ts";
+import type { JobContext } from "../jobs/job.ts";
+import type { RecordClient } from "../record/client.ts";
+import { MIRROR_LIMITS } from "./limits.ts";
+
+/** What a run did with one tag or piece of evidence. */
+export type Outcome = "copied" | "present";
+
+/**
+ * One run over many things: counts, writes down how far it is, and keeps its job. What cannot be copied keeps back nothing else; at the end
+ * the run fails because of it, so that the queue's back-off says when it is tried again, and what is there by then is passed over.
+ */
+export class Progress {
+  readonly #record: Pick<RecordClient, "operate">;
+  readonly #job: Pick<JobContext, "signal" | "renew">;
+  readonly #place: { readonly org: string; readonly subject: string };
+  readonly #started: number;
+  #copied = 0;
+  #present = 0;
+  #failed = 0;
+  #at: string | null = null;
+  #problem: string | null = null;
+  #written = 0;
+  #renewed = performance.now();
+
+  constructor(
+    record: Pick<RecordClient, "operate">,
+    job: Pick<JobContext, "signal" | "renew">,
+    run: { readonly org: string; readonly subject: string; readonly started: number },
+  ) {
+    this.#record = record;
+    this.#job = job;
+    this.#place = { org: run.org, subject: run.subject };
+    this.#started = run.started;
+  }
+
+  /** Called as the work gets on. @throws ServerError `job-lease-lost`; the signal's reason when the process stops. */
+  async beat(): Promise<void> {
+    this.#job.signal.throwIfAborted();
+    const now = performance.now();
+    if (now - this.#renewed < MIRROR_LIMITS.renewMs) return;
+    this.#renewed = now;
+    await this.#job.renew();
+  }
+
+  /** Does one thing, and counts what came of it. */
+  async attempt(what: string, work: () => Promise<Outcome>): Promise<void> {
+    await this.beat();
+    this.#at = what.slice(0, MIRROR_LIMITS.problemLength);
+    if (performance.now() - this.#written > MIRROR_LIMITS.progressMs) await this.#write("running", undefined);
+    try {
+      if ((await work()) === "copied") this.#copied += 1;
+      else this.#present += 1;
+    } catch (error) {
+      // The process stops, or the job is somebody else's: that is no fault of what was being copied.
+      this.#job.signal.throwIfAborted();
+      if (error instanceof ServerError && error.code === "job-lease-lost") throw error;
+      this.#failed += 1;
+      this.#problem ??= `${what}: ${inWords(error)}`.slice(0, MIRROR_LIMITS.problemLength);
+    }
+  }
+
+  /** Writes down that it has begun. */
+  begin(): Promise<void> {
+    return this.#write("running", undefined);
+  }
+
+  /**
+   * Writes down what came of it.
+   *
+   * @param covered the record's sequence up to which everything is brought over, if all went well; undefined: that did not change.
+   * @throws ServerError `upstream-failed` when something could not be copied.
+   */
+  async end(covered: number | undefined): Promise<void> {
+    this.#at = null;
+    if (this.#failed === 0) return await this.#write("done", covered);
+    await this.#write("failed", undefined);
+    throw new ServerError("upstream-failed", `${this.#failed} could not be copied; the first: ${this.#problem ?? ""}`);
+  }
+
+  /** Writes down that it could not even go through everything; nothing, when only this process stops, or the job is somebody else's. */
+  async broke(error: unknown): Promise<void> {
+    if (this.#job.signal.aborted) return;
+    this.#failed += 1;
+    this.#problem ??= inWords(error).slice(0, MIRROR_LIMITS.problemLength);
+    await this.#write("failed", undefined);
+  }
+
+  async #write(state: "running" | "done" | "failed", covered: number | undefined): Promise<void> {
+    this.#written = performance.now();
+    await this.#record.operate("mirrors.ran", {
+      ...this.#place,
+      state,
+      started: this.#started,
+      copied: this.#copied,
+      present: this.#present,
+      failed: this.#failed,
+      at: this.#at,
+      problem: this.#problem,
+      ...(covered === undefined ? {} : { covered }),
+    });
+  }
+}
+
+/** What went wrong, and what to do about it. */
+function inWords(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const hint = error instanceof ServerError ? error.hint : undefined;
+  return hint === undefined ? error.message : `${error.message}: ${hint}`;
+}
