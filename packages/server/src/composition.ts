@@ -28,7 +28,7 @@ import { firstStateMigration } from "./storage/migrations/0011-first-state.ts";
 import { rolesMigration } from "./storage/migrations/0014-roles.ts";
 import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts";
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
-import { lanesMigration } from "./storage/migrations/0021-lanes.ts";
+import { boundsMigration } from "./storage/migrations/0021-bounds.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
@@ -71,7 +71,7 @@ export const MIGRATIONS: readonly Migration[] = [
   rolesMigration,
   digestAliasMigration,
   webhooksMigration,
-  lanesMigration,
+  boundsMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */
