@@ -66,6 +66,23 @@ describe("a job's token", () => {
     expect(readFileSync(home.path("out", "one.txt"), "utf8")).toBe("one\n");
   });
 
+  it("beside a robot's key, which crane pulls with and cannot push with: it is bound to pulls of one repository", async () => {
+    const made = (await apiOf(server).call("POST", "/orgs/default/service-accounts/ci/keys", {
+      label: "puller",
+      expiresInDays: 1,
+      scope: { repositories: ["default/app"], actions: ["pull"] },
+    })) as { key: string };
+    const robot = makeHome();
+    try {
+      await robot.must("crane", ["auth", "login", server.host, "-u", "robot", "-p", made.key]);
+      expect(await robot.must("crane", ["digest", `${server.host}/default/app:latest`])).toBe(image.digest);
+      expect((await robot.run("crane", ["push", image.layout, `${server.host}/default/app:other`])).code).not.toBe(0);
+      expect((await robot.run("crane", ["digest", `${server.host}/default/other:latest`])).code).not.toBe(0);
+    } finally {
+      robot.remove();
+    }
+  });
+
   it("is no longer a password once the identity is removed", async () => {
     await apiOf(server).call("DELETE", "/orgs/default/workload-identities/release");
     const stranger = makeHome();

@@ -33,6 +33,22 @@ describe("a role in some repositories", () => {
   });
 });
 
+describe("a robot's key", () => {
+  it("is bound to repositories and actions, says so, and is good for nothing else", async () => {
+    const robot = ["account", "key", "create", "service", "ci", "--repository", "bound", "--allow", "pull"];
+    const made = (await desk.must(...robot, "--output", "json")).json();
+    expect(made["scope"]).toEqual({ repositories: ["default/bound"], actions: ["pull"] });
+    expect((await desk.must("account", "key", "list", "service", "ci")).stdout).toContain("pull in default/bound");
+    const as = { ASSAY_TOKEN: String(made["key"]) };
+    expect((await desk.assayWith(as, "trust", "list")).exit).not.toBe(0);
+    const file = desk.file("bound.txt", "bound\n");
+    expect((await desk.assayWith(as, "push", file, "bound:1.0.0")).exit).not.toBe(0);
+    await desk.must("push", file, "bound:1.0.0");
+    expect((await desk.assayWith(as, "pull", "bound:1.0.0", "--into", desk.path("pulled"))).exit).toBe(0);
+    expect((await desk.assay(...robot, "--expires-in-days", "never")).exit).not.toBe(0);
+  });
+});
+
 describe("a rotated key", () => {
   it("goes on working until its grace ends, beside the new one", async () => {
     const old = (await desk.must("account", "key", "create", "service", "ci", "--output", "json")).json();

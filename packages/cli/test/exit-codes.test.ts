@@ -99,6 +99,8 @@ const WRONG: readonly (readonly string[])[] = [
   ["verify", "sha256:0000"],
   ["trust", "add", "someone", "--key", "PUB", "--repository", "other/app"],
   ["account", "key", "create", "service", "ci", "--expires-in-days", "soon"],
+  ["account", "key", "create", "service", "ci", "--allow", "pull"],
+  ["account", "key", "create", "service", "ci", "--repository", "app", "--allow", "administer"],
   ["account", "key", "rotate", "service", "ci", "0123456789abcdef", "--grace", "soon"],
   ["account", "key", "rotate", "service", "ci", "assay_0123456789abcdef_secret"],
   ["account", "workload", "set", "x", "--issuer", "https://ci.example", "--service-account", "ci"],

@@ -33,7 +33,7 @@ import { repositoriesMigration } from "./storage/migrations/0017-repositories.ts
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
 import { pullGateMigration } from "./storage/migrations/0019-pull-gate.ts";
 import { mirrorsMigration } from "./storage/migrations/0020-mirrors.ts";
-import { lanesMigration } from "./storage/migrations/0021-lanes.ts";
+import { boundsMigration } from "./storage/migrations/0021-bounds.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
@@ -80,7 +80,7 @@ export const MIGRATIONS: readonly Migration[] = [
   repositoriesMigration,
   pullGateMigration,
   mirrorsMigration,
-  lanesMigration,
+  boundsMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

@@ -4,6 +4,7 @@ import { serializerCompiler, validatorCompiler } from "fastify-type-provider-zod
 import { Authenticator, countBootstrapUses, countDenials } from "../src/access/authenticate.ts";
 import { generateApiKey, hashSecret } from "../src/access/api-key.ts";
 import { accessPart } from "../src/access/part.ts";
+import { MIGRATIONS } from "../src/composition.ts";
 import { registerExchangeRoute } from "../src/access/exchange-routes.ts";
 import { OutsideIssuers } from "../src/access/outside-issuers.ts";
 import { registerAccessRoutes } from "../src/access/routes.ts";
@@ -22,10 +23,6 @@ import { RecordParts } from "../src/record/parts.ts";
 import type { RecordWriter } from "../src/record/writer.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
-import { recordMigration } from "../src/storage/migrations/0001-record.ts";
-import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
-import { accessMigration } from "../src/storage/migrations/0002-access.ts";
-import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
@@ -70,7 +67,7 @@ export async function openAccessRoom(
 ): Promise<AccessRoom> {
   const directory = await temporaryDirectory();
   const database = openWriter(await placeOf(directory.path));
-  await migrate(database, [recordMigration, accessMigration, witnessMigration, rolesMigration]);
+  await migrate(database, MIGRATIONS);
   const { writer, keyring } = await openRecord({
     database,
     dataDirectory: directory.path,

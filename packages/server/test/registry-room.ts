@@ -1,4 +1,5 @@
 /** The registry and the access room over a real record, listening on loopback: what the registry's wire tests talk to. */
+import { MIGRATIONS } from "../src/composition.ts";
 import { createHash } from "node:crypto";
 import { request as httpRequest } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -26,13 +27,6 @@ import type { RegistryTables } from "../src/registry/schema.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
-import { recordMigration } from "../src/storage/migrations/0001-record.ts";
-import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
-import { accessMigration } from "../src/storage/migrations/0002-access.ts";
-import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
-import { repositoriesMigration } from "../src/storage/migrations/0017-repositories.ts";
-import { digestAliasMigration } from "../src/storage/migrations/0015-digest-alias.ts";
-import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
@@ -185,15 +179,7 @@ export async function openRegistryRoom(
 
   const boot = async (): Promise<Running> => {
     const database = openWriter(await placeOf(directory.path));
-    await migrate(database, [
-      recordMigration,
-      accessMigration,
-      registryMigration,
-      witnessMigration,
-      rolesMigration,
-      digestAliasMigration,
-      repositoriesMigration,
-    ]);
+    await migrate(database, MIGRATIONS);
     const { writer, keyring } = await openRecord({
       database,
       dataDirectory: directory.path,

@@ -96,6 +96,29 @@ describe("the access log", () => {
     expect(Number(pushed["received"])).toBeGreaterThan(bytes.length);
   });
 
+  it("has who bought which registry token for what", async () => {
+    const asked = new URLSearchParams([
+      ["scope", "repository:default/logged:pull,push"],
+      ["scope", "repository:nobody/app:pull"],
+    ]);
+    const answer = await fetch(`${instance.url}/v2/token?${asked.toString()}`, { headers: basic });
+    const { token } = (await answer.json()) as { token: string };
+    const line = await lineOf(({ operation }) => operation === "GET /v2/token");
+    expect(line).toMatchObject({
+      actor: "admin",
+      credential: "admin-token",
+      granted: "repository:default/logged:pull,push",
+      status: 200,
+    });
+    await fetch(`${instance.url}/v2/default/logged/manifests/1.0.0`, {
+      method: "HEAD",
+      headers: { authorization: `Bearer ${token}` },
+    });
+    const used = await lineOf(({ operation }) => operation === "registry.look-for-manifest");
+    expect(used).toMatchObject({ actor: "admin", credential: "registry-token" });
+    expect(await readFile(file, "utf8")).not.toContain(token);
+  });
+
   it("has the requests that were refused, and what answered them", async () => {
     await fetch(`${instance.url}/v2/default/logged/manifests/none`, { headers: basic });
     expect(await lineOf((line) => line["tag"] === "none")).toMatchObject({ status: 404, outcome: "not-found" });

@@ -217,6 +217,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
       "A key for a pipeline, good for 30 days",
       "assay account key create service ci --label pipeline --expires-in-days 30",
     ),
+    ex(
+      "A robot's: good for pulls of one repository and nothing else",
+      "assay account key create service ci --repository app --allow pull --expires-in-days 30",
+    ),
   ],
   "account key list": [ex("Which keys does it have?", "assay account key list service ci")],
   "account key rotate": [

@@ -1,4 +1,5 @@
 import { Argument, type Command, Option } from "commander";
+import { boundTo, type ScopeOptions, scopeOf, withScope } from "../account/key-scope.ts";
 import { withReceipt } from "../account/receipt.ts";
 import { repositoryPattern } from "../account/repository.ts";
 import { rotateKey } from "../account/rotate.ts";
@@ -19,6 +20,8 @@ const ROLES = ["admin", "member", "snapshotter", "reader"] as const;
 type Role = (typeof ROLES)[number];
 
 const REPOSITORY = "in these repositories only: app, 'team/*' (one component), 'team/**' (any number)";
+
+type KeyOptions = ScopeOptions & { readonly label: string; readonly expiresInDays: string };
 
 export function define(command: Command, session: Session): void {
   command
@@ -66,16 +69,15 @@ export function define(command: Command, session: Session): void {
     );
 
   const key = command.command("key").description("API keys of people and service accounts");
-  key
-    .command("create")
-    .description("make an API key; it is shown this once and kept nowhere")
-    .argument("<kind>", KINDS.join(" or "), kindOf)
-    .argument("<name>", "whose")
-    .option("--label <text>", "what the key is for", "made by assay account key create")
-    .option("--expires-in-days <days>", 'how long it works: a number, or "never"', "90")
-    .action((kind: Kind, name: string, options: { label: string; expiresInDays: string }) =>
-      createKey(session, kind, name, options),
-    );
+  withScope(
+    key
+      .command("create")
+      .description("make an API key; it is shown this once and kept nowhere")
+      .argument("<kind>", KINDS.join(" or "), kindOf)
+      .argument("<name>", "whose")
+      .option("--label <text>", "what the key is for", "made by assay account key create")
+      .option("--expires-in-days <days>", 'how long it works: a number, or "never"', "90"),
+  ).action((kind: Kind, name: string, options: KeyOptions) => createKey(session, kind, name, options));
   key
     .command("list")
     .description("list the keys, without their secrets")
@@ -276,20 +278,20 @@ async function list(session: Session, kind: Kind): Promise<void> {
   );
 }
 
-async function createKey(
-  session: Session,
-  kind: Kind,
-  name: string,
-  options: { label: string; expiresInDays: string },
-): Promise<void> {
+async function createKey(session: Session, kind: Kind, name: string, options: KeyOptions): Promise<void> {
   const days = options.expiresInDays;
   if (days !== "never" && !/^[1-9]\d{0,3}$/.test(days)) {
     throw usageError("usage", `--expires-in-days ${JSON.stringify(days)} is neither a number of days nor "never"`);
   }
+  const scope = await scopeOf(async () => requireOrg(await session.settings()), options);
   const answer = await askObject(await serverClient(session), {
     method: "POST",
     path: await accountsPath(session, kind, name, "keys"),
-    json: { label: options.label, expiresInDays: days === "never" ? null : Number(days) },
+    json: {
+      label: options.label,
+      expiresInDays: days === "never" ? null : Number(days),
+      ...(scope === undefined ? {} : { scope }),
+    },
   });
   const expires = answer.wholeOrNull("expires");
   session.output.result(
@@ -298,6 +300,7 @@ async function createKey(
       ["key", answer.text("key")],
       ["of", answer.text("principal")],
       ["id", answer.text("id")],
+      ["bound to", boundTo(answer)],
       ["works until", expires === null ? "it is revoked" : showMoment(expires)],
     ])}\n\nThe key is shown this once. Keep it now: nobody can show it again.`,
   );
@@ -319,11 +322,12 @@ async function listKeys(session: Session, kind: Kind, name: string): Promise<voi
       item.text("label"),
       showMoment(item.whole("created")),
       revoked === null ? until : `revoked ${showMoment(revoked)}`,
+      boundTo(item) ?? "",
     ];
   });
   session.output.result(
     items.map((item) => item.json),
-    rows.length === 0 ? "it has no keys" : table(["ID", "LABEL", "MADE", "WORKS"], rows),
+    rows.length === 0 ? "it has no keys" : table(["ID", "LABEL", "MADE", "WORKS", "BOUND TO"], rows),
   );
 }
 

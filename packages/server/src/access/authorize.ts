@@ -3,6 +3,7 @@ import type { Actor, Refusal, TokenAccess } from "../record/command.ts";
 import { SYSTEM_ORG } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { ANONYMOUS } from "./denials.ts";
+import { type KeyScope, scopeAllows, scopeOfKey } from "./key-scope.ts";
 import { BOOTSTRAP_ADMIN, mirrorId, parsePrincipal } from "./names.ts";
 import { currentRole, findKey, findPrincipal, organisationExists } from "./queries.ts";
 import { currentRepositoryRoles } from "./repository-role-queries.ts";
@@ -90,7 +91,7 @@ export async function authorizeKnown(
 ): Promise<Refusal | undefined> {
   const inRole = await roleRefusal(reader, actor, action, target);
   if (inRole !== undefined) return inRole;
-  return tokenRefusal(actor, action, target);
+  return tokenRefusal(actor, action, target) ?? (await scopeRefusal(reader, actor, action));
 }
 
 /**
@@ -127,7 +128,7 @@ export async function authorizeSight(reader: Reader, actor: Actor, action: Actio
   // With a role in the organisation, and refused all the same: the token is bound to repositories.
   const somewhere = allowed(standing.role) || standing.repositories.some(({ role }) => allowed(role));
   if (!somewhere) return { refusal };
-  const token = tokenRefusal(actor, action, { org });
+  const token = tokenRefusal(actor, action, { org }) ?? (await scopeRefusal(reader, actor, action));
   if (token !== undefined) return { refusal: token };
   return { refusal: undefined, whole: false, sees: (repository) => allowed(roleIn(standing, { org, repository })) };
 }
@@ -185,12 +186,37 @@ async function standingIn(
   org: string,
   enough: (role: Role | undefined) => boolean,
 ): Promise<Standing> {
-  const workload = actor.credential.workload === undefined ? undefined : await workloadOf(reader, actor);
   const role = await currentRole(reader, org, actor.id);
   return {
     role,
     repositories: enough(role) ? [] : await currentRepositoryRoles(reader, org, actor.id),
-    bound: workload === undefined ? undefined : repositoriesOfRow(workload),
+    bound: await boundTo(reader, actor),
+  };
+}
+
+/** Patterns of the repositories a credential is good in; undefined: in all its owner may. */
+async function boundTo(reader: Reader, actor: Actor): Promise<readonly string[] | undefined> {
+  if (actor.credential.workload === undefined) return (await keyScope(reader, actor))?.repositories;
+  const workload = await workloadOf(reader, actor);
+  return workload === undefined ? undefined : repositoriesOfRow(workload);
+}
+
+/** What the API key that somebody shows is bound to; undefined: to nothing, or they show another credential. */
+export async function keyScope(reader: Reader, { credential }: Actor): Promise<KeyScope | undefined> {
+  if (credential.kind !== "api-key" || credential.id === undefined) return undefined;
+  const key = await findKey(reader, credential.id);
+  return key === undefined ? undefined : scopeOfKey(key);
+}
+
+/** A bound key does what it is bound to and nothing else, whatever its owner's role. Where is asked with the role. */
+async function scopeRefusal(reader: Reader, actor: Actor, action: Action): Promise<Refusal | undefined> {
+  const scope = await keyScope(reader, actor);
+  if (scope === undefined || scopeAllows(scope, action)) return undefined;
+  return {
+    code: "forbidden",
+    status: 403,
+    message: `this API key is bound to ${scope.actions.join(" and ")}: it does not cover ${action}`,
+    hint: "use a key that is bound to more, or to nothing",
   };
 }
 
@@ -298,5 +324,8 @@ export async function authorizeKeys(reader: Reader, actor: Actor, principal: str
   if (name === undefined) return principalUnknown(principal);
   if (name.kind === "service") return authorize(reader, actor, "org.administer", { org: name.org });
   if (actor.id !== BOOTSTRAP_ADMIN && actor.id !== principal) return principalUnknown(principal);
-  return tokenRefusal(actor, "org.administer", { org: SYSTEM_ORG });
+  // A bound key makes no keys: an unbound one would be a way out of what it is bound to.
+  return (
+    tokenRefusal(actor, "org.administer", { org: SYSTEM_ORG }) ?? (await scopeRefusal(reader, actor, "org.administer"))
+  );
 }

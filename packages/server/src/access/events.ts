@@ -4,6 +4,7 @@ import type { Transactor } from "../storage/database.ts";
 import { BOOTSTRAP_ADMIN, parsePrincipal, personId, serviceAccountId } from "./names.ts";
 import { sameName, samePrincipal } from "./redactable.ts";
 import { TOKEN_LIFETIME } from "./registry-token.ts";
+import { keyScopeSchema } from "./key-scope.ts";
 import { repositoryRoleEvents } from "./repository-role-events.ts";
 import { ROLES } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
@@ -187,9 +188,9 @@ export const accessEvents: readonly EventDefinition[] = [
   }),
   defineEvent({
     type: "access.api-key-created",
-    // Version 2 says which key it follows.
-    version: 2,
-    upcast: { 1: (body) => ({ ...body, replaces: null }) },
+    // Version 2 says which key it follows; version 3 what it is bound to.
+    version: 3,
+    upcast: { 1: (body) => ({ ...body, replaces: null }), 2: (body) => ({ ...body, scope: null }) },
     body: z.strictObject({
       id: z.string(),
       principal: z.string(),
@@ -197,6 +198,7 @@ export const accessEvents: readonly EventDefinition[] = [
       secretHash: z.string(),
       expires: z.int().nullable(),
       replaces: z.string().nullable(),
+      scope: keyScopeSchema.nullable(),
     }),
     redactable: { "/principal": samePrincipal, "/label": () => true },
     project: async (transactor, event) => {
@@ -222,6 +224,7 @@ export const accessEvents: readonly EventDefinition[] = [
           revoked_sequence: null,
           revoked_time: null,
           replaced_by: null,
+          scope: event.body.scope === null ? null : JSON.stringify(event.body.scope),
         })
         .execute();
     },

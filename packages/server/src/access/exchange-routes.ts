@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyReply } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { ServerError, type ServerErrorCode } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
@@ -7,11 +7,13 @@ import type { RecordClient } from "../record/client.ts";
 import type { Actor } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { Authenticator } from "./authenticate.ts";
+import { note } from "../signals/about.ts";
 import { nameSchema } from "./names.ts";
 import type { OutsideIssuers } from "./outside-issuers.ts";
 import { type OutsideToken, verifyOutsideToken } from "./outside-token.ts";
 import { findPrincipal } from "./queries.ts";
 import { admittingWorkload, exchangeRefused } from "./workload-commands.ts";
+import { repositoriesOfRow } from "./workload-queries.ts";
 import { API, append } from "./wire.ts";
 
 /** Where outside tokens are exchanged. */
@@ -113,7 +115,11 @@ function readForm(body: unknown): ExchangeRequest {
 export function registerExchangeRoute(app: FastifyInstance, context: ExchangeContext): void {
   const { reader, record, authenticator, issuers } = context;
 
-  async function exchange({ org, identity, subjectToken }: ExchangeRequest, log: (why: object) => void) {
+  async function exchange(
+    { org, identity, subjectToken }: ExchangeRequest,
+    request: FastifyRequest,
+    log: (why: object) => void,
+  ) {
     const outside = await verifyOutsideToken(issuers, subjectToken, authenticator.now());
     const row = await admittingWorkload(reader, org, identity, outside, authenticator.now());
     const account = await findPrincipal(reader, row?.service_account ?? `service:${org}/${identity}`);
@@ -140,6 +146,8 @@ export function registerExchangeRoute(app: FastifyInstance, context: ExchangeCon
       now: authenticator.now(),
       notAfter: row.expires_time,
     });
+    authenticator.identified(request.headers, actor);
+    note(request, { org, granted: (repositoriesOfRow(row) ?? [`${org}/**`]).join(" ").slice(0, 1_000) });
     return {
       access_token: issued.token,
       issued_token_type: ACCESS_TOKEN_TYPE,
@@ -175,7 +183,7 @@ export function registerExchangeRoute(app: FastifyInstance, context: ExchangeCon
     });
 
     door.post(EXCHANGE_PATH, { schema: { hide: true } }, async (request, reply) => {
-      const answer = await exchange(readForm(request.body), (why) =>
+      const answer = await exchange(readForm(request.body), request, (why) =>
         request.log.info(why, "no workload identity takes this token"),
       );
       return await reply.header("cache-control", "no-store").header("pragma", "no-cache").send(answer);

@@ -11,7 +11,9 @@ import {
 } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { authorizeKeys, principalUnknown } from "./authorize.ts";
+import { type KeyScope, keyScopeSchema, scopeOfKey } from "./key-scope.ts";
 import { parsePrincipal, principalIdSchema } from "./names.ts";
+import { isPatternOf } from "./repository-pattern.ts";
 import { countLiveKeys, findKey, findPrincipal } from "./queries.ts";
 
 /** Keys of one principal that may be live at once: enough to rotate, few enough to look through. */
@@ -52,6 +54,25 @@ async function credentialExpiry(reader: Reader, context: DecideContext): Promise
   return (await findKey(reader, credential.id))?.expires_time ?? null;
 }
 
+/** What a bound key must be: of its own organisation's repositories where it is a robot's, and not for ever. */
+function scopeRefused(principal: string, scope: KeyScope | null, expires: number | null) {
+  if (scope === null) return undefined;
+  const owner = parsePrincipal(principal);
+  const elsewhere =
+    owner?.kind === "service" ? scope.repositories.find((one) => !isPatternOf(owner.org, one)) : undefined;
+  if (elsewhere !== undefined && owner?.kind === "service") {
+    return refuse("repository-elsewhere", `${elsewhere} names no repositories of ${owner.org}`, {
+      status: 400,
+      hint: `write it as ${owner.org}/<name>`,
+    });
+  }
+  if (expires !== null) return undefined;
+  return refuse("key-expiry-required", "a key that is bound to repositories has an end", {
+    status: 400,
+    hint: "say in how many days it expires; rotate it before then",
+  });
+}
+
 /** The life of API keys. The secret is made by the route and never comes here: only its hash does. */
 export const keyCommands: readonly CommandDefinition[] = [
   defineCommand({
@@ -62,6 +83,7 @@ export const keyCommands: readonly CommandDefinition[] = [
       label: keyLabelSchema,
       secretHash: z.string().regex(/^[0-9a-f]{64}$/),
       expires: z.int().nonnegative().nullable(),
+      scope: keyScopeSchema.nullable().default(null),
     }),
     decide: async (reader, body, context) => {
       const refusal = await authorizeKeys(reader, context.actor, body.principal);
@@ -83,6 +105,8 @@ export const keyCommands: readonly CommandDefinition[] = [
       if (expires !== null && expires <= context.time) {
         return refuse("key-expiry-past", "the key would be expired already", { status: 400 });
       }
+      const wrong = scopeRefused(body.principal, body.scope, expires);
+      if (wrong !== undefined) return wrong;
       const created = { ...body, expires, replaces: null };
       return accept([{ type: "access.api-key-created", org: homeOf(body.principal), body: created }], {
         created: context.time,
@@ -131,6 +155,10 @@ export const keyCommands: readonly CommandDefinition[] = [
       if (expires !== null && expires <= context.time) {
         return refuse("key-expiry-past", "the new key would be expired already", { status: 400 });
       }
+      // What follows a bound key is bound as it was: a rotation is no way to more.
+      const scope = scopeOfKey(old) ?? null;
+      const wrong = scopeRefused(principal, scope, expires);
+      if (wrong !== undefined) return wrong;
       const graceEnds = Math.min(context.time + body.grace, old.expires_time ?? Number.MAX_SAFE_INTEGER);
       const org = homeOf(principal);
       const created = {
@@ -140,12 +168,13 @@ export const keyCommands: readonly CommandDefinition[] = [
         secretHash: body.secretHash,
         expires,
         replaces: body.id,
+        scope,
       };
       const ended: NewEvent =
         body.grace === 0
           ? { type: "access.api-key-revoked", org, body: { id: body.id, principal } }
           : { type: "access.api-key-shortened", org, body: { id: body.id, principal, expires: graceEnds } };
-      const result = { created: context.time, expires, label: old.label, oldWorksUntil: graceEnds };
+      const result = { created: context.time, expires, label: old.label, scope, oldWorksUntil: graceEnds };
       return accept([{ type: "access.api-key-created", org, body: created }, ended], result);
     },
   }),

@@ -7,6 +7,7 @@ import { generateApiKey, hashSecret } from "./api-key.ts";
 import { requireActor } from "./authenticate.ts";
 import { authorizeKeys } from "./authorize.ts";
 import { homeOf, keyLabelSchema, MAX_GRACE_SECONDS } from "./key-commands.ts";
+import { keyScopeSchema, scopeOfKey } from "./key-scope.ts";
 import { personId, serviceAccountId } from "./names.ts";
 import { type KeyRow, listKeys } from "./queries.ts";
 import {
@@ -32,6 +33,7 @@ const keySchema = z.strictObject({
   createdBy: z.string(),
   expires: timeSchema.nullable().describe("null: until revoked"),
   revoked: timeSchema.nullable(),
+  scope: keyScopeSchema.nullable().describe("What it is bound to; null: it is good for whatever its owner may."),
   replacedBy: z.string().nullable().describe("the key a rotation put in its place; it may work until `expires`"),
 });
 
@@ -44,12 +46,17 @@ const createBody = z.strictObject({
     .nullable()
     .default(90)
     .describe("null: until revoked. A key made with your own key never outlives that one."),
+  scope: keyScopeSchema
+    .nullable()
+    .default(null)
+    .describe("Binds it to repositories and actions; such a key always expires, and administers nothing."),
 });
 
 const createdAnswer = z.strictObject({
   id: z.string(),
   principal: z.string(),
   label: z.string(),
+  scope: keyScopeSchema.nullable(),
   created: timeSchema,
   expires: timeSchema.nullable(),
   key: z.string().describe("the API key itself, shown this once and kept nowhere"),
@@ -81,6 +88,7 @@ const rotatedResult = z.object({
   created: z.int(),
   expires: z.int().nullable(),
   label: z.string(),
+  scope: keyScopeSchema.nullable(),
   oldWorksUntil: z.int(),
 });
 
@@ -97,6 +105,7 @@ function showKey(row: KeyRow): z.output<typeof keySchema> {
     createdBy: row.created_by,
     expires: row.expires_time,
     revoked: row.revoked_time,
+    scope: scopeOfKey(row) ?? null,
     replacedBy: row.replaced_by,
   };
 }
@@ -154,14 +163,14 @@ function registerFor<S extends typeof personParams | typeof serviceParams>(
       const actor = await requireActor(authenticator, request);
       const principal = kind.principal(kind.params.parse(request.params) as z.output<S>);
       await mayAdminister(actor, principal);
-      const { label, expiresInDays } = request.body;
+      const { label, expiresInDays, scope } = request.body;
       const key = generateApiKey();
       const expires = expiresInDays === null ? null : authenticator.now() + expiresInDays * DAY;
       const appended = await append(record, {
         type: "access.create-api-key",
         org: homeOf(principal),
         actor,
-        body: { id: key.id, principal, label, secretHash: hashSecret(key.secret), expires },
+        body: { id: key.id, principal, label, secretHash: hashSecret(key.secret), expires, scope },
       });
       return await reply
         .code(201)
@@ -170,6 +179,7 @@ function registerFor<S extends typeof personParams | typeof serviceParams>(
           id: key.id,
           principal,
           label,
+          scope,
           ...createdResult.parse(appended.results[0]),
           key: key.text,
           receipt: appended.receipts[0] ?? null,

@@ -40,6 +40,8 @@ export interface AccessTables {
     expires_time: number | null;
     revoked_sequence: number | null;
     revoked_time: number | null;
+    /** JSON: the repositories and actions it is bound to (key-scope.ts); null: whatever its owner may. */
+    scope: string | null;
     /** The key that a rotation put in its place; null: it was not rotated. */
     replaced_by: string | null;
   };

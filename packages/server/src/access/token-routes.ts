@@ -5,11 +5,12 @@ import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor, TokenAccess } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { Authenticator } from "./authenticate.ts";
-import { authorize, credentialRefusal } from "./authorize.ts";
+import { authorize, credentialRefusal, keyScope } from "./authorize.ts";
 import { TOKEN_PATH } from "./challenge.ts";
 import { ANONYMOUS } from "./denials.ts";
 import { findKey, findPrincipal } from "./queries.ts";
 import type { IssuedToken } from "./signed-token.ts";
+import { note } from "../signals/about.ts";
 import { asksForCatalog, CATALOG_ACCESS, formatScopes, parseScopes, type RequestedAccess } from "./scope.ts";
 
 /** Largest form a token request may send, bytes. */
@@ -130,7 +131,8 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
     const revoked = await credentialRefusal(reader, actor);
     if (principal === undefined || revoked !== undefined) throw unauthorized("the credentials are not valid any more");
     const access = await grant(context, actor, parseScopes(request.scopes, defaultOrg));
-    if (asksForCatalog(request.scopes)) access.push(CATALOG_ACCESS);
+    // A token says nothing of what its key is bound to but its repositories: over a whole catalogue it cannot be bound.
+    if (asksForCatalog(request.scopes) && (await keyScope(reader, actor)) === undefined) access.push(CATALOG_ACCESS);
     const issued = authenticator.tokens.issue({
       subject: actor.id,
       epoch: principal.epoch,
@@ -168,7 +170,11 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
       if (actor?.credential.kind === "registry-token") throw unauthorized("a registry token buys no other token");
       const query = new URL(request.url, "http://localhost").searchParams;
       const asked = { service: query.get("service"), scopes: query.getAll("scope") };
-      const answer = actor === undefined ? await issueToNobody(asked) : (await issue(actor, asked)).answer;
+      if (actor === undefined) {
+        return await reply.header("cache-control", "no-store").send(await issueToNobody(asked));
+      }
+      const { answer, access } = await issue(actor, asked);
+      note(request, { granted: formatScopes(access).slice(0, 1_000) });
       return await reply.header("cache-control", "no-store").send(answer);
     });
 
@@ -180,6 +186,7 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
       const actor = await formActor(authenticator, form);
       authenticator.identified(request.headers, actor);
       const { answer, access } = await issue(actor, { service: form.get("service"), scopes: form.getAll("scope") });
+      note(request, { granted: formatScopes(access).slice(0, 1_000) });
       return await reply
         .header("cache-control", "no-store")
         .send({ ...answer, token_type: "Bearer", scope: formatScopes(access) });

@@ -6,7 +6,14 @@ import { nameSchema, serviceAccountId } from "./names.ts";
 import { findPrincipal } from "./queries.ts";
 import { isPatternOf } from "./repository-pattern.ts";
 import { type OutsideClaims, satisfies, workloadIdentitySchema } from "./workload-identity.ts";
-import { countWorkloads, currentWorkload, findExchange, identityOfRow, type WorkloadRow } from "./workload-queries.ts";
+import {
+  countWorkloads,
+  currentWorkload,
+  findExchange,
+  identityOfRow,
+  repositoriesOfRow,
+  type WorkloadRow,
+} from "./workload-queries.ts";
 
 /** Workload identities an organisation may have. */
 const MAX_WORKLOADS = 500;
@@ -127,10 +134,15 @@ export const workloadCommands: readonly CommandDefinition[] = [
       if (used !== undefined) return accept([], result);
       const asked = new Set(identityOfRow(row).conditions.map(({ claim }) => claim));
       const told = body.claims.filter(({ claim }) => asked.has(claim));
-      return accept(
-        [{ type: "access.token-exchanged", body: { identity: name, issuer, subject, token, claims: told } }],
-        result,
-      );
+      const exchanged = {
+        identity: name,
+        issuer,
+        subject,
+        token,
+        claims: told,
+        repositories: repositoriesOfRow(row) ?? null,
+      };
+      return accept([{ type: "access.token-exchanged", body: exchanged }], result);
     },
   }),
 ];

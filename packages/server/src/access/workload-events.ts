@@ -62,13 +62,17 @@ export const workloadEvents: readonly EventDefinition[] = [
   }),
   defineEvent({
     type: "access.token-exchanged",
-    version: 1,
+    // Version 2 says what the token bought is good for; of one of before, the identity as it then stood does.
+    version: 2,
+    upcast: { 1: (body) => body },
     body: z.strictObject({
       identity: z.string(),
       issuer: z.string(),
       subject: z.string(),
       token: z.string(),
       claims: z.array(z.strictObject({ claim: z.string(), value: z.string() })),
+      /** The patterns it is good in; null: wherever the service account, who is the event's actor, may. */
+      repositories: z.array(z.string()).nullable().optional(),
     }),
     // A subject or a claim may name a person; the hash of the token tells nobody's name.
     redactable: { "/subject": () => true, "/claims/*/value": () => true },

@@ -15,6 +15,8 @@ export interface About {
   readonly manifest?: boolean;
   /** The digest of a piece of evidence. */
   readonly attestation?: string;
+  /** What a token was given out for, as its scopes are written. */
+  readonly granted?: string;
 }
 
 const ABOUT = new WeakMap<FastifyRequest, About>();

@@ -19,6 +19,8 @@ export interface AccessLine {
   readonly tag?: string | undefined;
   readonly digest?: string | undefined;
   readonly attestation?: string | undefined;
+  /** What a token was given out for: `repository:acme/app:pull,push`. */
+  readonly granted?: string | undefined;
   /** Null when no answer was begun. */
   readonly status: number | null;
   readonly outcome: Outcome;

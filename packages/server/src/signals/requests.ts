@@ -87,7 +87,7 @@ function tell(signals: RequestSignals, { request, reply, span, ms, received, sen
   const outcome = outcomeOf(status ?? 0, reply.raw.writableFinished);
   metrics.observe({ operation, outcome, seconds: ms / 1000, received, sent });
   const asker = askerOf(request);
-  const { org, repository, tag, digest, attestation } = about;
+  const { org, repository, tag, digest, attestation, granted } = about;
   accessLog?.write({
     request: request.id,
     trace: span?.traceId,
@@ -99,6 +99,7 @@ function tell(signals: RequestSignals, { request, reply, span, ms, received, sen
     tag,
     digest,
     attestation,
+    granted,
     status,
     outcome,
     received,
