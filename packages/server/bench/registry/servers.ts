@@ -95,8 +95,9 @@ async function started(
 export async function startAssay(directory: string, settings: Record<string, string> = {}): Promise<Registry> {
   const port = await freePort();
   mkdirSync(directory, { recursive: true });
+  // With the flag of Node's that `npm start`, `assay server start` and the service file give it.
   const program = join(ROOT, process.env["ASSAY_BENCH_SERVER"] ?? "packages/server/src/main.ts");
-  const child = spawn(process.execPath, [program], {
+  const child = spawn(process.execPath, ["--max-semi-space-size=4", program], {
     cwd: directory,
     env: {
       PATH: process.env["PATH"],
