@@ -111,6 +111,8 @@ export interface AppOptions {
   readonly egressPrivate?: readonly string[] | undefined;
   /** Take manifests that name what their repository does not have; false when absent. */
   readonly sparseManifests?: boolean | undefined;
+  /** Pulls of blobs are sent to the store itself, where it can. */
+  readonly blobRedirects?: boolean | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
 }
@@ -477,6 +479,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       gate: new PullGates(judging, repeats),
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
+      blobRedirects: options.blobRedirects === true,
     });
   });
   return {
