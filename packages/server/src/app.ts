@@ -58,6 +58,7 @@ import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { logsDirectory, successions } from "./record/succession.ts";
 import { RecordProver } from "./record/prover.ts";
 import { retryAfter } from "./pressure/refusals.ts";
+import { UnreadableRequests } from "./pressure/unreadable-requests.ts";
 import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
@@ -226,6 +227,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     log: options.logger,
   });
   const record = measured(options.record, metrics, (orgs) => watch.appended(orgs));
+  const unreadable = new UnreadableRequests(options.logger, (reason) => metrics.unreadable(reason));
   const server: FastifyInstance = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -234,6 +236,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     requestTimeout: 0,
     connectionTimeout: 120_000,
     keepAliveTimeout: 65_000,
+    clientErrorHandler: (error, socket) => unreadable.end(error, socket),
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false },
     // A URL that no router can read never reaches a door; it is answered in the form of the door it was meant for.
     frameworkErrors: (error, request, reply) => {
