@@ -17,7 +17,7 @@ const suitesOnPostgres = [
   "trust",
   "trust-kinds",
   "gate",
-  "pull-gate",
+  "pull-gate*",
   "adversarial*",
   "jobs",
   "job-routes",

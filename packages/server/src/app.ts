@@ -64,6 +64,7 @@ import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { logsDirectory, successions } from "./record/succession.ts";
 import { RecordProver } from "./record/prover.ts";
 import { retryAfter } from "./pressure/refusals.ts";
+import { UnreadableRequests } from "./pressure/unreadable-requests.ts";
 import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
@@ -122,6 +123,8 @@ export interface AppOptions {
   readonly egressPrivate?: readonly string[] | undefined;
   /** Take manifests that name what their repository does not have; false when absent. */
   readonly sparseManifests?: boolean | undefined;
+  /** Pulls of blobs are sent to the store itself, where it can. */
+  readonly blobRedirects?: boolean | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
   /** Who is told of each request besides the metrics; nobody, when absent. */
@@ -266,6 +269,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     replications.appended(orgs);
   });
   const authenticator = new Authenticator({ reader, record, keyring, publicUrl, adminToken: options.adminToken });
+  const unreadable = new UnreadableRequests(options.logger, (reason) => metrics.unreadable(reason));
   const server: FastifyInstance = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
     genReqId: () => randomUUID(),
@@ -275,6 +279,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     requestTimeout: 0,
     connectionTimeout: 120_000,
     keepAliveTimeout: 65_000,
+    clientErrorHandler: (error, socket) => unreadable.end(error, socket),
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false },
     // A URL that no router can read never reaches a door; it is answered in the form of the door it was meant for.
     frameworkErrors: (error, request, reply) => {
@@ -561,6 +566,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       through: mirrors,
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
+      blobRedirects: options.blobRedirects === true,
     });
   });
   return {

@@ -132,6 +132,7 @@ const settingsSchema = z.object({
   ASSAY_ADMIN_TOKEN: z.string().min(16, "must have at least 16 characters").max(512).optional(),
   ASSAY_ORG: organisationNameSchema.optional(),
   ASSAY_ENABLE_ADMIN: z.enum(["1"], { error: "the only value is 1" }).optional(),
+  ASSAY_BLOBS_REDIRECT: z.enum(["1"], { error: "the only value is 1" }).optional(),
   ASSAY_SPARSE_MANIFESTS: z.enum(["1"], { error: "the only value is 1" }).optional(),
   ASSAY_TLS_CERT: z.string().min(1).optional(),
   ASSAY_TLS_KEY: z.string().min(1).optional(),
@@ -212,6 +213,8 @@ export interface Config {
   readonly enableAdmin: boolean;
   /** Take manifests that name what their repository does not have. Undefined: no. */
   readonly sparseManifests?: boolean | undefined;
+  /** Pulls of blobs are sent to S3 itself, by a URL that ends soon. */
+  readonly blobRedirects?: boolean | undefined;
   readonly tls: TlsConfig | undefined;
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
   /** A file, or `stdout`. Undefined: no access log. */
@@ -251,6 +254,7 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_PUBLIC_URL",
   "ASSAY_ORG",
   "ASSAY_ENABLE_ADMIN",
+  "ASSAY_BLOBS_REDIRECT",
   "ASSAY_SPARSE_MANIFESTS",
   "ASSAY_TLS",
   "ASSAY_TLS_CERT",
@@ -329,6 +333,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     adminToken: settings.ASSAY_ADMIN_TOKEN,
     org: settings.ASSAY_ORG,
     enableAdmin: settings.ASSAY_ENABLE_ADMIN !== undefined,
+    blobRedirects: blobRedirects(settings),
     sparseManifests: settings.ASSAY_SPARSE_MANIFESTS !== undefined,
     tls: tlsConfig(settings),
     metricsListen: settings.ASSAY_METRICS_LISTEN,
@@ -361,6 +366,15 @@ function collectorOf(settings: Settings): Config["collector"] {
   if (headers !== undefined) throw new ServerError("config-invalid", "ASSAY_OTLP_HEADERS needs ASSAY_OTLP_ENDPOINT");
   const endpoint = settings.OTEL_EXPORTER_OTLP_ENDPOINT;
   return endpoint === undefined ? undefined : { endpoint, headers: settings.OTEL_EXPORTER_OTLP_HEADERS ?? {}, ratio };
+}
+
+/** Only what lies in S3 can be had there. */
+function blobRedirects(settings: Settings): boolean {
+  if (settings.ASSAY_BLOBS_REDIRECT === undefined) return false;
+  if (settings.ASSAY_BLOBS_URL !== undefined) return true;
+  throw new ServerError("config-invalid", "ASSAY_BLOBS_REDIRECT needs ASSAY_BLOBS_URL", {
+    hint: "blobs in the data directory are always sent by the server itself: leave it out",
+  });
 }
 
 /** Our own variables win over Amazon's, as a whole: a key of one and a secret of the other would never fit. */

@@ -84,6 +84,7 @@ export async function serve(
     adminToken,
     defaultOrg,
     sparseManifests: config.sparseManifests,
+    blobRedirects: config.blobRedirects,
     version: VERSION,
     reader,
     record,

@@ -170,8 +170,9 @@ interface Running {
 /** Opens a room with the organisations `default` and `organisations`. */
 export async function openRegistryRoom(
   organisations: readonly string[] = [],
-  settings: { readonly sparseManifests?: boolean; readonly gate?: PullGate } = {},
+  settings: { readonly sparseManifests?: boolean; readonly gate?: PullGate | "unfilled" } = {},
 ): Promise<RegistryRoom> {
+  const { sparseManifests, gate = OPEN_GATE } = settings;
   const directory = await temporaryDirectory();
   const clock: { now: number | undefined } = { now: undefined };
   const hook: { companions: (push: PushedManifest) => Promise<Command[]> } = { companions: async () => [] };
@@ -224,8 +225,8 @@ export async function openRegistryRoom(
           return await hook.companions(push);
         },
         now,
-        gate: OPEN_GATE,
-        ...settings,
+        ...(sparseManifests === undefined ? {} : { sparseManifests }),
+        ...(gate === "unfilled" ? {} : { gate }),
       }),
     );
     await app.listen({ host: "127.0.0.1", port: 0 });

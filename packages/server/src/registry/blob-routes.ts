@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { FastifyReply } from "fastify";
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Digest } from "@assay/evidence";
 import { authorize } from "../access/authorize.ts";
 import type { ByteRange } from "../storage/blobs.ts";
@@ -16,7 +16,7 @@ import {
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
-import { LEASE_MS } from "./limits.ts";
+import { LEASE_MS, LENT_FROM, LENT_S } from "./limits.ts";
 import { requireServed } from "./pull-gate.ts";
 import { findBlob, isAwaited, type VisibleBlob } from "./queries.ts";
 import { parseRange } from "./range.ts";
@@ -100,6 +100,11 @@ export const headBlob: Handler<"blob"> = {
   },
 };
 
+/** Whether a request asks for the whole and nothing else: another server knows neither our ETag nor what a client has of the blob. */
+function isPlain({ headers }: FastifyRequest): boolean {
+  return headers.range === undefined && headers["if-range"] === undefined;
+}
+
 /** GET /v2/<name>/blobs/<digest> (end-2), whole or one range. */
 export const getBlob: Handler<"blob"> = {
   action: "registry.pull",
@@ -109,6 +114,16 @@ export const getBlob: Handler<"blob"> = {
     await requireServed(services.gate, "blob", exchange, digest);
     const headers = blobHeaders(named);
     if (alreadyHas(request, named)) return await reply.code(304).headers(headers).send();
+    if (services.blobRedirects === true && isPlain(request) && blob.size >= LENT_FROM) {
+      const url = await services.blobs.lend?.(digest, LENT_S);
+      // Whoever has the URL has the bytes until it ends: no cache keeps it, and no page it leads to hears of it.
+      const around = { "docker-content-digest": named, "cache-control": "no-store", "referrer-policy": "no-referrer" };
+      if (url !== undefined)
+        return await reply
+          .code(307)
+          .headers({ ...around, location: url })
+          .send();
+    }
     // If-Range with another validator asks for the whole (RFC 9110 §13.1.5).
     const ifRange = request.headers["if-range"];
     const wanted = ifRange === undefined || ifRange === `"${named}"` ? request.headers.range : undefined;

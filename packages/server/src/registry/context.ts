@@ -96,6 +96,8 @@ export interface RegistryContext {
   readonly through?: PullThrough;
   /** Manifests may name what their repository does not have; absent: they may not. */
   readonly sparseManifests?: boolean;
+  /** Pulls of blobs are sent to the store itself, where it lends them out; absent: they are not. */
+  readonly blobRedirects?: boolean;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */
   readonly mayGrow?: () => void;
   /** ms since the epoch; the system's clock when absent. */

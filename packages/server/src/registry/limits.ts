@@ -27,6 +27,12 @@ export const REGISTRY_LIMITS = {
  */
 export const LEASE_MS = 24 * 60 * 60 * 1000;
 
+/** How long a URL holds that a pull is sent to, s: long enough to begin, and too short to be passed around. */
+export const LENT_S = 60;
+
+/** Blobs of fewer bytes are sent here: asking elsewhere would take longer. */
+export const LENT_FROM = 64 * 1024;
+
 /** How long an upload session lives after its last change, ms. */
 export const UPLOAD_MS = 24 * 60 * 60 * 1000;
 

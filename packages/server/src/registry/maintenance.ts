@@ -24,11 +24,14 @@ export async function sweepRegistry(
   for (;;) {
     const claim = randomUUID();
     const ids = texts(await record.operate("registry.claim-expired", { claim, limit: SWEEP_STEP }));
-    for (const id of ids) {
-      await (await blobs.stage(id)).discard();
-      await record.operate("registry.drop-upload", { id, claim });
-      uploads += 1;
-    }
+    // Together, so that the rows of a step go in few commits: sessions that nobody came back to may be many.
+    await Promise.all(
+      ids.map(async (id) => {
+        await (await blobs.stage(id)).discard();
+        await record.operate("registry.drop-upload", { id, claim });
+      }),
+    );
+    uploads += ids.length;
     if (ids.length < SWEEP_STEP) break;
   }
   const leftovers = await sweepLeftovers(record, blobs, now - UPLOAD_MS);

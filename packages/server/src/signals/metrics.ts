@@ -157,6 +157,11 @@ export class Metrics {
     this.#refused.inc({ reason: error instanceof Error && "code" in error ? String(error.code) : "internal" });
   }
 
+  /** Bytes on a connection that were no request. */
+  unreadable(reason: string): void {
+    this.#refused.inc({ reason });
+  }
+
   scrubbed(bytes: number): void {
     this.#scrubbed.inc(bytes);
   }

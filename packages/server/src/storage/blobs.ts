@@ -19,6 +19,11 @@ export interface BlobStore {
   read(digest: Digest, range?: ByteRange): Promise<Readable>;
   /** Opens a blob or a part of it to be sent: like {@link read}, through few buffers. @throws ServerError `blob-unknown`. */
   open(digest: Digest, range?: ByteRange): Promise<OpenBlob>;
+  /**
+   * A URL under which the store itself hands out these bytes, and no others, for a short while, to whoever has it: as a download of no type
+   * that a browser would show. Absent: this store has no such URLs.
+   */
+  readonly lend?: (digest: Digest, seconds: number) => Promise<string>;
   /** A small blob whole. @throws ServerError `blob-unknown`, `blob-too-large` above `maxBytes`. */
   readSmall(digest: Digest, maxBytes: number): Promise<Uint8Array>;
   /** Stores bytes at hand; durable, name included, when it resolves. */

@@ -74,6 +74,12 @@ export class S3Blobs implements BlobStore {
     return await this.#client.size(this.#key(digest));
   }
 
+  readonly lend = async (digest: Digest, seconds: number): Promise<string> =>
+    await this.#client.lend(this.#key(digest), seconds, {
+      "response-content-type": "application/octet-stream",
+      "response-content-disposition": "attachment",
+    });
+
   async read(digest: Digest, range?: ByteRange): Promise<Readable> {
     if (range !== undefined && range.end <= range.start) {
       if ((await this.size(digest)) === undefined) throw unknown(digest);

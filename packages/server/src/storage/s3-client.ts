@@ -175,6 +175,16 @@ export class S3Client {
   }
 
   /**
+   * A URL by which anybody may GET this object, as it is answered with `overrides`, until `seconds` from now (S3 API, "Authenticating
+   * requests: using query parameters"). Key, method, overrides and end are signed: none can be changed. Asks nothing of the server.
+   */
+  async lend(key: string, seconds: number, overrides: Readonly<Record<string, string>>): Promise<string> {
+    const query = { ...overrides, "X-Amz-Expires": String(seconds) };
+    const { url } = await this.#signer({ method: "GET", key, query }, true).sign();
+    return url.href;
+  }
+
+  /**
    * Stores an object; durable when it resolves.
    *
    * @param createOnly `If-None-Match: *`: an object already there stays.
@@ -455,7 +465,8 @@ export class S3Client {
     return Buffer.concat(chunks);
   }
 
-  async #signed(request: Request): Promise<Dispatcher.RequestOptions> {
+  /** @param inQuery whether the signature goes into the URL instead of the headers. */
+  #signer(request: Request, inQuery: boolean): AwsV4Signer {
     const { endpoint, bucket, pathStyle, region, credentials } = this.#location;
     const base = new URL(endpoint);
     if (!pathStyle) base.hostname = `${bucket}.${base.hostname}`;
@@ -464,7 +475,7 @@ export class S3Client {
       .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
       .join("&");
     const url = `${base.origin}${request.key === "" && pathStyle ? path.slice(0, -1) : path}${search === "" ? "" : `?${search}`}`;
-    const signer = new AwsV4Signer({
+    return new AwsV4Signer({
       method: request.method,
       url,
       service: "s3",
@@ -472,12 +483,17 @@ export class S3Client {
       accessKeyId: credentials.accessKeyId,
       secretAccessKey: credentials.secretAccessKey,
       ...(credentials.sessionToken === undefined ? {} : { sessionToken: credentials.sessionToken }),
-      headers: { ...request.headers, "x-amz-content-sha256": request.body?.sha256 ?? EMPTY_SHA256 },
+      ...(inQuery
+        ? { signQuery: true }
+        : { headers: { ...request.headers, "x-amz-content-sha256": request.body?.sha256 ?? EMPTY_SHA256 } }),
       cache: this.#signingKeys,
     });
-    const signed = await signer.sign();
+  }
+
+  async #signed(request: Request): Promise<Dispatcher.RequestOptions> {
+    const signed = await this.#signer(request, false).sign();
     return {
-      origin: base.origin,
+      origin: signed.url.origin,
       path: `${signed.url.pathname}${signed.url.search}`,
       method: request.method,
       headers: Object.fromEntries(signed.headers),
