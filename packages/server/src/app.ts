@@ -25,6 +25,7 @@ import { OutsideIssuers } from "./access/outside-issuers.ts";
 import { registerAccessRoutes } from "./access/routes.ts";
 import { registerTokenRoutes } from "./access/token-routes.ts";
 import { lastBackup } from "./backup/last-backup.ts";
+import { evidenceCarried } from "./attestations/carrying.ts";
 import { evidenceCompanions } from "./attestations/companions.ts";
 import { registerAttestationsRoutes } from "./attestations/routes.ts";
 import { registerRecordRoutes } from "./audit/record-routes.ts";
@@ -56,10 +57,13 @@ import { logsDirectory, successions } from "./record/succession.ts";
 import { RecordProver } from "./record/prover.ts";
 import { retryAfter } from "./pressure/refusals.ts";
 import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
+import { registerDeletionRoutes } from "./registry/deletion-routes.ts";
+import { deletedGraceMs } from "./registry/grace.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
 import { isPublic, nextPublicOrganisation } from "./registry/repository-queries.ts";
+import { registerRenameRoute } from "./registry/rename-routes.ts";
 import { registerRepositoryRoutes } from "./registry/repository-routes.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { Metrics } from "./signals/metrics.ts";
@@ -110,6 +114,8 @@ export interface AppOptions {
   readonly egressPrivate?: readonly string[] | undefined;
   /** Take manifests that name what their repository does not have; false when absent. */
   readonly sparseManifests?: boolean | undefined;
+  /** How long what was deleted can come back, ms; the default (registry/grace.ts) when absent. */
+  readonly deletedGraceMs?: number | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
 }
@@ -407,6 +413,9 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerRepositoryRoutes(own, { reader, record, authenticator });
+    registerRenameRoute(own, { reader, record, authenticator, carried: evidenceCarried });
+    const graceMs = options.deletedGraceMs ?? deletedGraceMs;
+    registerDeletionRoutes(own, { reader, record, authenticator, blobs, graceMs, now: Date.now });
     registerJobRoutes(own, {
       reader,
       record,

@@ -101,6 +101,11 @@ const settingsSchema = z.object({
   ASSAY_ORG: organisationNameSchema.optional(),
   ASSAY_ENABLE_ADMIN: z.enum(["1"], { error: "the only value is 1" }).optional(),
   ASSAY_SPARSE_MANIFESTS: z.enum(["1"], { error: "the only value is 1" }).optional(),
+  ASSAY_DELETED_GRACE: z
+    .string()
+    .regex(/^\d{1,4}[hd]$/, "must be a number with h or d, for example 7d; 0d: nothing comes back")
+    .transform((text) => Number.parseInt(text, 10) * (text.endsWith("d") ? 86_400_000 : 3_600_000))
+    .optional(),
   ASSAY_TLS_CERT: z.string().min(1).optional(),
   ASSAY_TLS_KEY: z.string().min(1).optional(),
   ASSAY_TLS: z.enum(["self-signed"], { error: "the only value is self-signed" }).optional(),
@@ -170,6 +175,8 @@ export interface Config {
   readonly enableAdmin: boolean;
   /** Take manifests that name what their repository does not have. Undefined: no. */
   readonly sparseManifests?: boolean | undefined;
+  /** How long what was deleted can come back, ms. Undefined: the default (registry/grace.ts). */
+  readonly deletedGraceMs?: number | undefined;
   readonly tls: TlsConfig | undefined;
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
   readonly logLevel: Settings["ASSAY_LOG_LEVEL"];
@@ -204,6 +211,7 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_ORG",
   "ASSAY_ENABLE_ADMIN",
   "ASSAY_SPARSE_MANIFESTS",
+  "ASSAY_DELETED_GRACE",
   "ASSAY_TLS",
   "ASSAY_TLS_CERT",
   "ASSAY_TLS_KEY",
@@ -279,6 +287,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     org: settings.ASSAY_ORG,
     enableAdmin: settings.ASSAY_ENABLE_ADMIN !== undefined,
     sparseManifests: settings.ASSAY_SPARSE_MANIFESTS !== undefined,
+    deletedGraceMs: settings.ASSAY_DELETED_GRACE,
     tls: tlsConfig(settings),
     metricsListen: settings.ASSAY_METRICS_LISTEN,
     logLevel: settings.ASSAY_LOG_LEVEL,

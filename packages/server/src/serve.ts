@@ -80,6 +80,7 @@ export async function serve(
     adminToken,
     defaultOrg,
     sparseManifests: config.sparseManifests,
+    deletedGraceMs: config.deletedGraceMs,
     version: VERSION,
     reader,
     record,

@@ -1,15 +1,35 @@
 import type { RecordPart } from "../record/command.ts";
 import { registryCommands } from "./commands.ts";
+import { type DeletionHolds, deletionCommands } from "./deletion-commands.ts";
+import { deletionEvents } from "./deletion-events.ts";
 import { registryEvents } from "./events.ts";
 import { registryAliases, registryBlobs } from "./named-blobs.ts";
 import { registryOperations } from "./operations.ts";
+import { promotionCommands, type PromotionGate } from "./promotion-commands.ts";
+import { promotionEvents } from "./promotion-events.ts";
+import { renameCommands } from "./rename-commands.ts";
+import { renameEvents } from "./rename-events.ts";
 import { repositoryCommands } from "./repository-commands.ts";
 import { repositoryEvents } from "./repository-events.ts";
 
+/** What the registry asks of rooms above it, inside the appending transaction. */
+export interface RegistryHooks {
+  /** What speaks against deleting a manifest. */
+  readonly holds: DeletionHolds;
+  /** Whether a decision allows a promotion. */
+  readonly promotionGate: PromotionGate;
+}
+
 /** The registry's part of the record. */
-export const registryPart: RecordPart = {
-  commands: [...registryCommands, ...repositoryCommands],
-  events: [...registryEvents, ...repositoryEvents],
+export const registryPart = ({ holds, promotionGate }: RegistryHooks): RecordPart => ({
+  commands: [
+    ...registryCommands,
+    ...repositoryCommands,
+    ...deletionCommands(holds),
+    ...promotionCommands(promotionGate),
+    ...renameCommands,
+  ],
+  events: [...registryEvents, ...repositoryEvents, ...deletionEvents, ...promotionEvents, ...renameEvents],
   operations: registryOperations,
   projections: [
     "repository",
@@ -23,4 +43,4 @@ export const registryPart: RecordPart = {
   ],
   blobs: registryBlobs,
   aliases: registryAliases,
-};
+});
