@@ -33,6 +33,7 @@ import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
 import { repositoriesMigration } from "../src/storage/migrations/0017-repositories.ts";
 import { digestAliasMigration } from "../src/storage/migrations/0015-digest-alias.ts";
 import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
+import { attestationsMigration } from "../src/storage/migrations/0005-attestations.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
@@ -191,6 +192,7 @@ export async function openRegistryRoom(
       recordMigration,
       accessMigration,
       registryMigration,
+      attestationsMigration,
       witnessMigration,
       rolesMigration,
       digestAliasMigration,
