@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { apiOf } from "./api.ts";
 import { type Home, makeHome, type Server, startServer } from "./harness.ts";
 import { type Image, makeImage } from "./image.ts";
 
@@ -126,6 +127,38 @@ describe("crane", () => {
     } finally {
       stranger.remove();
     }
+  });
+
+  it("pulls what is public without a login, and is refused what is not", async () => {
+    const stranger = makeHome();
+    try {
+      await home.must("crane", ["push", image.layout, `${server.host}/default/open:1.0.0`]);
+      const path = "/orgs/default/repositories/open";
+      await apiOf(server).call("PATCH", path, { visibility: "public" });
+      expect(await stranger.must("crane", ["digest", `${server.host}/default/open:1.0.0`])).toBe(image.digest);
+      await stranger.must("crane", ["validate", "--remote", `${server.host}/default/open:1.0.0`]);
+      expect(await stranger.must("crane", ["catalog", server.host])).toBe("default/open");
+      const push = await stranger.run("crane", ["push", image.layout, `${server.host}/default/open:2.0.0`]);
+      expect(push.code).not.toBe(0);
+      expect(push.stderr).toMatch(/UNAUTHORIZED|401/);
+    } finally {
+      stranger.remove();
+    }
+  });
+
+  it("is told that a tag of the repository never moves, and what deleting evidence needs", async () => {
+    const path = "/orgs/default/repositories";
+    await apiOf(server).call("POST", path, { name: "kept", immutable: "all-tags" });
+    await home.must("crane", ["push", image.layout, `${server.host}/default/kept:edge`]);
+    const moved = await home.run("crane", ["push", altered.layout, `${server.host}/default/kept:edge`]);
+    expect(moved.code).not.toBe(0);
+    expect(moved.stderr).toContain("DENIED");
+    expect(moved.stderr).toContain("immutable tag edge");
+    const report = { subject: image.digest, predicateType: "https://example.com/r", predicate: {} };
+    await apiOf(server).call("POST", "/orgs/default/reports", report);
+    const deleted = await home.run("crane", ["delete", `${server.host}/default/kept@${image.digest}`]);
+    expect(deleted.code).not.toBe(0);
+    expect(deleted.stderr).toContain("assay repository delete kept@");
   });
 
   it("is told that an organisation does not exist", async () => {

@@ -62,6 +62,16 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./verbs/account.ts"),
   },
   {
+    name: "promote",
+    summary: "copy an artifact to another repository by its digest, with its evidence, where policy allows it",
+    load: () => import("./verbs/promote.ts"),
+  },
+  {
+    name: "repository",
+    summary: "repositories: who may read them, which tags never move, what was deleted and comes back",
+    load: () => import("./verbs/repository.ts"),
+  },
+  {
     name: "webhook",
     summary: "tell other programs what is recorded: CloudEvents or CDEvents, signed, in order",
     load: () => import("./verbs/webhook.ts"),

@@ -23,7 +23,8 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Where there is nothing to act on in a fresh service: the answer "no" will do. */
-const MAY_BE_NO = /^assay (?:jobs (?:show|retry|discard)|webhook (?:test|replay pipeline --delivery)|logout https)/;
+const MAY_BE_NO =
+  /^assay (?:jobs (?:show|retry|discard)|promote|repository (?:restore|rename|delete app|set app|show|history|refused)|webhook (?:test|replay pipeline --delivery)|logout https)/;
 
 function session(): Session {
   const quiet = { write: () => true };

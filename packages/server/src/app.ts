@@ -26,6 +26,7 @@ import { OutsideIssuers } from "./access/outside-issuers.ts";
 import { registerAccessRoutes } from "./access/routes.ts";
 import { registerTokenRoutes } from "./access/token-routes.ts";
 import { lastBackup } from "./backup/last-backup.ts";
+import { evidenceCarried } from "./attestations/carrying.ts";
 import { evidenceCompanions } from "./attestations/companions.ts";
 import { registerAttestationsRoutes } from "./attestations/routes.ts";
 import { registerRecordRoutes } from "./audit/record-routes.ts";
@@ -66,10 +67,13 @@ import { RecordProver } from "./record/prover.ts";
 import { retryAfter } from "./pressure/refusals.ts";
 import { UnreadableRequests } from "./pressure/unreadable-requests.ts";
 import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
+import { registerDeletionRoutes } from "./registry/deletion-routes.ts";
+import { deletedGraceMs } from "./registry/grace.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
 import { isPublic, nextPublicOrganisation } from "./registry/repository-queries.ts";
+import { registerRenameRoute } from "./registry/rename-routes.ts";
 import { registerRepositoryRoutes } from "./registry/repository-routes.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { AccessLog } from "./signals/access-log.ts";
@@ -125,6 +129,8 @@ export interface AppOptions {
   readonly sparseManifests?: boolean | undefined;
   /** Pulls of blobs are sent to the store itself, where it can. */
   readonly blobRedirects?: boolean | undefined;
+  /** How long what was deleted can come back, ms; the default (registry/grace.ts) when absent. */
+  readonly deletedGraceMs?: number | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
   /** Who is told of each request besides the metrics; nobody, when absent. */
@@ -489,6 +495,9 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerRepositoryRoutes(own, { reader, record, authenticator });
+    registerRenameRoute(own, { reader, record, authenticator, carried: evidenceCarried });
+    const graceMs = options.deletedGraceMs ?? deletedGraceMs;
+    registerDeletionRoutes(own, { reader, record, authenticator, blobs, graceMs, now: Date.now });
     registerJobRoutes(own, {
       reader,
       record,

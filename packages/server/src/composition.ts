@@ -1,7 +1,9 @@
 import { nodeCrypto } from "@assay/evidence/node";
 import { accessPart } from "./access/part.ts";
+import { hasEvidence } from "./attestations/queries.ts";
 import { attestationsPart } from "./attestations/part.ts";
 import { gatePart } from "./gate/part.ts";
+import { promotionGate } from "./gate/promotion-gate.ts";
 import { authorize } from "./access/authorize.ts";
 import { holdLog } from "./log/log.ts";
 import type { Batch, WriteDatabase } from "./storage/database.ts";
@@ -50,7 +52,15 @@ export function composeParts(): RecordParts {
     keysPart,
     accessPart,
     trustPart,
-    registryPart(mirrorPushRule),
+    registryPart({
+      holds: {
+        hasEvidence,
+        // No room knows yet what runs where: `environments` fills this when it is there.
+        runsIn: async () => [],
+      },
+      promotionGate,
+      pushRule: mirrorPushRule,
+    }),
     attestationsPart,
     gatePart,
     webhooksPart,

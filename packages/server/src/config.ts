@@ -134,6 +134,11 @@ const settingsSchema = z.object({
   ASSAY_ENABLE_ADMIN: z.enum(["1"], { error: "the only value is 1" }).optional(),
   ASSAY_BLOBS_REDIRECT: z.enum(["1"], { error: "the only value is 1" }).optional(),
   ASSAY_SPARSE_MANIFESTS: z.enum(["1"], { error: "the only value is 1" }).optional(),
+  ASSAY_DELETED_GRACE: z
+    .string()
+    .regex(/^\d{1,4}[hd]$/, "must be a number with h or d, for example 7d; 0d: nothing comes back")
+    .transform((text) => Number.parseInt(text, 10) * (text.endsWith("d") ? 86_400_000 : 3_600_000))
+    .optional(),
   ASSAY_TLS_CERT: z.string().min(1).optional(),
   ASSAY_TLS_KEY: z.string().min(1).optional(),
   ASSAY_TLS: z.enum(["self-signed"], { error: "the only value is self-signed" }).optional(),
@@ -215,6 +220,8 @@ export interface Config {
   readonly sparseManifests?: boolean | undefined;
   /** Pulls of blobs are sent to S3 itself, by a URL that ends soon. */
   readonly blobRedirects?: boolean | undefined;
+  /** How long what was deleted can come back, ms. Undefined: the default (registry/grace.ts). */
+  readonly deletedGraceMs?: number | undefined;
   readonly tls: TlsConfig | undefined;
   readonly metricsListen: { readonly host: string; readonly port: number } | undefined;
   /** A file, or `stdout`. Undefined: no access log. */
@@ -256,6 +263,7 @@ const FLAGS: readonly (keyof typeof settingsSchema.shape)[] = [
   "ASSAY_ENABLE_ADMIN",
   "ASSAY_BLOBS_REDIRECT",
   "ASSAY_SPARSE_MANIFESTS",
+  "ASSAY_DELETED_GRACE",
   "ASSAY_TLS",
   "ASSAY_TLS_CERT",
   "ASSAY_TLS_KEY",
@@ -335,6 +343,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     enableAdmin: settings.ASSAY_ENABLE_ADMIN !== undefined,
     blobRedirects: blobRedirects(settings),
     sparseManifests: settings.ASSAY_SPARSE_MANIFESTS !== undefined,
+    deletedGraceMs: settings.ASSAY_DELETED_GRACE,
     tls: tlsConfig(settings),
     metricsListen: settings.ASSAY_METRICS_LISTEN,
     accessLog: accessLogPlace(settings.ASSAY_ACCESS_LOG),

@@ -85,6 +85,7 @@ export async function serve(
     defaultOrg,
     sparseManifests: config.sparseManifests,
     blobRedirects: config.blobRedirects,
+    deletedGraceMs: config.deletedGraceMs,
     version: VERSION,
     reader,
     record,

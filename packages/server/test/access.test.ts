@@ -97,7 +97,7 @@ describe("roles", () => {
     ];
     const snapshotter = [...reader, "environment.write"];
     const member = [...snapshotter, "registry.push", "evidence.write", "decision.make"];
-    const admin = [...member, "registry.delete", "trust.write", "policy.write", "org.administer"];
+    const admin = [...member, "registry.delete", "registry.manage", "trust.write", "policy.write", "org.administer"];
     expect(allowed.get("reader")?.toSorted()).toEqual(reader.toSorted());
     expect(allowed.get("snapshotter")?.toSorted()).toEqual(snapshotter.toSorted());
     expect(allowed.get("member")?.toSorted()).toEqual(member.toSorted());

@@ -227,6 +227,26 @@ export const DOORS: Readonly<Record<string, Door>> = {
     (at) => ({ path: `${API}/orgs/${at.org}/replications/${at.replication}/run` }),
     { borrowed: true },
   ),
+  [`POST ${API}/orgs/:org/repositories/:name/deletions`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/repositories/${at.repository}/deletions`, json: { digest: at.manifest } }),
+    { hidden: true },
+  ),
+  [`POST ${API}/orgs/:org/repositories/:name/rename`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/repositories/${at.repository}/rename`, json: { to: "elsewhere" } }),
+    { hidden: true },
+  ),
+  [`POST ${API}/orgs/:org/promotions`]: tenant(
+    (at) => ({
+      path: `${API}/orgs/${at.org}/promotions`,
+      json: { from: `${at.org}/${at.repository}`, digest: at.manifest, repository: at.repository },
+    }),
+    { borrowed: true },
+  ),
+  [`GET ${API}/orgs/:org/deletions`]: ofOrg((at) => `/deletions?repository=${at.repository}`),
+  [`POST ${API}/orgs/:org/deletions/:sequence/restore`]: tenant(
+    (at) => ({ path: `${API}/orgs/${at.org}/deletions/${at.sequence}/restore` }),
+    { borrowed: true },
+  ),
   [`GET ${API}/bootstrap-admin`]: server(`${API}/bootstrap-admin`),
   [`POST ${API}/bootstrap-admin/disable`]: server(`${API}/bootstrap-admin/disable`, {}),
   [`POST ${API}/token/exchange`]: open("takes an outside token; access-workload.test.ts compares its answers"),

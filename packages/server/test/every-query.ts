@@ -11,9 +11,11 @@ import { fieldsOf } from "../src/attestations/search-queries.ts";
 import {
   findEvidence,
   firstOfSignature,
+  hasEvidence,
   isAbout,
   isInRepository,
   listingsOf,
+  otherPrimary,
   primaryBy,
   primaryOf,
   signersOf,
@@ -32,8 +34,11 @@ import {
   replicationsOnEvents,
 } from "../src/mirrors/replication-queries.ts";
 import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
+import { companyOf } from "../src/registry/promotion-queries.ts";
+import { bytesOfDeleted, findDeletion, listDeletions, tagsDeletedWith } from "../src/registry/deletion-queries.ts";
 import {
   countRefusedMoves,
+  heldRows,
   isPublic,
   lastOfTag,
   listKnown,
@@ -238,6 +243,13 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/bootstrap-admin"],
     ["POST", "/api/assay/v1/orgs/default/repositories", { name: "ahead", visibility: "public" }],
     ["PATCH", "/api/assay/v1/orgs/default/repositories/app", { immutableTags: ["stable"] }],
+    ["POST", "/api/assay/v1/orgs/default/repositories/ahead/rename", { to: "behind" }],
+    ["POST", "/api/assay/v1/orgs/default/repositories/behind/deletions", { whole: true, reason: "not needed" }],
+    [
+      "POST",
+      "/api/assay/v1/orgs/default/promotions",
+      { from: "default/app", digest: image.manifest, repository: "promoted", tags: ["1.0.0"] },
+    ],
     ["GET", "/api/assay/v1/orgs/default/repositories?limit=1"],
     ["GET", "/api/assay/v1/orgs/default/repositories/app"],
     ["GET", "/api/assay/v1/orgs/default/repositories/app/history?limit=1"],
@@ -334,7 +346,7 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["HEAD", `/v2/default/app/blobs/${other.layer}`],
     ["POST", "/v2/default/app/blobs/uploads/"],
     ["DELETE", "/v2/default/app/manifests/1.0.0"],
-    ["DELETE", `/v2/default/app/manifests/${image.manifest}`],
+    ["DELETE", `/v2/default/app/manifests/${other.manifest}`],
   ] as const) {
     const answer = await fetch(`${url}${path}`, { method, headers: bearer });
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${await answer.text()}`);
@@ -358,6 +370,16 @@ async function askOfRepositories(reader: Reader): Promise<void> {
   await countRefusedMoves(reader, "default/app", "admin", 1, 2);
   await listRefusedMoves(reader, "default/app", page);
   await refusedMoveCount(reader, move);
+  await hasEvidence(reader, org, "sha256:0");
+  const gone = { rows_in: "default/app", digest: "sha256:0", sequence: 9 };
+  await findDeletion(reader, 9);
+  await listDeletions(reader, org, 0, { ...page, repository: undefined });
+  await listDeletions(reader, org, 0, { ...page, repository: "default/app" });
+  await tagsDeletedWith(reader, gone);
+  await bytesOfDeleted(reader, gone, { last: "", limit: 2 });
+  await companyOf(reader, "default/app", parseDigest(`sha256:${"0".repeat(64)}`));
+  await heldRows(reader, "default/app");
+  await otherPrimary(reader, org, "default/app", "default/other");
 }
 
 /** The queries that only rare states lead to, and the shapes they can have: asked without the state. */

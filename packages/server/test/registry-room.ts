@@ -21,7 +21,7 @@ import type { RecordTables } from "../src/record/schema.ts";
 import type { RecordWriter } from "../src/record/writer.ts";
 import { answerFrameworkError } from "../src/registry/errors.ts";
 import { releaseUploadClaims } from "../src/registry/maintenance.ts";
-import { registryPart } from "../src/registry/part.ts";
+import { type RegistryHooks, registryPart } from "../src/registry/part.ts";
 import { type PullGate, type PushedManifest, registerRegistryRoutes } from "../src/registry/routes.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
@@ -177,6 +177,12 @@ export async function openRegistryRoom(
   const clock: { now: number | undefined } = { now: undefined };
   const hook: { companions: (push: PushedManifest) => Promise<Command[]> } = { companions: async () => [] };
   const pushed: PushedManifest[] = [];
+  // No room here knows of evidence, or of what runs, and none decides: nothing holds a manifest, and nothing allows a promotion.
+  const hooks: RegistryHooks = {
+    holds: { hasEvidence: async () => false, runsIn: async () => [] },
+    pushRule: async () => undefined,
+    promotionGate: async () => ({ code: "promotion-denied", status: 403, message: "there is no gate here" }),
+  };
 
   const boot = async (): Promise<Running> => {
     const database = openWriter(await placeOf(directory.path));
@@ -185,7 +191,7 @@ export async function openRegistryRoom(
       database,
       dataDirectory: directory.path,
       master: MasterKey.fromDirectory(directory.path, true),
-      parts: new RecordParts([recordPart, keysPart, accessPart, registryPart(async () => undefined)]),
+      parts: new RecordParts([recordPart, keysPart, accessPart, registryPart(hooks)]),
       founding: [{ type: "access.bootstrap", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: { defaultOrg: "default" } }],
       host: undefined,
     });

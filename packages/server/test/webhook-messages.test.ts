@@ -25,6 +25,24 @@ const EVENTS: Readonly<Record<string, JsonObject>> = {
   "registry.manifest-deleted": { repository: "acme/app", digest: DIGEST, tags: ["1.0.0"] },
   "registry.tag-set": { repository: "acme/app", tag: "1.0.0", digest: DIGEST, previous: OTHER },
   "registry.tag-deleted": { repository: "acme/app", tag: "1.0.0", digest: DIGEST },
+  "registry.tag-move-refused": { repository: "acme/app", tag: "1.0.0", names: DIGEST, refused: OTHER },
+  "registry.repository-deleted": { repository: "acme/app", reason: "SECRET" },
+  "registry.restored": {
+    repository: "acme/app",
+    deletion: 41,
+    place: "acme/app",
+    kind: "manifest",
+    digest: DIGEST,
+    tags: ["1.0.0"],
+  },
+  "registry.promoted": {
+    from: "acme/app",
+    repository: "acme/delivered",
+    digest: DIGEST,
+    manifests: [DIGEST],
+    tags: [{ tag: "1.0.0", digest: DIGEST, previous: null }],
+    allowed: { policy: "p", decision: OTHER },
+  },
   "attestations.evidence-added": {
     evidence: OTHER,
     form: "dsse",
@@ -106,7 +124,8 @@ describe("every event that tells something", () => {
 
   it.each(types)("%s tells digests and names, and no words of evidence, rules or annotations", (type) => {
     for (const format of WEBHOOK_FORMATS) expect(written(format, type)).not.toContain("SECRET");
-    expect(written("cloudevents", type)).toContain(DIGEST);
+    // A whole repository has no digest.
+    expect(written("cloudevents", type)).toContain(type === "registry.repository-deleted" ? "acme/app" : DIGEST);
   });
 });
 

@@ -7,7 +7,7 @@ import { checkDirectory } from "../src/admin/check.ts";
 import { rebuildDirectory } from "../src/admin/rebuild.ts";
 import { openRaw, placeOf } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
-import { ADMIN_BASIC, pushImage } from "./pushing.ts";
+import { pushImage } from "./pushing.ts";
 import { s3Of } from "./stored-blobs.ts";
 import { isSigned, type Receiver, startReceiver } from "./webhook-receiver.ts";
 
@@ -225,13 +225,10 @@ describe("a webhook", () => {
       "version: 1\nname: p\nrules:\n  - id: a\n    evidence: { predicateType: 'https://example.com/r', identities: [x] }\n";
     await must("PUT", `${API}/orgs/acme/policies/p`, { yaml });
     await must("POST", `${API}/decisions`, { org: "acme", digest: manifest, policy: { name: "p" } });
-    for (const reference of ["2.0.0-dev", manifest]) {
-      const answer = await fetch(`${instance.url}/v2/acme/app/manifests/${reference}`, {
-        method: "DELETE",
-        headers: { authorization: ADMIN_BASIC },
-      });
-      expect(answer.status).toBe(202);
-    }
+    // What has evidence is deleted with a reason, which is not told.
+    const deletions = `${API}/orgs/acme/repositories/app/deletions`;
+    await must("POST", deletions, { tag: "2.0.0-dev" });
+    await must("POST", deletions, { digest: manifest, reason: "SECRET WORDS" });
     await receiver.until(before + 4);
     const came = receiver.received.slice(before);
     expect(came.map(({ event }) => event["type"])).toEqual([

@@ -242,6 +242,38 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ex("Once an admin of your own has a key that works", "assay account disable-admin-token"),
   ],
   "account remove": [ex("For good: the name never comes back", "assay account remove person alice")],
+  promote: [
+    ex(
+      "What was tested becomes what is delivered, under its version",
+      "assay promote app@sha256:1111111111111111111111111111111111111111111111111111111111111111 delivered:1.0.0",
+    ),
+  ],
+  "repository list": [ex("Which are there?", "assay repository list")],
+  "repository create": [
+    ex(
+      "One for what is delivered, ahead of its first push: no tag in it ever moves",
+      "assay repository create delivered --description 'what customers get' --immutable all-tags",
+    ),
+  ],
+  "repository set": [
+    ex(
+      "The tag stable, and those that begin with lts-, never move",
+      "assay repository set app --immutable-tag stable --immutable-tag 'lts-*'",
+    ),
+    ex("Everybody may pull it, also without a credential", "assay repository set app --visibility public"),
+  ],
+  "repository show": [ex("Who may what there?", "assay repository show app")],
+  "repository history": [ex("Since when is it public, and by whom?", "assay repository history app")],
+  "repository refused": [ex("Who tried to move a release?", "assay repository refused app")],
+  "repository delete": [
+    ex("A tag; what it names stays", "assay repository delete app:latest"),
+    ex("A whole repository, for a while", "assay repository delete delivered --whole --reason 'moved to acme/shop'"),
+  ],
+  "repository rename": [
+    ex("It is called shop from now on; the name app stays taken", "assay repository rename app shop"),
+  ],
+  "repository deleted": [ex("What can come back, and until when?", "assay repository deleted")],
+  "repository restore": [ex("Bring back what an event deleted", "assay repository restore 7")],
   "webhook add": [
     ex(
       "Tell a pipeline of every push and every tag of one repository",

@@ -45,6 +45,7 @@ const START: readonly (readonly [flag: string, meaning: string])[] = [
   ["--max-memory <bytes>", "memory above which bodies are refused (ASSAY_MAX_MEMORY)"],
   ["--max-connections <number>", "connections at once (ASSAY_MAX_CONNECTIONS; default: 4096)"],
   ["--blobs-redirect <1>", "send pulls of blobs to S3 itself, by URLs that end in a minute (ASSAY_BLOBS_REDIRECT)"],
+  ["--deleted-grace <time>", "how long what was deleted can come back, for example 7d (ASSAY_DELETED_GRACE)"],
   ["--sparse-manifests <1>", "take manifests that name what their repository does not have (ASSAY_SPARSE_MANIFESTS)"],
   ["--scrub-rate <bytes>", "bytes per second of the background scrub, 0 is off (ASSAY_SCRUB_RATE; default: 8M)"],
   [

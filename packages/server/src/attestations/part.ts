@@ -1,12 +1,13 @@
 import type { RecordPart } from "../record/command.ts";
+import { carryCommands, carryEvents } from "./carrying.ts";
 import { attestationCommands } from "./commands.ts";
 import { attestationEvents } from "./events.ts";
 import { evidenceBlobs } from "./named-blobs.ts";
 
 /** The attestations room's part of the record. */
 export const attestationsPart: RecordPart = {
-  commands: attestationCommands,
-  events: attestationEvents,
+  commands: [...attestationCommands, ...carryCommands],
+  events: [...attestationEvents, ...carryEvents],
   operations: [],
   projections: [
     "evidence",

@@ -185,6 +185,42 @@ export async function isAbout(
   return row !== undefined;
 }
 
+/** An artifact that has other primary provenance in one repository than in another; undefined when there is none. */
+export async function otherPrimary(
+  reader: Reader,
+  org: string,
+  repository: string,
+  other: string,
+): Promise<string | undefined> {
+  const row = await reader
+    .tables<AttestationTables>()
+    .selectFrom("primary_provenance as one")
+    .innerJoin("primary_provenance as two", (join) =>
+      join.onRef("two.org", "=", "one.org").onRef("two.subject", "=", "one.subject"),
+    )
+    .select("one.subject")
+    .where("one.org", "=", org)
+    .where("one.repository", "=", repository)
+    .where("two.repository", "=", other)
+    .whereRef("two.payload_digest", "<>", "one.payload_digest")
+    .limit(1)
+    .executeTakeFirst();
+  return row?.subject;
+}
+
+/** Whether an organisation holds evidence about an artifact, verified or reported. */
+export async function hasEvidence(reader: Reader, org: string, subject: string): Promise<boolean> {
+  const row = await reader
+    .tables<AttestationTables>()
+    .selectFrom("evidence_subject")
+    .select("digest")
+    .where("org", "=", org)
+    .where("subject", "=", subject)
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** What a piece is about. */
 export async function subjectsOf(reader: Reader, org: string, digest: string, limit: number): Promise<string[]> {
   const rows = await reader

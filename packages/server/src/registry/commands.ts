@@ -15,8 +15,9 @@ import { type Alias, findAliases } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { manifestPushed } from "./events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
+import { promotionOnly } from "./promotion-commands.ts";
 import type { PushRule } from "./push-rule.ts";
-import { findBlob, findBlobs, findManifest, findManifests, isAwaited, resolveTag, tagsOf } from "./queries.ts";
+import { findBlob, findBlobs, findManifest, findManifests, isAwaited, resolveTag } from "./queries.ts";
 import { foreignRepository, movedTag, nameHeld } from "./repository-commands.ts";
 import { findRepository } from "./repository-queries.ts";
 import { DEFAULT_SETTINGS, type RepositorySettings } from "./repository-settings.ts";
@@ -154,6 +155,10 @@ async function setTag(
 ): Promise<NewEvent | undefined | Decided> {
   const current = await resolveTag(reader, body.repository, name);
   if (current?.digest === body.digest) return undefined;
+  const { promotionPolicy } = settings;
+  if (promotionPolicy !== null && !isEvidenceTag(name)) {
+    return { accepted: false, refusal: promotionOnly(body.repository, promotionPolicy) };
+  }
   const moved = await movedTag(reader, { ...body, tag: name }, settings);
   if (moved !== undefined) return { accepted: false, refusal: moved };
   if (isEvidenceTag(name)) {
@@ -199,6 +204,12 @@ export async function decidePutManifest(
   if (other !== undefined && other !== body.digest) {
     const message = `${body.namedAs} is the name of ${other} in ${repository}, and not of ${body.digest}`;
     return refuse("manifest-invalid", message, { status: 400 });
+  }
+  const policy = place?.settings.promotionPolicy ?? null;
+  if (known === undefined && policy !== null) {
+    // Evidence comes as before: it says what it is about, or is kept under a tag that does. No other tag will ever name it.
+    const isEvidence = body.subject !== undefined || (body.tags.length > 0 && body.tags.every(isEvidenceTag));
+    if (!isEvidence) return { accepted: false, refusal: promotionOnly(repository, policy) };
   }
   if (known === undefined) {
     const held = await holdReferences(reader, body, aliases, context.time);
@@ -257,8 +268,6 @@ function referenceHeld(
 }
 
 const holdReferenceBody = z.strictObject({ repository: z.string(), digest: named });
-const deleteTagBody = z.strictObject({ repository: z.string(), tag });
-const deleteManifestBody = z.strictObject({ repository: z.string(), digest });
 
 /** The body of a `registry.put-manifest` command. */
 export function putManifestCommandBody(body: z.input<typeof putManifestBody>): {
@@ -278,18 +287,6 @@ export function putManifestCommandBody(body: z.input<typeof putManifestBody>): {
     tags: [...body.tags],
   };
   return { json, parsed: putManifestBody.parse(json) };
-}
-
-/** Why this actor may not delete in this repository; undefined when they may. */
-async function refuseDeleting(
-  reader: Reader,
-  repository: string,
-  context: DecideContext,
-): Promise<Decided | undefined> {
-  const foreign = foreignRepository(context.org, repository);
-  if (foreign !== undefined) return foreign;
-  const refusal = await authorize(reader, context.actor, "registry.delete", { org: context.org, repository });
-  return refusal === undefined ? undefined : { accepted: false, refusal };
 }
 
 export const registryCommands = (rule: PushRule): readonly CommandDefinition[] => [
@@ -319,39 +316,6 @@ export const registryCommands = (rule: PushRule): readonly CommandDefinition[] =
       return accept([
         ...(names.length === 0 ? [] : [{ type: "registry.digests-aliased", body: { repository, aliases: names } }]),
         referenceHeld(body, "blob"),
-      ]);
-    },
-  }),
-  defineCommand({
-    type: "registry.delete-tag",
-    body: deleteTagBody,
-    decide: async (reader, body, context) => {
-      const refused = await refuseDeleting(reader, body.repository, context);
-      if (refused !== undefined) return refused;
-      const current = await resolveTag(reader, body.repository, body.tag);
-      if (current === undefined) {
-        return refuse("manifest-unknown", `${body.repository} has no tag ${body.tag}`, { status: 404 });
-      }
-      // The row stays, ended: a release tag may return with this digest only.
-      return accept([
-        { type: "registry.tag-deleted", body: { repository: body.repository, tag: body.tag, digest: current.digest } },
-      ]);
-    },
-  }),
-  defineCommand({
-    type: "registry.delete-manifest",
-    body: deleteManifestBody,
-    decide: async (reader, body, context) => {
-      const refused = await refuseDeleting(reader, body.repository, context);
-      if (refused !== undefined) return refused;
-      const known = await findManifest(reader, body.repository, body.digest);
-      if (known === undefined) {
-        return refuse("manifest-unknown", `${body.repository} has no manifest ${body.digest}`, { status: 404 });
-      }
-      // An index that lists it does not hold it back (OCI distribution 1.1, "Deleting Manifests"): the index then has a gap.
-      const tags = await tagsOf(reader, body.repository, body.digest);
-      return accept([
-        { type: "registry.manifest-deleted", body: { repository: body.repository, digest: body.digest, tags } },
       ]);
     },
   }),

@@ -14,6 +14,8 @@ export const REGISTRY_LIMITS = {
   uploadsPerActor: 1000,
   /** Tags one PUT may set (`?tag=`). */
   tagsPerPut: 32,
+  /** Manifests that come with one promoted artifact: its platforms, what refers to them, and what refers to that. */
+  promotedManifests: 1000,
   /** Tags or repositories in one list; more come by Link. */
   listPage: 10_000,
   /** Referrers in one answer, and the bytes after which the answer is cut; more come by Link. */

@@ -1,4 +1,5 @@
 import { parseDigest } from "@assay/evidence";
+import { sql } from "kysely";
 import { z } from "zod";
 import { defineOperation } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
@@ -6,6 +7,7 @@ import { canonicalDigest } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, UPLOAD_MS } from "./limits.ts";
 import { findBlob, isAwaited, manifestsNaming } from "./queries.ts";
+import { findRepository } from "./repository-queries.ts";
 import type { RegistryTables } from "./schema.ts";
 
 const digest = z
@@ -259,6 +261,21 @@ const leaseOperations = [
       return { state: done.numDeletedRows > 0n ? "released" : "unknown" };
     },
   }),
+  // After a repository ended: what lies there by a lease alone is nobody's any more.
+  defineOperation({
+    type: "registry.drop-leases",
+    body: z.strictObject({ repository: z.string() }),
+    run: async (transactor, { repository }) => {
+      const ended = (await findRepository(transactor, repository))?.ended;
+      if (ended === undefined) return 0;
+      const done = await transactor
+        .tables<RegistryTables>()
+        .deleteFrom("blob_lease")
+        .where("repository", "=", repository)
+        .executeTakeFirst();
+      return Number(done.numDeletedRows);
+    },
+  }),
   defineOperation({
     type: "registry.sweep-leases",
     body: z.strictObject({}),
@@ -328,4 +345,27 @@ const countRefusedMove = defineOperation({
   },
 });
 
-export const registryOperations = [...uploadOperations, ...leaseOperations, countPulls, countRefusedMove];
+/** After a repository was renamed: what was counted there counts under its new name. */
+const carryCounts = defineOperation({
+  type: "registry.carry-counts",
+  body: z.strictObject({ from: z.string(), to: z.string() }),
+  run: async (transactor, { from, to }) => {
+    if ((await findRepository(transactor, from))?.ended?.heir !== to) return null;
+    const tables = transactor.tables<RegistryTables>();
+    await sql`insert into pull_count (repository, digest, actor, day, org, count)
+      select cast(${to} as text), digest, actor, day, org, count from pull_count where repository = ${from}
+      on conflict (repository, digest, actor, day) do update set count = pull_count.count + excluded.count`.execute(
+      tables,
+    );
+    await tables.deleteFrom("pull_count").where("repository", "=", from).execute();
+    await sql`insert into refused_move_count (repository, tag, actor, day, org, count)
+      select cast(${to} as text), tag, actor, day, org, count from refused_move_count where repository = ${from}
+      on conflict (repository, tag, actor, day) do update set count = refused_move_count.count + excluded.count`.execute(
+      tables,
+    );
+    await tables.deleteFrom("refused_move_count").where("repository", "=", from).execute();
+    return null;
+  },
+});
+
+export const registryOperations = [...uploadOperations, ...leaseOperations, countPulls, countRefusedMove, carryCounts];

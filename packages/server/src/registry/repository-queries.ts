@@ -277,3 +277,19 @@ export async function refusedMoveCount(
     .executeTakeFirstOrThrow();
   return Number(count ?? 0);
 }
+
+/** How many rows say what a repository holds now. */
+export async function heldRows(reader: Reader, repository: string): Promise<number> {
+  let count = 0;
+  for (const table of ["tag", "manifest", "manifest_reference"] as const) {
+    const { rows } = await reader
+      .tables<RegistryTables>()
+      .selectFrom(table)
+      .select((is) => is.fn.countAll<number>().as("rows"))
+      .where("repository", "=", repository)
+      .where("to_seq", "is", null)
+      .executeTakeFirstOrThrow();
+    count += Number(rows);
+  }
+  return count;
+}

@@ -41,7 +41,7 @@ export interface RegistryTables {
     /** What the repository is called now; it may have been renamed since. */
     repository: string;
     /** What it was called then: under that name are the rows that ended. */
-    place: string;
+    rows_in: string;
     kind: DeletionKind;
     tag: string | null;
     /** The manifest, or what the tag named; null for a whole repository. */

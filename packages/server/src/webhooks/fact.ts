@@ -93,6 +93,76 @@ const FACTS: ReadonlyMap<string, (body: JsonObject) => Fact> = new Map([
     })),
   ],
   [
+    "registry.tag-move-refused",
+    tell(
+      z.object({ repository: z.string(), tag: z.string(), names: z.string(), refused: z.string() }),
+      ({ repository, tag, names, refused }) => ({
+        kind: "tag",
+        type: "tag.refused",
+        repository,
+        subject: `${repository}:${tag}`,
+        data: { repository, tag, names, refused },
+      }),
+    ),
+  ],
+  [
+    "registry.repository-deleted",
+    tell(z.object({ repository: z.string() }), ({ repository }) => ({
+      kind: "delete",
+      type: "repository.deleted",
+      repository,
+      subject: repository,
+      data: { repository },
+    })),
+  ],
+  [
+    "registry.restored",
+    tell(
+      z.object({
+        repository: z.string(),
+        deletion: z.int(),
+        kind: z.enum(["tag", "manifest", "repository"]),
+        digest: z.string().nullable(),
+        tags: z.array(z.string()),
+      }),
+      ({ repository, deletion, kind, digest, tags }) => ({
+        kind: "push",
+        type: `${kind === "manifest" ? "artifact" : kind}.restored`,
+        repository,
+        subject: digest === null ? repository : `${repository}@${digest}`,
+        data: { repository, deletion, ...(digest === null ? {} : { digest }), ...listed("tags", tags) },
+      }),
+    ),
+  ],
+  [
+    "registry.promoted",
+    tell(
+      z.object({
+        from: z.string(),
+        repository: z.string(),
+        digest: z.string(),
+        tags: z.array(z.object({ tag: z.string() })),
+        allowed: z.object({ policy: z.string(), decision: z.string() }).nullable(),
+      }),
+      ({ from, repository, digest, tags, allowed }) => ({
+        kind: "push",
+        type: "artifact.promoted",
+        repository,
+        subject: `${repository}@${digest}`,
+        data: {
+          repository,
+          digest,
+          from,
+          ...listed(
+            "tags",
+            tags.map(({ tag }) => tag),
+          ),
+          decision: allowed?.decision ?? null,
+        },
+      }),
+    ),
+  ],
+  [
     "attestations.evidence-added",
     tell(
       z.object({

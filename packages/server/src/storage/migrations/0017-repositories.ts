@@ -42,7 +42,7 @@ export const repositoriesMigration: Migration = {
       .addColumn("sequence", "integer", (column) => column.primaryKey())
       .addColumn("org", "text", (column) => column.notNull())
       .addColumn("repository", "text", (column) => column.notNull())
-      .addColumn("place", "text", (column) => column.notNull())
+      .addColumn("rows_in", "text", (column) => column.notNull())
       .addColumn("kind", "text", (column) => column.notNull().check(sql`kind in ('tag', 'manifest', 'repository')`))
       .addColumn("tag", "text")
       .addColumn("digest", "text")
@@ -79,6 +79,9 @@ export const repositoriesMigration: Migration = {
       .addColumn("count", "integer", (column) => column.notNull())
       .addPrimaryKeyConstraint("refused_move_count_key", ["repository", "tag", "actor", "day"])
       .execute();
+
+    // What was given to a repository goes along when that gets another name.
+    await sql`create index evidence_repository_name on evidence_repository (org, repository)`.execute(database);
 
     // What was deleted before this step stands in `deletion` too, and it can have been only where there is a repository.
     const { rows } = await sql`select 1 from repository where org > '' limit 1`.execute(database);
