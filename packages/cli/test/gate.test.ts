@@ -31,7 +31,7 @@ describe("assay gate", () => {
     expect((await desk.must("gate", "list")).stdout).toMatch(
       /default\/app +production +index +admin .*\ndefault\/team\/\*\* +production +own +admin /,
     );
-    const shown = await desk.must("gate", "show", "team/a/b", "--json");
+    const shown = await desk.must("gate", "show", "team/a/b", "--output", "json");
     expect(JSON.parse(shown.stdout)).toMatchObject([{ repository: "default/team/**", policy: "production" }]);
     expect((await desk.must("gate", "show", "other")).stdout).toBe("no gate stands over default/other\n");
     expect((await desk.must("gate", "clear", "team/**")).stdout).toBe(
