@@ -17,6 +17,7 @@ const suitesOnPostgres = [
   "trust",
   "trust-kinds",
   "gate",
+  "collection*",
   "jobs",
   "job-routes",
   "webhooks",

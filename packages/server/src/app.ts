@@ -28,6 +28,8 @@ import { lastBackup } from "./backup/last-backup.ts";
 import { evidenceCompanions } from "./attestations/companions.ts";
 import { registerAttestationsRoutes } from "./attestations/routes.ts";
 import { registerRecordRoutes } from "./audit/record-routes.ts";
+import type { Keeps } from "./collection/commands.ts";
+import { registerCollectionRoutes } from "./collection/routes.ts";
 import { ServerError } from "./errors.ts";
 import { registerGateRoutes } from "./gate/routes.ts";
 import { registerHealthRoutes } from "./health.ts";
@@ -49,7 +51,7 @@ import { countJobs } from "./jobs/queries.ts";
 import { registerJobRoutes } from "./jobs/routes.ts";
 import { JobRunner } from "./jobs/runner.ts";
 import { authorize } from "./access/authorize.ts";
-import { SYSTEM_ORG } from "./record/command.ts";
+import { type Actor, SYSTEM_ORG } from "./record/command.ts";
 import type { RecordClient } from "./record/client.ts";
 import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { logsDirectory, successions } from "./record/succession.ts";
@@ -57,6 +59,7 @@ import { RecordProver } from "./record/prover.ts";
 import { retryAfter } from "./pressure/refusals.ts";
 import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
+import { deletedGraceMs } from "./registry/grace.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
@@ -108,6 +111,10 @@ export interface AppOptions {
   readonly egressPrivate?: readonly string[] | undefined;
   /** Take manifests that name what their repository does not have; false when absent. */
   readonly sparseManifests?: boolean | undefined;
+  /** How long what was deleted is kept, ms; a week when absent. */
+  readonly deletedGraceMs?: number | undefined;
+  /** How long a pushed blob waits for its manifest, ms; a day when absent, and at most. */
+  readonly blobLeaseMs?: number | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
 }
@@ -211,7 +218,9 @@ function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyRe
 /** Composes the rooms into one HTTP application. */
 export async function createApp(options: AppOptions): Promise<App> {
   const { reader, blobs, keyring, metrics, publicUrl } = options;
-  const { events } = composeParts();
+  const parts = composeParts();
+  const { events } = parts;
+  const keeps: Keeps = (among, digests, at) => parts.keeps(among, digests, at);
   const lift: Lift = ({ sequence, type, bytes }) => liftEvent(sequence, decodeEnvelope(bytes), events.get(type));
   const watch = new WebhookWatch({
     reader,
@@ -344,6 +353,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       reader,
       blobs,
       scrub: scrubRate === 0 ? undefined : scrub,
+      collection: { keeps, graceMs: options.deletedGraceMs ?? deletedGraceMs },
       webhooks: { reader, record, lift, sender, watch, told },
     }),
     record,
@@ -404,17 +414,14 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
-    registerJobRoutes(own, {
-      reader,
-      record,
-      administrator: async (request) => {
-        const actor = await requireActor(authenticator, request);
-        const refusal = await authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG });
-        if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-        return actor;
-      },
-      wake: () => runner.wake(),
-    });
+    const administrator = async (request: FastifyRequest): Promise<Actor> => {
+      const actor = await requireActor(authenticator, request);
+      const refusal = await authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG });
+      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      return actor;
+    };
+    registerJobRoutes(own, { reader, record, administrator, wake: () => runner.wake() });
+    registerCollectionRoutes(own, { reader, record, administrator, wake: () => runner.wake() });
     registerIntegrityRoutes(own, {
       dataDirectory,
       administrator: async (request) => {
@@ -470,6 +477,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       companions: evidenceCompanions({ reader, blobs, artifactSize: sizeOf }),
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
+      ...(options.blobLeaseMs === undefined ? {} : { leaseMs: options.blobLeaseMs }),
     });
   });
   return {

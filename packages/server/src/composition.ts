@@ -2,6 +2,7 @@ import { nodeCrypto } from "@assay/evidence/node";
 import { accessPart } from "./access/part.ts";
 import { attestationsPart } from "./attestations/part.ts";
 import { gatePart } from "./gate/part.ts";
+import { collectionPart } from "./collection/part.ts";
 import { authorize } from "./access/authorize.ts";
 import { holdLog } from "./log/log.ts";
 import type { Batch, WriteDatabase } from "./storage/database.ts";
@@ -30,6 +31,7 @@ import { digestAliasMigration } from "./storage/migrations/0015-digest-alias.ts"
 import { webhooksMigration } from "./storage/migrations/0016-webhooks.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
+import { collectionMigration } from "./storage/migrations/0018-collection.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
 import { trustPart } from "./trust/part.ts";
 import { webhooksPart } from "./webhooks/part.ts";
@@ -37,7 +39,7 @@ import { witnessPart } from "./witness/operations.ts";
 
 /** Every room's part of the record: the same list in every process that decides, projects or rebuilds. */
 export function composeParts(): RecordParts {
-  return new RecordParts([
+  const parts: RecordParts = new RecordParts([
     recordPart,
     redactionPart,
     successionPart,
@@ -50,7 +52,9 @@ export function composeParts(): RecordParts {
     webhooksPart,
     witnessPart,
     jobsPart((reader, actor) => authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG })),
+    collectionPart((reader, digests, at) => parts.keeps(reader, digests, at)),
   ]);
+  return parts;
 }
 
 /** The schema's steps, in order. */
@@ -70,6 +74,7 @@ export const MIGRATIONS: readonly Migration[] = [
   rolesMigration,
   digestAliasMigration,
   webhooksMigration,
+  collectionMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

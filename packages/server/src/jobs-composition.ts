@@ -4,6 +4,8 @@ import { ServerError } from "./errors.ts";
 import { defineJob, type JobDefinition, type Schedule } from "./jobs/job.ts";
 import { SCRUB_LIMITS } from "./integrity/limits.ts";
 import type { Scrub } from "./integrity/scrub.ts";
+import { COLLECT, COLLECT_ATTEMPTS } from "./collection/operations.ts";
+import { collectionJob, type CollectionContext } from "./collection/run.ts";
 import type { RecordClient } from "./record/client.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
@@ -21,17 +23,19 @@ export interface JobsContext {
   readonly blobs: BlobStore;
   /** Undefined: the background scrub is off. */
   readonly scrub: Scrub | undefined;
+  readonly collection: Pick<CollectionContext, "keeps" | "graceMs">;
   readonly webhooks: DeliverContext & { readonly watch: WebhookWatch };
 }
 
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 
 /** Every kind of job of this program, and what makes them again and again. Each process of the server runs them. */
 export function composeJobs(context: JobsContext): {
   readonly jobs: readonly JobDefinition[];
   readonly schedules: readonly Schedule[];
 } {
-  const { record, blobs, scrub, webhooks } = context;
+  const { record, reader, blobs, scrub, webhooks, collection } = context;
   const nothing = z.strictObject({});
   return {
     jobs: [
@@ -43,6 +47,13 @@ export function composeJobs(context: JobsContext): {
         run: async () => {
           await sweepRegistry(record, blobs);
         },
+      }),
+      defineJob({
+        kind: COLLECT,
+        body: z.strictObject({ run: z.int().optional() }),
+        maxAttempts: COLLECT_ATTEMPTS,
+        leaseMs: 10 * MINUTE,
+        run: (body, job) => collectionJob({ record, reader, blobs, ...collection }, body.run, job),
       }),
       defineJob({
         kind: "record.write-heads",
@@ -97,6 +108,7 @@ export function composeJobs(context: JobsContext): {
     schedules: [
       ...(scrub === undefined ? [] : [{ key: "integrity.scrub", kind: "integrity.scrub", body: {}, everyMs: MINUTE }]),
       { key: "registry.sweep", kind: "registry.sweep", body: {}, everyMs: 10 * MINUTE },
+      { key: COLLECT, kind: COLLECT, body: {}, everyMs: 6 * HOUR },
       { key: "record.write-heads", kind: "record.write-heads", body: {}, everyMs: 10 * MINUTE },
       {
         key: "access.record-bootstrap-uses",

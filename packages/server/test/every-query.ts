@@ -19,6 +19,10 @@ import {
   signersOf,
   subjectsOf,
 } from "../src/attestations/queries.ts";
+import type { Keeps } from "../src/collection/commands.ts";
+import { collectedAt } from "../src/collection/generation.ts";
+import { collectionJob } from "../src/collection/run.ts";
+import { composeParts } from "../src/composition.ts";
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
 import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
@@ -27,7 +31,7 @@ import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
 import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
 import type { RecordClient } from "../src/record/client.ts";
-import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
+import { type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import {
   allWebhooks,
   countWebhooks,
@@ -44,7 +48,32 @@ import {
 } from "../src/webhooks/queries.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN_TOKEN, type Instance } from "./instance.ts";
+import { openStore } from "./stored-blobs.ts";
 import { ADMIN_BASIC, pushBlob, pushImage, pushImageBySha512, sha256 } from "./pushing.ts";
+
+/** Bytes collected once, and a walk over the store. */
+async function liveThroughCollection(instance: Instance): Promise<void> {
+  const { record, reader } = instance;
+  const parts = composeParts();
+  const keeps: Keeps = (among, digests, at) => parts.keeps(among, digests, at);
+  const digest = `sha256:${"1".repeat(64)}`;
+  const blobs = [{ digest, size: 1, generation: 0 }];
+  await record.append({
+    type: "collection.collect",
+    org: SYSTEM_ORG,
+    actor: SYSTEM_ACTOR,
+    body: { blobs, graceMs: 0, requestedBy: null },
+  });
+  await keeps(
+    reader,
+    Array.from({ length: 20 }, () => digest),
+    { time: 0, since: 0 },
+  );
+  await collectedAt(reader, digest);
+  const store = await openStore(instance.dataDirectory);
+  await collectionJob({ record, reader, blobs: store.blobs, keeps, graceMs: 0 }, undefined, {});
+  await store.close();
+}
 
 /** Every change of state a job can go through. */
 async function liveThroughJobs(record: RecordClient): Promise<void> {
@@ -221,6 +250,9 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/jobs?kind=registry.sweep"],
     ["GET", "/api/assay/v1/jobs?kind=registry.sweep&state=done"],
     ["GET", "/api/assay/v1/schedules"],
+    ["POST", "/api/assay/v1/collections", {}],
+    ["GET", "/api/assay/v1/collections"],
+    ["GET", "/api/assay/v1/collections/1"],
   ];
   for (const [method, path, body] of calls) {
     const answer = await instance.api(method, path, body);
@@ -228,6 +260,7 @@ export async function useEverything(instance: Instance): Promise<void> {
   }
   await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
   await liveThroughJobs(instance.record);
+  await liveThroughCollection(instance);
   await liveThroughWebhooks(instance);
   const scope = "repository:default/app:pull,push,delete";
   const token = (await (

@@ -31,7 +31,7 @@ import { parseRequest, redactDirectory } from "../src/admin/redact.ts";
 import { composeParts } from "../src/composition.ts";
 import { Keyring, rawEd25519 } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
-import { SYSTEM_ORG } from "../src/record/command.ts";
+import { SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import type { WitnessLogs } from "../src/witness/logs-file.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN } from "./core.ts";
@@ -104,6 +104,13 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/trust/roots/house", { certificates: (await makeRoot("House")).cert });
   await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
   await exchange(room, must);
+  const collected = await instance.record.append({
+    type: "collection.collect",
+    org: SYSTEM_ORG,
+    actor: SYSTEM_ACTOR,
+    body: { blobs: [{ digest: artifact("nowhere"), size: 7, generation: 0 }], graceMs: 0, requestedBy: null },
+  });
+  if (!collected.ok) throw new Error(collected.refusal.message);
   const hook = { url: "https://hooks.example.com/x", kinds: ["push"], repositories: ["acme/none"] };
   await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
   await must("POST", "/orgs/acme/webhooks/ci/rotate", {});

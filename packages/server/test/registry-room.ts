@@ -10,8 +10,12 @@ import { Authenticator, countDenials } from "../src/access/authenticate.ts";
 import { accessPart } from "../src/access/part.ts";
 import type { Role } from "../src/access/roles.ts";
 import { registerTokenRoutes } from "../src/access/token-routes.ts";
+import type { Keeps } from "../src/collection/commands.ts";
+import { collectionPart } from "../src/collection/part.ts";
+import { MIGRATIONS } from "../src/composition.ts";
 import { keysPart } from "../src/record/service-keys.ts";
 import { MasterKey } from "../src/keys/master.ts";
+import type { RecordClient } from "../src/record/client.ts";
 import { type Command, type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import { recordPart } from "../src/record/heads.ts";
 import { openRecord } from "../src/record/open.ts";
@@ -26,12 +30,6 @@ import type { RegistryTables } from "../src/registry/schema.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
-import { recordMigration } from "../src/storage/migrations/0001-record.ts";
-import { witnessMigration } from "../src/storage/migrations/0008-witness.ts";
-import { accessMigration } from "../src/storage/migrations/0002-access.ts";
-import { rolesMigration } from "../src/storage/migrations/0014-roles.ts";
-import { digestAliasMigration } from "../src/storage/migrations/0015-digest-alias.ts";
-import { registryMigration } from "../src/storage/migrations/0004-registry.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
 import { ADMIN, temporaryDirectory } from "./core.ts";
 import { placeOf } from "./database.ts";
@@ -66,6 +64,8 @@ export interface RegistryRoom {
   readonly reader: ReadDatabase;
   readonly writer: RecordWriter;
   readonly blobs: BlobStore;
+  /** Which of some digests the rooms need the bytes of. */
+  readonly keeps: Keeps;
   readonly clock: { now: number | undefined };
   /** What the companions hook was told, and what it answers. */
   readonly pushed: PushedManifest[];
@@ -169,31 +169,42 @@ interface Running {
   close(): Promise<void>;
 }
 
+/** How a room differs from the usual. */
+export interface RoomSettings {
+  readonly sparseManifests?: boolean;
+  /** How long a blob waits for its manifest, ms. */
+  readonly leaseMs?: number;
+  /** What the door has in the place of the store, and of the record. */
+  readonly store?: (blobs: BlobStore) => BlobStore;
+  readonly record?: (record: RecordClient) => RecordClient;
+}
+
 /** Opens a room with the organisations `default` and `organisations`. */
 export async function openRegistryRoom(
   organisations: readonly string[] = [],
-  settings: { readonly sparseManifests?: boolean } = {},
+  { store: wrapStore, record: wrapRecord, ...settings }: RoomSettings = {},
 ): Promise<RegistryRoom> {
   const directory = await temporaryDirectory();
   const clock: { now: number | undefined } = { now: undefined };
   const hook: { companions: (push: PushedManifest) => Promise<Command[]> } = { companions: async () => [] };
   const pushed: PushedManifest[] = [];
 
+  const parts: RecordParts = new RecordParts([
+    recordPart,
+    keysPart,
+    accessPart,
+    registryPart,
+    collectionPart((reader, digests, at) => parts.keeps(reader, digests, at)),
+  ]);
+
   const boot = async (): Promise<Running> => {
     const database = openWriter(await placeOf(directory.path));
-    await migrate(database, [
-      recordMigration,
-      accessMigration,
-      registryMigration,
-      witnessMigration,
-      rolesMigration,
-      digestAliasMigration,
-    ]);
+    await migrate(database, MIGRATIONS);
     const { writer, keyring } = await openRecord({
       database,
       dataDirectory: directory.path,
       master: MasterKey.fromDirectory(directory.path, true),
-      parts: new RecordParts([recordPart, keysPart, accessPart, registryPart]),
+      parts,
       founding: [{ type: "access.bootstrap", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: { defaultOrg: "default" } }],
       host: undefined,
     });
@@ -224,8 +235,8 @@ export async function openRegistryRoom(
         publicUrl: `${PUBLIC_URL}/`,
         defaultOrg: "default",
         reader,
-        record: writer,
-        blobs,
+        record: wrapRecord === undefined ? writer : wrapRecord(writer),
+        blobs: wrapStore === undefined ? blobs : wrapStore(blobs),
         authenticator,
         companions: async (push) => {
           pushed.push(push);
@@ -278,6 +289,7 @@ export async function openRegistryRoom(
     get blobs() {
       return running.blobs;
     },
+    keeps: (reader, digests, at) => parts.keeps(reader, digests, at),
     clock,
     pushed,
     get companions() {

@@ -269,6 +269,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ex("Re-verify everything", "assay server check --data /var/lib/assay"),
     ex("Also against a checkpoint you kept", "assay server check --data /var/lib/assay --against checkpoint"),
   ],
+  "server collect": [
+    ex("How much would go?", "assay server collect --preview"),
+    ex("Remove it, while everything goes on", "assay server collect"),
+  ],
   "server rebuild": [ex("Refill the tables from the events", "assay server rebuild --data /var/lib/assay")],
   "server redact": [
     ex(

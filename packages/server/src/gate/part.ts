@@ -1,7 +1,7 @@
 import type { RecordPart } from "../record/command.ts";
 import { gateCommands } from "./commands.ts";
 import { gateEvents } from "./events.ts";
-import { decisionBlobs } from "./named-blobs.ts";
+import { decisionBlobs, decisionKeeps } from "./named-blobs.ts";
 import { gateOperations } from "./operations.ts";
 
 /** The gate's part of the record. */
@@ -11,4 +11,5 @@ export const gatePart: RecordPart = {
   operations: gateOperations,
   projections: ["gate_policy", "gate_decision"],
   blobs: decisionBlobs,
+  keeps: decisionKeeps,
 };

@@ -16,7 +16,6 @@ import {
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
-import { LEASE_MS } from "./limits.ts";
 import { findBlob, isAwaited, type VisibleBlob } from "./queries.ts";
 import { parseRange } from "./range.ts";
 
@@ -48,14 +47,14 @@ async function visible(services: Services, exchange: Exchange<"blob">): Promise<
  */
 async function renew(services: Services, exchange: RepositoryExchange, { named, digest, blob }: Seen): Promise<void> {
   const { org, repository } = exchange;
-  const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2;
+  const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > services.leaseMs / 2;
   // It came, and the process ended before that was on record.
   const awaited =
     blob.leaseEnds !== undefined && (await isAwaited(services.reader, repository, [digest, named], blob.size));
   if (lasts && !awaited) return;
   if ((await authorize(services.reader, exchange.actor, "registry.push", { org, repository })) !== undefined) return;
   if (awaited) await holdAwaited(services, exchange, named);
-  await services.record.operate("registry.renew-lease", { org, repository, digest });
+  await services.record.operate("registry.renew-lease", { org, repository, digest, leaseMs: services.leaseMs });
 }
 
 /** HEAD /v2/<name>/blobs/<digest> (end-2). */

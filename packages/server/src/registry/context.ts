@@ -55,6 +55,8 @@ export interface RegistryContext {
   companions(push: PushedManifest): Promise<Command[]>;
   /** Manifests may name what their repository does not have; absent: they may not. */
   readonly sparseManifests?: boolean;
+  /** How long a blob stays visible without a manifest, ms; `LEASE_MS` when absent, and at most. */
+  readonly leaseMs?: number;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */
   readonly mayGrow?: () => void;
   /** ms since the epoch; the system's clock when absent. */

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Action } from "../access/authorize.ts";
+import { appendNaming } from "../collection/naming.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
 import { Problem } from "../http/problem.ts";
@@ -15,6 +16,7 @@ export interface Services extends RegistryContext {
   readonly uploads: Uploads;
   readonly pulls: PullCounter;
   readonly now: () => number;
+  readonly leaseMs: number;
 }
 
 /** A request to a repository, by somebody known, who may do what its handler does there. */
@@ -106,15 +108,17 @@ export async function holdAwaited(services: Services, exchange: RepositoryExchan
 /**
  * Appends commands and says where: the `Assay-Sequence` header names the record's sequence as of which all of it holds.
  *
+ * @param commands made anew where bytes that they name had to be put again (collection/naming.ts).
  * @returns the first command's result.
  * @throws Problem when the record refuses.
  */
 export async function append(
   services: Services,
   exchange: RepositoryExchange,
-  commands: readonly [Command, ...Command[]],
+  commands: readonly [Command, ...Command[]] | (() => Promise<readonly [Command, ...Command[]]>),
 ): Promise<JsonObject> {
-  const appended = await services.record.append(commands);
+  const make = typeof commands === "function" ? commands : () => Promise.resolve(commands);
+  const appended = await appendNaming(services.record, make);
   if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
   const result = (appended.results[0] ?? {}) as JsonObject;
   const sequence = appended.receipts.at(-1)?.sequence ?? result["sequence"];

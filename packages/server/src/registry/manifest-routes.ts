@@ -1,5 +1,6 @@
 import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
+import { store } from "../collection/naming.ts";
 import { Problem } from "../http/problem.ts";
 import type { Command, NewEvent } from "../record/command.ts";
 import { decidePutManifest, putManifestCommandBody } from "./commands.ts";
@@ -214,10 +215,17 @@ export const putManifest: Handler<"manifest"> = {
     // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
     const early = await decidePutManifest(services.reader, parsed, { actor, org, time: services.now() });
     if (!early.accepted) throw Problem.fromRefusal(early.refusal);
-    // The bytes are durable before the row that names them.
-    await services.blobs.putSmall(bytes);
     const put: Command = { type: "registry.put-manifest", org, actor, body: json };
-    await append(services, exchange, [put, ...(await services.companions(push))]);
+    // What the companions were told is held here is asked for again beside the push: what names it must find it.
+    const told = [...new Set(push.layers.map((layer) => layer.digest))];
+    const held: Command = { type: "registry.require-held", org, actor, body: { repository, digests: told } };
+    await append(services, exchange, async () => [
+      put,
+      // The bytes are durable before the row that names them.
+      await store(services, exchange, bytes),
+      ...(await services.companions(push)),
+      ...(services.sparseManifests === true && told.length > 0 ? [held] : []),
+    ]);
     reply.code(201).headers({
       location: location(services, exchange, `manifests/${named}`),
       "docker-content-digest": named,

@@ -1,5 +1,5 @@
 /**
- * The tables of the registry (migrations 0004, 0015). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
+ * The tables of the registry (migrations 0004, 0015, 0018). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
  * [from_seq, to_seq), and `to_seq` null means now.
  */
 export interface RegistryTables {
@@ -91,6 +91,8 @@ export interface RegistryTables {
     created: number;
     /** ms; after it the sweeper takes the session away. */
     expires: number;
+    /** What its bytes are about to become: these are not collected while the session is there. Null until it is being finished. */
+    digest: string | null;
   };
   /** Unrecorded: a blob's link to a repository before (or besides) a manifest that names it. */
   blob_lease: {

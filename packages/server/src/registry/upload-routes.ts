@@ -135,7 +135,13 @@ async function take(
   from: string,
 ): Promise<boolean> {
   const { org, repository } = exchange;
-  const answer = await services.record.operate("registry.mount-blob", { org, repository, from, digest });
+  const answer = await services.record.operate("registry.mount-blob", {
+    org,
+    repository,
+    from,
+    digest,
+    leaseMs: services.leaseMs,
+  });
   const { mounted, awaited } = answer as { mounted: boolean; awaited?: boolean };
   if (awaited === true) await holdAwaited(services, exchange, digest);
   return mounted;

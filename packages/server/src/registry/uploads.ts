@@ -59,6 +59,7 @@ export class Uploads {
   readonly #reader: Reader;
   readonly #blobs: BlobStore;
   readonly #mayGrow: () => void;
+  readonly #leaseMs: number;
   readonly #hashes = new RunningHashes();
 
   constructor(parts: {
@@ -66,7 +67,9 @@ export class Uploads {
     readonly reader: Reader;
     readonly blobs: BlobStore;
     readonly mayGrow?: (() => void) | undefined;
+    readonly leaseMs: number;
   }) {
+    this.#leaseMs = parts.leaseMs;
     this.#mayGrow = parts.mayGrow ?? (() => undefined);
     this.#record = parts.record;
     this.#reader = parts.reader;
@@ -284,15 +287,19 @@ export class Uploads {
     }
     // Only whoever holds the claim may turn the bytes into a blob: another holder may be changing them. What was hashed is what came
     // in; that it is also what lies there is asked for as far as it costs nothing.
-    if (!(await this.#holds(session))) throw this.#lost(session);
+    const { id, claim } = session;
+    const naming = await this.#operate("registry.name-upload", { id, claim, digest });
+    if (naming["held"] !== true) throw this.#lost(session);
     if ((await session.staged.size()) !== session.offset) throw this.#lost(session);
-    await this.#blobs.adopt(session.staged, digest);
+    // INVARIANT: the session names the digest, so this generation of it does not end before the session does (collection/naming.ts).
+    await this.#blobs.adopt(session.staged, digest, Number(naming["generation"]));
     // COMMIT POINT of an upload's end, with the operation's batch. Before: the bytes are a blob under their name, which nobody can see;
     // the session is there, and closing it again ends the same way. After: the session is gone, and the repository has the blob.
     const finished = await this.#operate("registry.finish-upload", {
-      id: session.id,
-      claim: session.claim,
+      id,
+      claim,
       digest,
+      leaseMs: this.#leaseMs,
       // Only as far as it was asked for: what a client said it might name the bytes by, and did not, is no name of them.
       sha512: isSha512(named) ? named : null,
       size: session.offset,
