@@ -18,6 +18,7 @@ const suitesOnPostgres = [
   "trust-kinds",
   "gate",
   "collection*",
+  "retention",
   "jobs",
   "job-routes",
   "webhooks",

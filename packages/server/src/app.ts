@@ -62,6 +62,8 @@ import { answerFrameworkError } from "./registry/errors.ts";
 import { deletedGraceMs } from "./registry/grace.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
+import type { InUse } from "./registry/retention-plan.ts";
+import { registerRetentionRoutes } from "./registry/retention-routes.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { Metrics } from "./signals/metrics.ts";
 import type { BlobStore } from "./storage/blobs.ts";
@@ -220,6 +222,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   const { reader, blobs, keyring, metrics, publicUrl } = options;
   const parts = composeParts();
   const { events } = parts;
+  // What runs somewhere will be asked here; until environments are kept, rules alone say what goes.
+  const inUse: InUse = async () => new Map();
   const keeps: Keeps = (among, digests, at) => parts.keeps(among, digests, at);
   const lift: Lift = ({ sequence, type, bytes }) => liftEvent(sequence, decodeEnvelope(bytes), events.get(type));
   const watch = new WebhookWatch({
@@ -353,6 +357,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       reader,
       blobs,
       scrub: scrubRate === 0 ? undefined : scrub,
+      inUse,
       collection: { keeps, graceMs: options.deletedGraceMs ?? deletedGraceMs },
       webhooks: { reader, record, lift, sender, watch, told },
     }),
@@ -414,6 +419,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
+    registerRetentionRoutes(own, { reader, record, authenticator, inUse });
     const administrator = async (request: FastifyRequest): Promise<Actor> => {
       const actor = await requireActor(authenticator, request);
       const refusal = await authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG });

@@ -9,6 +9,8 @@ import { collectionJob, type CollectionContext } from "./collection/run.ts";
 import type { RecordClient } from "./record/client.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
+import type { InUse } from "./registry/retention-plan.ts";
+import { applyAllRetention } from "./registry/retention-run.ts";
 import type { BlobStore } from "./storage/blobs.ts";
 import type { Reader } from "./storage/database.ts";
 import { type DeliverContext, deliver, deliverySchema } from "./webhooks/deliver.ts";
@@ -23,6 +25,8 @@ export interface JobsContext {
   readonly blobs: BlobStore;
   /** Undefined: the background scrub is off. */
   readonly scrub: Scrub | undefined;
+  /** What retention rules may not delete. */
+  readonly inUse: InUse;
   readonly collection: Pick<CollectionContext, "keeps" | "graceMs">;
   readonly webhooks: DeliverContext & { readonly watch: WebhookWatch };
 }
@@ -35,7 +39,7 @@ export function composeJobs(context: JobsContext): {
   readonly jobs: readonly JobDefinition[];
   readonly schedules: readonly Schedule[];
 } {
-  const { record, reader, blobs, scrub, webhooks, collection } = context;
+  const { record, reader, blobs, scrub, webhooks, collection, inUse } = context;
   const nothing = z.strictObject({});
   return {
     jobs: [
@@ -54,6 +58,13 @@ export function composeJobs(context: JobsContext): {
         maxAttempts: COLLECT_ATTEMPTS,
         leaseMs: 10 * MINUTE,
         run: (body, job) => collectionJob({ record, reader, blobs, ...collection }, body.run, job),
+      }),
+      defineJob({
+        kind: "registry.retention",
+        body: nothing,
+        maxAttempts: 3,
+        leaseMs: 10 * MINUTE,
+        run: (_body, { renew }) => applyAllRetention({ record, reader, inUse }, renew),
       }),
       defineJob({
         kind: "record.write-heads",
@@ -109,6 +120,7 @@ export function composeJobs(context: JobsContext): {
       ...(scrub === undefined ? [] : [{ key: "integrity.scrub", kind: "integrity.scrub", body: {}, everyMs: MINUTE }]),
       { key: "registry.sweep", kind: "registry.sweep", body: {}, everyMs: 10 * MINUTE },
       { key: COLLECT, kind: COLLECT, body: {}, everyMs: 6 * HOUR },
+      { key: "registry.retention", kind: "registry.retention", body: {}, everyMs: 24 * HOUR },
       { key: "record.write-heads", kind: "record.write-heads", body: {}, everyMs: 10 * MINUTE },
       {
         key: "access.record-bootstrap-uses",

@@ -148,6 +148,19 @@ export const DOORS: Readonly<Record<string, Door>> = {
   ),
   [`DELETE ${API}/orgs/:org/workload-identities/:name`]: ofOrg((at) => `/workload-identities/${at.workload}`),
   [`GET ${API}/orgs/:org/webhooks`]: ofOrg(() => "/webhooks"),
+  [`GET ${API}/orgs/:org/retention`]: ofOrg((at) => `/retention?repository=${at.org}/${at.repository}`),
+  [`PUT ${API}/orgs/:org/retention`]: ofOrg(
+    () => "/retention",
+    (at) => ({ repository: `${at.org}/${at.repository}`, rules: [{ name: "dev", tags: ["*-dev"], keepLast: 9 }] }),
+  ),
+  [`POST ${API}/orgs/:org/retention/preview`]: ofOrg(
+    () => "/retention/preview",
+    (at) => ({ repository: `${at.org}/${at.repository}`, rules: [{ name: "dev", tags: ["*-dev"], keepLast: 9 }] }),
+  ),
+  [`POST ${API}/orgs/:org/retention/run`]: ofOrg(
+    () => "/retention/run",
+    (at) => ({ repository: `${at.org}/${at.repository}`, version: 1 }),
+  ),
   [`POST ${API}/orgs/:org/webhooks`]: ofOrg(
     () => "/webhooks",
     (at) => ({ name: at.webhook, url: "https://ci.example.com/hook", kinds: ["push"] }),

@@ -26,6 +26,8 @@ import { composeParts } from "../src/composition.ts";
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
 import { artifactSize, manifestsNaming } from "../src/registry/queries.ts";
+import { nextRetentions } from "../src/registry/retention-queries.ts";
+import { RETENTION_ACTOR } from "../src/registry/retention-run.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
@@ -70,6 +72,13 @@ async function liveThroughCollection(instance: Instance): Promise<void> {
     { time: 0, since: 0 },
   );
   await collectedAt(reader, digest);
+  await nextRetentions(reader, "", 10);
+  await record.append({
+    type: "registry.apply-retention",
+    org: "default",
+    actor: RETENTION_ACTOR,
+    body: { repository: "default/app", version: 1, tags: ["none"], manifests: [digest] },
+  });
   const store = await openStore(instance.dataDirectory);
   await collectionJob({ record, reader, blobs: store.blobs, keeps, graceMs: 0 }, undefined, {});
   await store.close();
@@ -251,6 +260,21 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/jobs?kind=registry.sweep&state=done"],
     ["GET", "/api/assay/v1/schedules"],
     ["POST", "/api/assay/v1/collections", {}],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/retention",
+      {
+        repository: "default/app",
+        rules: [
+          { name: "old", tags: ["*"], keepLast: 1, keepPushedDays: 1, keepPulledDays: 1 },
+          { name: "loose", untagged: true, keepPushedDays: 1 },
+        ],
+      },
+    ],
+    ["GET", "/api/assay/v1/orgs/default/retention?repository=app"],
+    ["POST", "/api/assay/v1/orgs/default/retention/preview", { repository: "app" }],
+    ["POST", "/api/assay/v1/orgs/default/retention/preview", { repository: "app", from: "manifest " }],
+    ["POST", "/api/assay/v1/orgs/default/retention/run", { repository: "app", version: 1 }],
     ["GET", "/api/assay/v1/collections"],
     ["GET", "/api/assay/v1/collections/1"],
   ];

@@ -104,6 +104,8 @@ async function fill(room: Room): Promise<void> {
   await must("PUT", "/orgs/acme/trust/roots/house", { certificates: (await makeRoot("House")).cert });
   await must("PUT", "/orgs/acme/repository-roles/person/alice", { repository: "acme/app", role: "member" });
   await exchange(room, must);
+  const rules = [{ name: "dev", tags: ["*-dev"], keepLast: 5 }];
+  await must("PUT", "/orgs/acme/retention", { repository: "acme/app", rules });
   const collected = await instance.record.append({
     type: "collection.collect",
     org: SYSTEM_ORG,

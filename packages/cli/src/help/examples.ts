@@ -228,6 +228,21 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ex("Once an admin of your own has a key that works", "assay account disable-admin-token"),
   ],
   "account remove": [ex("For good: the name never comes back", "assay account remove person alice")],
+  "retention set": [
+    ex(
+      "Of builds the newest 10 stay; what no tag names stays for a month",
+      'assay retention set app --rule "builds tags=*-dev,pr-* last=10" --rule "loose untagged pushed=30"',
+    ),
+  ],
+  "retention show": [ex("What goes by itself?", "assay retention show app")],
+  "retention preview": [
+    ex("What would go now, and why?", "assay retention preview app"),
+    ex(
+      "And by another rule, what would stay?",
+      'assay retention preview app --rule "builds tags=*-dev pulled=14" --all',
+    ),
+  ],
+  "retention run": [ex("Now", "assay retention run app")],
   "webhook add": [
     ex(
       "Tell a pipeline of every push and every tag of one repository",

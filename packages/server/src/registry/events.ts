@@ -52,13 +52,17 @@ export const digestsAliasedBody = z.strictObject({
   aliases: z.array(z.strictObject({ alias: sha512, digest })).max(2 * REGISTRY_LIMITS.manifestReferences + 2),
 });
 
-export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest });
+/** Why, as who deleted it wrote it. */
+const reason = z.string().optional();
+
+export const tagDeletedBody = z.strictObject({ repository: z.string(), tag: z.string(), digest, reason });
 
 export const manifestDeletedBody = z.strictObject({
   repository: z.string(),
   digest,
   /** The tags that named it, which end with it. */
   tags: z.array(z.string()),
+  reason,
 });
 
 /** What manifests named and the repository did not have has come. */

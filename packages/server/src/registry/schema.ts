@@ -106,6 +106,19 @@ export interface RegistryTables {
     /** ms. */
     expires: number;
   };
+  /** A repository's retention rules (migration 0018). */
+  retention: {
+    repository: string;
+    org: string;
+    version: number;
+    /** JSON: see retention-rules.ts. */
+    rules: string;
+    set_by: string;
+    /** ms */
+    set_time: number;
+    from_seq: number;
+    to_seq: number | null;
+  };
   /** Unrecorded: manifest pulls per digest, identity and day. */
   pull_count: {
     repository: string;

@@ -171,7 +171,7 @@ async function namesIn(path: string): Promise<string[]> {
 }
 
 /**
- * Blobs in a directory: `blobs/sha256/<2 hex>/<64 hex>`, and `.<generation>` after it where it was collected before; uploads in `uploads/`.
+ * Blobs in a directory: `blobs/sha256/<2 hex>/<64 hex>`, and `_<generation>` after it where it was collected before; uploads in `uploads/`.
  * A blob comes into being by the rename of a synced file; after a crash it is there whole or not at all.
  */
 export class DirectoryBlobs implements BlobStore {

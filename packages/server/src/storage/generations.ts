@@ -1,20 +1,21 @@
 import { type Digest, isDigest } from "@assay/evidence";
 
 /**
- * A blob's name in a store: its digest's hex, and from the second generation on the generation after a dot.
+ * A blob's name in a store: its digest's hex, and from the second generation on the generation after an underscore, which sorts after what
+ * file names of S3 servers end in.
  *
  * Garbage collection ends a generation before it removes anything of it, and a name of an ended generation is never written to again by
  * whoever is to be believed. So the removal of a blob can be late by any time, and never hits bytes that somebody put there anew: those
  * have another name. (The record says which generation of a digest counts; see the room collection.)
  */
 export function generationName(hex: string, generation: number): string {
-  return generation === 0 ? hex : `${hex}.${generation}`;
+  return generation === 0 ? hex : `${hex}_${generation}`;
 }
 
 /** The generation that nobody has collected yet: every digest begins in it. */
 export const FIRST_GENERATION = 0;
 
-const NAME = /^([0-9a-f]{64})(?:\.([1-9]\d{0,14}))?$/;
+const NAME = /^([0-9a-f]{64})(?:_([1-9]\d{0,14}))?$/;
 
 /** What a store's name says; undefined for what is no blob's. */
 export function parseGenerationName(

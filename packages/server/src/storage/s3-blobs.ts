@@ -32,7 +32,7 @@ export interface BlobsLog {
 }
 
 /**
- * Blobs in S3: `<prefix>/blobs/sha256/<2 hex>/<64 hex>`, and `.<generation>` after it where it was collected before; uploads as segments in
+ * Blobs in S3: `<prefix>/blobs/sha256/<2 hex>/<64 hex>`, and `_<generation>` after it where it was collected before; uploads as segments in
  * `<prefix>/uploads/<id>/`.
  *
  * A blob comes into being by one request, under the name of its content, after its content was proven to have that name: a PUT of

@@ -2,7 +2,7 @@ import { sql } from "kysely";
 import type { Migration } from "./migration.ts";
 
 /**
- * Which bytes were collected, runs of the collection, and what makes "does anything need these bytes?" one look in each table that
+ * Which bytes were collected, runs of the collection, repositories' retention rules, and what makes "does anything need these bytes?" one look in each table that
  * names bytes, whoever's it is.
  */
 export const collectionMigration: Migration = {
@@ -34,6 +34,23 @@ export const collectionMigration: Migration = {
       .addColumn("updated", "integer", (column) => column.notNull())
       .addColumn("finished", "integer")
       .execute();
+
+    await schema
+      .createTable("retention")
+      .addColumn("repository", "text", (column) => column.notNull())
+      .addColumn("org", "text", (column) => column.notNull())
+      .addColumn("version", "integer", (column) => column.notNull())
+      .addColumn("rules", "text", (column) => column.notNull())
+      .addColumn("set_by", "text", (column) => column.notNull())
+      .addColumn("set_time", "integer", (column) => column.notNull())
+      .addColumn("from_seq", "integer", (column) => column.notNull())
+      .addColumn("to_seq", "integer")
+      .addPrimaryKeyConstraint("retention_key", ["repository", "from_seq"])
+      .execute();
+    // INVARIANT: at any time a repository has one set of rules at most.
+    await sql`create unique index retention_current on retention (repository) where to_seq is null`.execute(database);
+    // The newest tags of a repository, newest first: what "keep the last n" asks.
+    await sql`create index tag_newest on tag (repository, from_seq) where to_seq is null`.execute(database);
 
     // What an upload that is being finished turns into: null for programs of before, and until then.
     await schema.alterTable("upload").addColumn("digest", "text").execute();
