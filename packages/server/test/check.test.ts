@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CheckReport, checkDirectory } from "../src/admin/check.ts";
 import { rebuildDirectory } from "../src/admin/rebuild.ts";
 import { composeParts } from "../src/composition.ts";
+import { SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import { UNRECORDED_TABLES } from "../src/storage/unrecorded.ts";
 import { copyDatabase, dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
@@ -29,6 +30,16 @@ beforeAll(async () => {
     image = await pushImage(url, "default/app", `1.0.${index}`, randomBytes(500));
   }
   const key = generateKeyPair("ecdsa-p256-sha256");
+  await instance.record.append({
+    type: "collection.collect",
+    org: SYSTEM_ORG,
+    actor: SYSTEM_ACTOR,
+    body: {
+      blobs: [{ digest: `sha256:${"0".repeat(64)}`, size: 7, generation: 0 }],
+      graceMs: 0,
+      requestedBy: null,
+    },
+  });
   const made = [
     await instance.api("POST", "/api/assay/v1/orgs", { name: "acme" }),
     await instance.api("POST", "/api/assay/v1/people", { name: "alice" }),
