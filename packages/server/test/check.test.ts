@@ -40,7 +40,19 @@ beforeAll(async () => {
       requestedBy: null,
     },
   });
+  const own = "/api/assay/v1/orgs/default";
+  const yaml =
+    "version: 1\nname: p\nrules:\n  - id: signed\n    evidence:\n      predicateType: https://sigstore.dev/cosign/sign/v1\n      identities: [release]\n";
   const made = [
+    await instance.api("PATCH", `${own}/repositories/app`, { description: "what is delivered" }),
+    await instance.api("PUT", `${own}/retention`, {
+      repository: "app",
+      rules: [{ name: "dev", tags: ["*-dev"], keepLast: 5 }],
+    }),
+    await instance.api("POST", `${own}/repositories/app/deletions`, { tag: "1.0.0" }),
+    await instance.api("PUT", `${own}/policies/p`, { yaml }),
+    await instance.api("PUT", `${own}/pull-gates`, { repository: "default/none", policy: "p" }),
+    await instance.api("PUT", `${own}/mirror`, { repository: "default/mirrored", url: "https://registry.invalid/x" }),
     await instance.api("POST", "/api/assay/v1/orgs", { name: "acme" }),
     await instance.api("POST", "/api/assay/v1/people", { name: "alice" }),
     await instance.api("PUT", "/api/assay/v1/orgs/acme/members/person/alice", { role: "admin" }),
@@ -58,9 +70,7 @@ beforeAll(async () => {
     await instance.api("POST", "/api/assay/v1/decisions", {
       org: "default",
       digest: image.manifest,
-      policy: {
-        yaml: "version: 1\nname: p\nrules:\n  - id: signed\n    evidence:\n      predicateType: https://sigstore.dev/cosign/sign/v1\n      identities: [release]\n",
-      },
+      policy: { yaml },
     }),
   ];
   for (const answer of made) if (answer.status >= 300) throw new Error(JSON.stringify(answer));

@@ -152,11 +152,10 @@ async function bringWhole(repository: string, content: string): Promise<boolean>
   const location = opened.headers["location"];
   if (opened.status !== 202 || location === undefined) return false;
   const put = async (body: string): Promise<boolean> => {
-    await late(LEASE_MS);
     const answer = await room.call("PUT", `${location}?digest=${sha256(body)}`, { body });
     return answer.status === 201;
   };
-  const others = random() < 0.3 ? [put(pick(LAYERS)), put(content)] : [];
+  const others = random() < 0.2 ? [put(pick(LAYERS)), put(content)] : [];
   const [mine, , again] = await Promise.all([put(content), ...others]);
   return mine || again === true;
 }
@@ -178,7 +177,7 @@ async function bringBlob(repository: string, content: string): Promise<boolean> 
     done.heads += 1;
     if (answer.status === 200) return true;
   }
-  if (way < 0.7) return await bringWhole(repository, content);
+  if (way < 0.6) return await bringWhole(repository, content);
   const answer = await room.call("POST", `/v2/${repository}/blobs/uploads/?digest=${digest}`, { body: content });
   return answer.status === 201;
 }
