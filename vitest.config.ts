@@ -19,6 +19,8 @@ const suitesOnPostgres = [
   "gate",
   "pull-gate*",
   "adversarial*",
+  "collection*",
+  "retention",
   "jobs",
   "job-routes",
   "webhooks",

@@ -48,7 +48,7 @@ describe("what versitygw enforces", () => {
     const expected = new Set<string>();
     await Promise.all(
       Array.from({ length: 8 }, async () => {
-        for (let count = 0; count < 140; count += 1) expected.add(await store.putSmall(randomBytes(20)));
+        for (let count = 0; count < 140; count += 1) expected.add(await store.putSmall(randomBytes(20), 0));
       }),
     );
     const listed = new Set<string>();
@@ -92,7 +92,7 @@ describe("what versitygw enforces", () => {
     const proxy = await startFaultyProxy(location.endpoint);
     const store = await place.openAt(proxy.endpoint);
     const bytes = randomBytes(40 * MIB);
-    await store.adopt(await stageAll(store, bytes, 1_000_003), digestOf(bytes));
+    await store.adopt(await stageAll(store, bytes, 1_000_003), digestOf(bytes), 0);
     const copies = proxy.seen.filter(({ headers }) => headers["x-amz-copy-source"] !== undefined);
     expect(copies).toHaveLength(5);
     expect(proxy.seen.filter(({ method, url }) => method === "GET" && !url.includes("list-type"))).toEqual([]);
@@ -104,7 +104,7 @@ describe("what versitygw enforces", () => {
     const bytes = randomBytes(24 * MIB);
     const staged = await stageAll(store, bytes);
     await place.damageStaged(staged.id);
-    await expect(store.adopt(staged, digestOf(bytes))).rejects.toMatchObject({ code: "blob-digest-mismatch" });
+    await expect(store.adopt(staged, digestOf(bytes), 0)).rejects.toMatchObject({ code: "blob-digest-mismatch" });
     expect(await store.size(digestOf(bytes))).toBeUndefined();
     await staged.discard();
   });
@@ -121,7 +121,7 @@ describe("what versitygw enforces", () => {
     const bytes = randomBytes(9 * MIB);
     const staged = await store.stage(randomUUID());
     await staged.append(0, pieces(bytes, 100_000), () => undefined);
-    await store.adopt(staged, digestOf(bytes));
+    await store.adopt(staged, digestOf(bytes), 0);
     expect(damaged.size).toBeGreaterThan(2);
     expect(await store.size(digestOf(bytes))).toBe(bytes.length);
     await proxy.stop();

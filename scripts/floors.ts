@@ -23,6 +23,7 @@ export const ROOM_FLOORS: Floors = [
   ["log", "keys"],
   ["record"],
   ["jobs"],
+  ["collection"],
   ["access"],
   ["trust", "witness"],
   ["attestations", "registry"],

@@ -72,6 +72,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./verbs/repository.ts"),
   },
   {
+    name: "retention",
+    summary: "what goes from a repository by itself: rules, what they would do, and a run now",
+    load: () => import("./verbs/retention.ts"),
+  },
+  {
     name: "webhook",
     summary: "tell other programs what is recorded: CloudEvents or CDEvents, signed, in order",
     load: () => import("./verbs/webhook.ts"),

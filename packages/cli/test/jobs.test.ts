@@ -24,6 +24,19 @@ describe("assay jobs with a server", () => {
     expect((await desk.must("jobs", "list", "--output", "json")).json()).toEqual(expect.any(Array));
   });
 
+  it("has garbage collected, and says before what would go", async () => {
+    const preview = (await desk.must("server", "collect", "--preview")).stdout;
+    expect(preview).toMatch(/^looked at +0 blobs, 0 B$/m);
+    expect(preview).toMatch(/^would go +0 blobs, 0 B$/m);
+    const run = (await desk.must("server", "collect", "--output", "json")).json();
+    expect(run).toMatchObject({
+      mode: "collect",
+      state: "done",
+      requestedBy: "admin",
+      collected: { blobs: 0, bytes: 0 },
+    });
+  });
+
   it("says plainly that a job is not there, or that what was named is none", async () => {
     const unknown = await desk.assay("jobs", "retry", "17");
     expect(unknown.stderr).toContain("there is no job 17 [job-unknown]");

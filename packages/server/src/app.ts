@@ -30,6 +30,8 @@ import { evidenceCarried } from "./attestations/carrying.ts";
 import { evidenceCompanions } from "./attestations/companions.ts";
 import { registerAttestationsRoutes } from "./attestations/routes.ts";
 import { registerRecordRoutes } from "./audit/record-routes.ts";
+import type { Keeps } from "./collection/commands.ts";
+import { registerCollectionRoutes } from "./collection/routes.ts";
 import { ServerError } from "./errors.ts";
 import type { GateContext } from "./gate/context.ts";
 import { PullGates } from "./gate/pull-gate.ts";
@@ -59,7 +61,7 @@ import { countJobs } from "./jobs/queries.ts";
 import { registerJobRoutes } from "./jobs/routes.ts";
 import { JobRunner } from "./jobs/runner.ts";
 import { authorize } from "./access/authorize.ts";
-import { SYSTEM_ORG } from "./record/command.ts";
+import { type Actor, SYSTEM_ORG } from "./record/command.ts";
 import type { RecordClient } from "./record/client.ts";
 import { RECORD_LOG, recordLogDirectory } from "./record/open.ts";
 import { logsDirectory, successions } from "./record/succession.ts";
@@ -68,13 +70,15 @@ import { retryAfter } from "./pressure/refusals.ts";
 import { UnreadableRequests } from "./pressure/unreadable-requests.ts";
 import { registerArtifactRoutes } from "./registry/artifact-routes.ts";
 import { registerDeletionRoutes } from "./registry/deletion-routes.ts";
-import { deletedGraceMs } from "./registry/grace.ts";
 import { answerFrameworkError } from "./registry/errors.ts";
+import { deletedGraceMs } from "./registry/grace.ts";
 import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
 import { isPublic, nextPublicOrganisation } from "./registry/repository-queries.ts";
 import { registerRenameRoute } from "./registry/rename-routes.ts";
 import { registerRepositoryRoutes } from "./registry/repository-routes.ts";
+import type { InUse } from "./registry/retention-plan.ts";
+import { registerRetentionRoutes } from "./registry/retention-routes.ts";
 import { registerRegistryRoutes } from "./registry/routes.ts";
 import type { AccessLog } from "./signals/access-log.ts";
 import type { Metrics } from "./signals/metrics.ts";
@@ -129,8 +133,10 @@ export interface AppOptions {
   readonly sparseManifests?: boolean | undefined;
   /** Pulls of blobs are sent to the store itself, where it can. */
   readonly blobRedirects?: boolean | undefined;
-  /** How long what was deleted can come back, ms; the default (registry/grace.ts) when absent. */
+  /** How long what was deleted is kept and can come back, ms; the default (registry/grace.ts) when absent. */
   readonly deletedGraceMs?: number | undefined;
+  /** How long a pushed blob waits for its manifest, ms; a day when absent, and at most. */
+  readonly blobLeaseMs?: number | undefined;
   /** Serve /metrics here, to the bootstrap admin; false when it has a port of its own. */
   readonly metricsHere: boolean;
   /** Who is told of each request besides the metrics; nobody, when absent. */
@@ -254,7 +260,12 @@ function answerProblem(error: unknown, request: FastifyRequest, reply: FastifyRe
 /** Composes the rooms into one HTTP application. */
 export async function createApp(options: AppOptions): Promise<App> {
   const { reader, blobs, keyring, metrics, publicUrl } = options;
-  const { events } = composeParts();
+  const parts = composeParts();
+  const { events } = parts;
+  // What runs somewhere will be asked here; until environments are kept, rules alone say what goes.
+  const graceMs = options.deletedGraceMs ?? deletedGraceMs;
+  const inUse: InUse = async () => new Map();
+  const keeps: Keeps = (among, digests, at) => parts.keeps(among, digests, at);
   const lift: Lift = ({ sequence, type, bytes }) => liftEvent(sequence, decodeEnvelope(bytes), events.get(type));
   const watch = new WebhookWatch({
     reader,
@@ -410,6 +421,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     companions,
     pushRule: mirrorPushRule,
     mayGrow: () => options.admission.disk.goOn(),
+    leaseMs: options.blobLeaseMs,
     now: Date.now,
     log: options.logger,
   };
@@ -422,6 +434,8 @@ export async function createApp(options: AppOptions): Promise<App> {
       reader,
       blobs,
       scrub: scrubRate === 0 ? undefined : scrub,
+      inUse,
+      collection: { keeps, graceMs },
       webhooks: { reader, record, lift, sender, watch, told },
       tracing: options.tracing,
       mirrors: { ...upstreams, mirrors, watch: replications },
@@ -496,19 +510,16 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerArtifactRoutes(own, { reader, authenticator });
     registerRepositoryRoutes(own, { reader, record, authenticator });
     registerRenameRoute(own, { reader, record, authenticator, carried: evidenceCarried });
-    const graceMs = options.deletedGraceMs ?? deletedGraceMs;
     registerDeletionRoutes(own, { reader, record, authenticator, blobs, graceMs, now: Date.now });
-    registerJobRoutes(own, {
-      reader,
-      record,
-      administrator: async (request) => {
-        const actor = await requireActor(authenticator, request);
-        const refusal = await authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG });
-        if (refusal !== undefined) throw Problem.fromRefusal(refusal);
-        return actor;
-      },
-      wake: () => runner.wake(),
-    });
+    registerRetentionRoutes(own, { reader, record, authenticator, inUse });
+    const administrator = async (request: FastifyRequest): Promise<Actor> => {
+      const actor = await requireActor(authenticator, request);
+      const refusal = await authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG });
+      if (refusal !== undefined) throw Problem.fromRefusal(refusal);
+      return actor;
+    };
+    registerJobRoutes(own, { reader, record, administrator, wake: () => runner.wake() });
+    registerCollectionRoutes(own, { reader, record, administrator, wake: () => runner.wake() });
     registerIntegrityRoutes(own, {
       dataDirectory,
       administrator: async (request) => {
@@ -576,6 +587,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       mayGrow: () => options.admission.disk.goOn(),
       sparseManifests: options.sparseManifests === true,
       blobRedirects: options.blobRedirects === true,
+      ...(options.blobLeaseMs === undefined ? {} : { leaseMs: options.blobLeaseMs }),
     });
   });
   return {

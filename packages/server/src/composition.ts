@@ -4,6 +4,8 @@ import { hasEvidence } from "./attestations/queries.ts";
 import { attestationsPart } from "./attestations/part.ts";
 import { gatePart } from "./gate/part.ts";
 import { promotionGate } from "./gate/promotion-gate.ts";
+import { gateRenameRule } from "./gate/rename-rule.ts";
+import { collectionPart } from "./collection/part.ts";
 import { authorize } from "./access/authorize.ts";
 import { holdLog } from "./log/log.ts";
 import type { Batch, WriteDatabase } from "./storage/database.ts";
@@ -11,6 +13,7 @@ import { jobsPart } from "./jobs/part.ts";
 import { SYSTEM_ORG } from "./record/command.ts";
 import { mirrorsPart } from "./mirrors/part.ts";
 import { mirrorPushRule } from "./mirrors/push-rule.ts";
+import { mirrorRenameRule } from "./mirrors/rename-rule.ts";
 import { keysPart } from "./record/service-keys.ts";
 import { recordPart } from "./record/heads.ts";
 import { refill } from "./record/refill.ts";
@@ -38,6 +41,7 @@ import { mirrorsMigration } from "./storage/migrations/0020-mirrors.ts";
 import { boundsMigration } from "./storage/migrations/0021-bounds.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
+import { collectionMigration } from "./storage/migrations/0018-collection.ts";
 import type { Migration } from "./storage/migrations/migration.ts";
 import { trustPart } from "./trust/part.ts";
 import { webhooksPart } from "./webhooks/part.ts";
@@ -45,7 +49,7 @@ import { witnessPart } from "./witness/operations.ts";
 
 /** Every room's part of the record: the same list in every process that decides, projects or rebuilds. */
 export function composeParts(): RecordParts {
-  return new RecordParts([
+  const parts: RecordParts = new RecordParts([
     recordPart,
     redactionPart,
     successionPart,
@@ -60,6 +64,8 @@ export function composeParts(): RecordParts {
       },
       promotionGate,
       pushRule: mirrorPushRule,
+      renameRule: async (reader, rename) =>
+        (await gateRenameRule(reader, rename)) ?? (await mirrorRenameRule(reader, rename)),
     }),
     attestationsPart,
     gatePart,
@@ -67,7 +73,9 @@ export function composeParts(): RecordParts {
     mirrorsPart,
     witnessPart,
     jobsPart((reader, actor) => authorize(reader, actor, "jobs.administer", { org: SYSTEM_ORG })),
+    collectionPart((reader, digests, at) => parts.keeps(reader, digests, at)),
   ]);
+  return parts;
 }
 
 /** The schema's steps, in order. */
@@ -88,6 +96,7 @@ export const MIGRATIONS: readonly Migration[] = [
   digestAliasMigration,
   webhooksMigration,
   repositoriesMigration,
+  collectionMigration,
   pullGateMigration,
   mirrorsMigration,
   boundsMigration,

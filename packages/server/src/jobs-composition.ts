@@ -4,12 +4,16 @@ import { ServerError } from "./errors.ts";
 import { defineJob, type JobDefinition, type Schedule } from "./jobs/job.ts";
 import { SCRUB_LIMITS } from "./integrity/limits.ts";
 import type { Scrub } from "./integrity/scrub.ts";
+import { COLLECT, COLLECT_ATTEMPTS } from "./collection/operations.ts";
+import { collectionJob, type CollectionContext } from "./collection/run.ts";
 import { MIRROR_LIMITS } from "./mirrors/limits.ts";
 import { fill, FILL, fillSchema, REPLICATE, replicate, replicateSchema, type RunContext } from "./mirrors/replicate.ts";
 import type { ReplicationWatch } from "./mirrors/replication-watch.ts";
 import type { RecordClient } from "./record/client.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { sweepRegistry } from "./registry/maintenance.ts";
+import type { InUse } from "./registry/retention-plan.ts";
+import { applyAllRetention } from "./registry/retention-run.ts";
 import { traced, type Tracing } from "./signals/tracing.ts";
 import type { BlobStore } from "./storage/blobs.ts";
 import type { Reader } from "./storage/database.ts";
@@ -25,6 +29,9 @@ export interface JobsContext {
   readonly blobs: BlobStore;
   /** Undefined: the background scrub is off. */
   readonly scrub: Scrub | undefined;
+  /** What retention rules may not delete. */
+  readonly inUse: InUse;
+  readonly collection: Pick<CollectionContext, "keeps" | "graceMs">;
   readonly webhooks: DeliverContext & { readonly watch: WebhookWatch };
   /** Undefined: nobody is told of spans. */
   readonly tracing: Tracing | undefined;
@@ -32,13 +39,14 @@ export interface JobsContext {
 }
 
 const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
 
 /** Every kind of job of this program, and what makes them again and again. Each process of the server runs them. */
 export function composeJobs(context: JobsContext): {
   readonly jobs: readonly JobDefinition[];
   readonly schedules: readonly Schedule[];
 } {
-  const { record, blobs, scrub, webhooks, mirrors } = context;
+  const { record, reader, blobs, scrub, webhooks, collection, inUse, mirrors } = context;
   const nothing = z.strictObject({});
   return {
     jobs: [
@@ -50,6 +58,20 @@ export function composeJobs(context: JobsContext): {
         run: async () => {
           await sweepRegistry(record, blobs);
         },
+      }),
+      defineJob({
+        kind: COLLECT,
+        body: z.strictObject({ run: z.int().optional() }),
+        maxAttempts: COLLECT_ATTEMPTS,
+        leaseMs: 10 * MINUTE,
+        run: (body, job) => collectionJob({ record, reader, blobs, ...collection }, body.run, job),
+      }),
+      defineJob({
+        kind: "registry.retention",
+        body: nothing,
+        maxAttempts: 3,
+        leaseMs: 10 * MINUTE,
+        run: (_body, { renew }) => applyAllRetention({ record, reader, inUse }, renew),
       }),
       defineJob({
         kind: "record.write-heads",
@@ -133,6 +155,8 @@ export function composeJobs(context: JobsContext): {
     schedules: [
       ...(scrub === undefined ? [] : [{ key: "integrity.scrub", kind: "integrity.scrub", body: {}, everyMs: MINUTE }]),
       { key: "registry.sweep", kind: "registry.sweep", body: {}, everyMs: 10 * MINUTE },
+      { key: COLLECT, kind: COLLECT, body: {}, everyMs: 6 * HOUR },
+      { key: "registry.retention", kind: "registry.retention", body: {}, everyMs: 24 * HOUR },
       { key: "record.write-heads", kind: "record.write-heads", body: {}, everyMs: 10 * MINUTE },
       {
         key: "access.record-bootstrap-uses",

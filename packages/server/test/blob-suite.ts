@@ -68,7 +68,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
         const digest = digestOf(bytes);
         expect(await store.size(digest)).toBe(size === 0 ? await store.size(digest) : undefined);
         const staged = await stageAll(store, bytes);
-        await store.adopt(staged, digest);
+        await store.adopt(staged, digest, 0);
         expect(await store.size(digest)).toBe(size);
         expect((await readAll(store, digest)).equals(bytes)).toBe(true);
       }
@@ -78,21 +78,21 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
     test("an upload nothing was ever written to is the empty blob", async () => {
       const staged = await store.stage(randomUUID());
       expect(await staged.size()).toBe(0);
-      await store.adopt(staged, digestOf(Buffer.alloc(0)));
+      await store.adopt(staged, digestOf(Buffer.alloc(0)), 0);
       expect((await readAll(store, digestOf(Buffer.alloc(0)))).length).toBe(0);
     });
 
     test("small bytes at hand are stored, once and again", async () => {
       const bytes = randomBytes(1000);
-      expect(await store.putSmall(bytes)).toBe(digestOf(bytes));
-      expect(await store.putSmall(bytes)).toBe(digestOf(bytes));
+      expect(await store.putSmall(bytes, 0)).toBe(digestOf(bytes));
+      expect(await store.putSmall(bytes, 0)).toBe(digestOf(bytes));
       expect(Buffer.from(await store.readSmall(digestOf(bytes), 1000)).equals(bytes)).toBe(true);
-      await store.putSmall(Buffer.alloc(0));
+      await store.putSmall(Buffer.alloc(0), 0);
       expect((await store.readSmall(digestOf(Buffer.alloc(0)), 0)).length).toBe(0);
     });
 
     test("a small read has a limit", async () => {
-      const digest = await store.putSmall(randomBytes(1001));
+      const digest = await store.putSmall(randomBytes(1001), 0);
       await expect(store.readSmall(digest, 1000)).rejects.toMatchObject({ code: "blob-too-large" });
     });
 
@@ -106,7 +106,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
 
     test("any range can be read", async () => {
       const bytes = randomBytes(300_001);
-      const digest = await store.putSmall(bytes);
+      const digest = await store.putSmall(bytes, 0);
       const ranges = [
         [0, 1],
         [0, 300_001],
@@ -123,7 +123,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
 
     test("a read that is given up leaves the store as it was", async () => {
       const bytes = randomBytes(4 * MIB);
-      const digest = await store.putSmall(bytes);
+      const digest = await store.putSmall(bytes, 0);
       for (let round = 0; round < 5; round += 1) {
         const unread = await store.read(digest);
         unread.destroy();
@@ -142,7 +142,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       await staged.append(0, pieces(bytes.subarray(0, 100_001), 999), (chunk) => hash.update(chunk));
       await staged.append(100_001, pieces(bytes.subarray(100_001), 7777), (chunk) => hash.update(chunk));
       expect(`sha256:${hash.digest("hex")}`).toBe(digestOf(bytes));
-      await store.adopt(staged, digestOf(bytes));
+      await store.adopt(staged, digestOf(bytes), 0);
     });
 
     test("an upload goes on at another host, from its very byte", async () => {
@@ -160,7 +160,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       const last = await place.open();
       const staged = await last.stage(id);
       expect((await collect(staged.read())).equals(bytes)).toBe(true);
-      await last.adopt(staged, digestOf(bytes));
+      await last.adopt(staged, digestOf(bytes), 0);
       expect((await readAll(store, digestOf(bytes))).equals(bytes)).toBe(true);
       expect(await place.leftovers()).toEqual([]);
     });
@@ -177,7 +177,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       const again = await (await place.open()).stage(staged.id);
       expect(await again.size()).toBe(broken);
       await again.append(broken, pieces(bytes.subarray(broken), 65_536), ignore);
-      await store.adopt(await store.stage(staged.id), digestOf(bytes));
+      await store.adopt(await store.stage(staged.id), digestOf(bytes), 0);
       expect((await readAll(store, digestOf(bytes))).equals(bytes)).toBe(true);
     });
 
@@ -199,7 +199,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       const expected = Buffer.concat([first.subarray(0, size), other]);
       const elsewhere = await (await place.open()).stage(staged.id);
       expect(await elsewhere.size()).toBe(expected.length);
-      await store.adopt(staged, digestOf(expected));
+      await store.adopt(staged, digestOf(expected), 0);
       expect((await readAll(store, digestOf(expected))).equals(expected)).toBe(true);
     });
 
@@ -218,7 +218,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
         const hosts = await Promise.all(Array.from({ length: 6 }, () => place.open()));
         await Promise.all(
           hosts.map(async (host) => {
-            await host.adopt(await stageAll(host, bytes), digest);
+            await host.adopt(await stageAll(host, bytes), digest, 0);
             expect(await host.size(digest)).toBe(size);
           }),
         );
@@ -231,20 +231,20 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       for (const size of [1000, 9 * MIB]) {
         const bytes = randomBytes(size);
         const digest = digestOf(bytes);
-        await store.adopt(await stageAll(store, bytes), digest);
+        await store.adopt(await stageAll(store, bytes), digest, 0);
         await place.damageBlob(digest);
         expect((await readAll(store, digest)).equals(bytes)).toBe(false);
-        await store.adopt(await stageAll(store, bytes), digest);
+        await store.adopt(await stageAll(store, bytes), digest, 0);
         expect((await readAll(store, digest)).equals(bytes)).toBe(true);
       }
     });
 
     test("a damaged small blob is mended by putting the same bytes again, the size being what it was", async () => {
       const bytes = randomBytes(500);
-      const digest = await store.putSmall(bytes);
+      const digest = await store.putSmall(bytes, 0);
       await place.damageBlob(digest);
       expect((await readAll(store, digest)).equals(bytes)).toBe(false);
-      expect(await store.putSmall(bytes)).toBe(digest);
+      expect(await store.putSmall(bytes, 0)).toBe(digest);
       expect((await readAll(store, digest)).equals(bytes)).toBe(true);
     });
 
@@ -280,7 +280,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
               const staged = await store.stage(id);
               at = await staged.append(at, pieces(bytes.subarray(at, end), Math.max(chunk, 1 + (size >> 12))), ignore);
             }
-            await store.adopt(await store.stage(id), digestOf(bytes));
+            await store.adopt(await store.stage(id), digestOf(bytes), 0);
             expect((await readAll(store, digestOf(bytes))).equals(bytes)).toBe(true);
           },
         ),
@@ -301,7 +301,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
         at = await staged.append(at, pieces(bytes.subarray(at, end), chunk), ignore);
       }
       const staged = await store.stage(id);
-      await store.adopt(staged, digestOf(bytes));
+      await store.adopt(staged, digestOf(bytes), 0);
       expect((await readAll(store, digestOf(bytes))).equals(bytes)).toBe(true);
       const part = await collect(await store.read(digestOf(bytes), { start: 8 * MIB - 5, end: 32 * MIB + 5 }));
       expect(part.equals(bytes.subarray(8 * MIB - 5, 32 * MIB + 5))).toBe(true);
@@ -309,7 +309,7 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
 
     test("every blob is listed once, in order, and no upload is", async () => {
       const expected = new Set<string>();
-      for (let count = 0; count < 12; count += 1) expected.add(await store.putSmall(randomBytes(20)));
+      for (let count = 0; count < 12; count += 1) expected.add(await store.putSmall(randomBytes(20), 0));
       const staged = await stageAll(store, randomBytes(50));
       const listed: string[] = [];
       for await (const digest of store.list()) listed.push(digest);

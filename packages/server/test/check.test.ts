@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CheckReport, checkDirectory } from "../src/admin/check.ts";
 import { rebuildDirectory } from "../src/admin/rebuild.ts";
 import { composeParts } from "../src/composition.ts";
+import { SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import { UNRECORDED_TABLES } from "../src/storage/unrecorded.ts";
 import { copyDatabase, dropPlace, ENGINE, openRaw, placeOf, type RawDatabase } from "./database.ts";
 import { type Instance, startInstance } from "./instance.ts";
@@ -29,7 +30,29 @@ beforeAll(async () => {
     image = await pushImage(url, "default/app", `1.0.${index}`, randomBytes(500));
   }
   const key = generateKeyPair("ecdsa-p256-sha256");
+  await instance.record.append({
+    type: "collection.collect",
+    org: SYSTEM_ORG,
+    actor: SYSTEM_ACTOR,
+    body: {
+      blobs: [{ digest: `sha256:${"0".repeat(64)}`, size: 7, generation: 0 }],
+      graceMs: 0,
+      requestedBy: null,
+    },
+  });
+  const own = "/api/assay/v1/orgs/default";
+  const yaml =
+    "version: 1\nname: p\nrules:\n  - id: signed\n    evidence:\n      predicateType: https://sigstore.dev/cosign/sign/v1\n      identities: [release]\n";
   const made = [
+    await instance.api("PATCH", `${own}/repositories/app`, { description: "what is delivered" }),
+    await instance.api("PUT", `${own}/retention`, {
+      repository: "app",
+      rules: [{ name: "dev", tags: ["*-dev"], keepLast: 5 }],
+    }),
+    await instance.api("POST", `${own}/repositories/app/deletions`, { tag: "1.0.0" }),
+    await instance.api("PUT", `${own}/policies/p`, { yaml }),
+    await instance.api("PUT", `${own}/pull-gates`, { repository: "default/none", policy: "p" }),
+    await instance.api("PUT", `${own}/mirror`, { repository: "default/mirrored", url: "https://registry.invalid/x" }),
     await instance.api("POST", "/api/assay/v1/orgs", { name: "acme" }),
     await instance.api("POST", "/api/assay/v1/people", { name: "alice" }),
     await instance.api("PUT", "/api/assay/v1/orgs/acme/members/person/alice", { role: "admin" }),
@@ -47,9 +70,7 @@ beforeAll(async () => {
     await instance.api("POST", "/api/assay/v1/decisions", {
       org: "default",
       digest: image.manifest,
-      policy: {
-        yaml: "version: 1\nname: p\nrules:\n  - id: signed\n    evidence:\n      predicateType: https://sigstore.dev/cosign/sign/v1\n      identities: [release]\n",
-      },
+      policy: { yaml },
     }),
   ];
   for (const answer of made) if (answer.status >= 300) throw new Error(JSON.stringify(answer));

@@ -17,17 +17,17 @@ afterEach(() => directory.dispose());
 
 it("heals a damaged blob when the same bytes are put again", async () => {
   const bytes = utf8Encode("evidence");
-  const digest = await blobs.putSmall(bytes);
+  const digest = await blobs.putSmall(bytes, 0);
   const path = join(directory.path, "blobs", "sha256", digestHex(digest).slice(0, 2), digestHex(digest));
   await writeFile(path, "damaged!");
-  expect(await blobs.putSmall(bytes)).toBe(digest);
+  expect(await blobs.putSmall(bytes, 0)).toBe(digest);
   expect(await readFile(path, "utf8")).toBe("evidence");
 });
 
 it("never sends a blob that ends early as if it were whole", async () => {
   for (const length of [5, 256 * 1024, 600_000]) {
     const bytes = new Uint8Array(length).fill(length % 251);
-    const digest = await blobs.putSmall(bytes);
+    const digest = await blobs.putSmall(bytes, 0);
     await truncate(
       join(directory.path, "blobs", "sha256", digestHex(digest).slice(0, 2), digestHex(digest)),
       length - 2,

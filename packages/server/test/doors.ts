@@ -157,6 +157,19 @@ export const DOORS: Readonly<Record<string, Door>> = {
   ),
   [`DELETE ${API}/orgs/:org/pull-gates`]: ofOrg((at) => `/pull-gates?repository=${at.org}%2F${at.repository}`),
   [`GET ${API}/orgs/:org/webhooks`]: ofOrg(() => "/webhooks"),
+  [`GET ${API}/orgs/:org/retention`]: ofOrg((at) => `/retention?repository=${at.org}/${at.repository}`),
+  [`PUT ${API}/orgs/:org/retention`]: ofOrg(
+    () => "/retention",
+    (at) => ({ repository: `${at.org}/${at.repository}`, rules: [{ name: "dev", tags: ["*-dev"], keepLast: 9 }] }),
+  ),
+  [`POST ${API}/orgs/:org/retention/preview`]: ofOrg(
+    () => "/retention/preview",
+    (at) => ({ repository: `${at.org}/${at.repository}`, rules: [{ name: "dev", tags: ["*-dev"], keepLast: 9 }] }),
+  ),
+  [`POST ${API}/orgs/:org/retention/run`]: ofOrg(
+    () => "/retention/run",
+    (at) => ({ repository: `${at.org}/${at.repository}`, version: 1 }),
+  ),
   [`POST ${API}/orgs/:org/webhooks`]: ofOrg(
     () => "/webhooks",
     (at) => ({ name: at.webhook, url: "https://ci.example.com/hook", kinds: ["push"] }),
@@ -343,6 +356,9 @@ export const DOORS: Readonly<Record<string, Door>> = {
   [`GET ${API}/jobs/:id`]: server(`${API}/jobs/1`),
   [`POST ${API}/jobs/:id/retry`]: server(`${API}/jobs/1/retry`, {}),
   [`POST ${API}/jobs/:id/discard`]: server(`${API}/jobs/1/discard`, {}),
+  [`POST ${API}/collections`]: server(`${API}/collections`, { preview: true }),
+  [`GET ${API}/collections`]: server(`${API}/collections`),
+  [`GET ${API}/collections/:id`]: server(`${API}/collections/1`),
   [`GET ${API}/schedules`]: server(`${API}/schedules`),
   [`GET ${API}/integrity`]: server(`${API}/integrity`),
   [`GET ${API}/witnesses`]: server(`${API}/witnesses`),

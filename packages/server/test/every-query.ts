@@ -49,13 +49,19 @@ import {
   refusedMovesOf,
   settingHistory,
 } from "../src/registry/repository-queries.ts";
+import type { Keeps } from "../src/collection/commands.ts";
+import { collectedAt, collectedSince } from "../src/collection/generation.ts";
+import { collectionJob } from "../src/collection/run.ts";
+import { composeParts } from "../src/composition.ts";
+import { nextRetentions } from "../src/registry/retention-queries.ts";
+import { RETENTION_ACTOR } from "../src/registry/retention-run.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
 import { newestWitnessed, turnOf, witnessAnswers, witnessedLog } from "../src/witness/queries.ts";
 import { jobsDue, waitingJobs } from "../src/jobs/lane-queries.ts";
 import { enqueueJob, leasedAnswer } from "../src/jobs/operations.ts";
 import { nextDue } from "../src/jobs/queries.ts";
-import { type JsonObject, SYSTEM_ORG } from "../src/record/command.ts";
+import { type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import {
   allWebhooks,
   countWebhooks,
@@ -72,7 +78,40 @@ import {
 } from "../src/webhooks/queries.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN_TOKEN, type Instance } from "./instance.ts";
+import { openStore } from "./stored-blobs.ts";
 import { ADMIN_BASIC, pushBlob, pushImage, pushImageBySha512, sha256 } from "./pushing.ts";
+
+/** Bytes collected once, and a walk over the store. */
+async function liveThroughCollection(instance: Instance): Promise<void> {
+  const { record, reader } = instance;
+  const parts = composeParts();
+  const keeps: Keeps = (among, digests, at) => parts.keeps(among, digests, at);
+  const digest = `sha256:${"1".repeat(64)}`;
+  const blobs = [{ digest, size: 1, generation: 0 }];
+  await record.append({
+    type: "collection.collect",
+    org: SYSTEM_ORG,
+    actor: SYSTEM_ACTOR,
+    body: { blobs, graceMs: 0, requestedBy: null },
+  });
+  await keeps(
+    reader,
+    Array.from({ length: 20 }, () => digest),
+    { time: 0, since: 0 },
+  );
+  await collectedAt(reader, digest);
+  await collectedSince(reader, [digest], 0);
+  await nextRetentions(reader, "", 10);
+  await record.append({
+    type: "registry.apply-retention",
+    org: "default",
+    actor: RETENTION_ACTOR,
+    body: { repository: "default/app", version: 1, tags: ["none"], manifests: [digest] },
+  });
+  const store = await openStore(instance.dataDirectory);
+  await collectionJob({ record, reader, blobs: store.blobs, keeps, graceMs: 0 }, undefined, {});
+  await store.close();
+}
 
 /** Every change of state a job can go through. */
 async function liveThroughJobs({ record, reader }: Instance): Promise<void> {
@@ -315,6 +354,24 @@ export async function useEverything(instance: Instance): Promise<void> {
     ["GET", "/api/assay/v1/jobs?kind=registry.sweep"],
     ["GET", "/api/assay/v1/jobs?kind=registry.sweep&state=done"],
     ["GET", "/api/assay/v1/schedules"],
+    ["POST", "/api/assay/v1/collections", {}],
+    [
+      "PUT",
+      "/api/assay/v1/orgs/default/retention",
+      {
+        repository: "default/app",
+        rules: [
+          { name: "old", tags: ["*"], keepLast: 1, keepPushedDays: 1, keepPulledDays: 1 },
+          { name: "loose", untagged: true, keepPushedDays: 1 },
+        ],
+      },
+    ],
+    ["GET", "/api/assay/v1/orgs/default/retention?repository=app"],
+    ["POST", "/api/assay/v1/orgs/default/retention/preview", { repository: "app" }],
+    ["POST", "/api/assay/v1/orgs/default/retention/preview", { repository: "app", from: "manifest " }],
+    ["POST", "/api/assay/v1/orgs/default/retention/run", { repository: "app", version: 1 }],
+    ["GET", "/api/assay/v1/collections"],
+    ["GET", "/api/assay/v1/collections/1"],
   ];
   for (const [method, path, body] of calls) {
     const answer = await instance.api(method, path, body);
@@ -322,6 +379,7 @@ export async function useEverything(instance: Instance): Promise<void> {
   }
   await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
   await liveThroughJobs(instance);
+  await liveThroughCollection(instance);
   await liveThroughWebhooks(instance);
   await liveThroughMirrors(instance);
   const scope = "repository:default/app:pull,push,delete";

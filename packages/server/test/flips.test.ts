@@ -32,7 +32,7 @@ import { composeParts } from "../src/composition.ts";
 import { Keyring, rawEd25519 } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
 import { mirrorActor } from "../src/mirrors/commands.ts";
-import { SYSTEM_ORG } from "../src/record/command.ts";
+import { SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import type { WitnessLogs } from "../src/witness/logs-file.ts";
 import { makeRoot } from "./certified.ts";
 import { ADMIN } from "./core.ts";
@@ -111,6 +111,15 @@ async function fill(room: Room): Promise<void> {
   await must("PATCH", "/orgs/acme/repositories/app", { description: "what is delivered" });
   await expectStatus(403, instance.url, "PUT", "acme/app/manifests/1.0.1", image.manifest);
   await expectStatus(202, instance.url, "DELETE", "acme/app/manifests/1.0.1-dev");
+  const rules = [{ name: "dev", tags: ["*-dev"], keepLast: 5 }];
+  await must("PUT", "/orgs/acme/retention", { repository: "acme/app", rules });
+  const collected = await instance.record.append({
+    type: "collection.collect",
+    org: SYSTEM_ORG,
+    actor: SYSTEM_ACTOR,
+    body: { blobs: [{ digest: artifact("nowhere"), size: 7, generation: 0 }], graceMs: 0, requestedBy: null },
+  });
+  if (!collected.ok) throw new Error(collected.refusal.message);
   const hook = { url: "https://hooks.example.com/x", kinds: ["push"], repositories: ["acme/none"] };
   await must("POST", "/orgs/acme/webhooks", { name: "ci", ...hook });
   await must("POST", "/orgs/acme/webhooks/ci/rotate", {});

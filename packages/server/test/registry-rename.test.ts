@@ -6,6 +6,9 @@ import { primaryOf } from "../src/attestations/queries.ts";
 import { makeKey, openRoom, provenance, replayDifferences, type Room } from "./evidence-room.ts";
 import { pushImage } from "./pushing.ts";
 
+const POLICY =
+  "version: 1\nname: p\nrules:\n  - id: signed\n    evidence:\n      predicateType: https://sigstore.dev/cosign/sign/v1\n      identities: [builder]\n";
+
 let room: Room;
 /** Admin of acme; admin of acme/old alone; admin elsewhere. */
 let alice: string;
@@ -81,6 +84,19 @@ describe("a repository that gets another name", () => {
     expect((await room.call("POST", "/orgs/acme/repositories", { name: "shop" }, alice)).status).toBe(201);
     await expect(push("acme/shop", "1.0.0")).rejects.toThrow(image.manifest);
     await push("acme/shop", "2.0.0");
+  });
+
+  it("leaves no pull gate by it, and is no mirror under another name", async () => {
+    await push("acme/gated", "1.0.0");
+    await room.call("PUT", "/orgs/acme/policies/p", { yaml: POLICY });
+    await room.call("PUT", "/orgs/acme/pull-gates", { repository: "acme/gated", policy: "p" });
+    expect(await refused("gated", "free")).toBe("409 repository-gated");
+    await room.call("PUT", "/orgs/acme/pull-gates", { repository: "acme/fr*", policy: "p" });
+    expect((await rename("gated", "free")).status).toBe(200);
+    const mirror = { repository: "acme/mirrored", url: "https://registry.invalid/x" };
+    expect((await room.call("PUT", "/orgs/acme/mirror", mirror)).status).toBe(200);
+    await push("acme/plain", "1.0.0");
+    expect(await refused("plain", "mirrored")).toBe("409 repository-mirrors");
   });
 
   it("may go back to a name it had, and to no name that is another's", async () => {

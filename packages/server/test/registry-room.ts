@@ -11,8 +11,11 @@ import { Authenticator, countDenials } from "../src/access/authenticate.ts";
 import { accessPart } from "../src/access/part.ts";
 import type { Role } from "../src/access/roles.ts";
 import { registerTokenRoutes } from "../src/access/token-routes.ts";
+import type { Keeps } from "../src/collection/commands.ts";
+import { collectionPart } from "../src/collection/part.ts";
 import { keysPart } from "../src/record/service-keys.ts";
 import { MasterKey } from "../src/keys/master.ts";
+import type { RecordClient } from "../src/record/client.ts";
 import { type Command, type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import { recordPart } from "../src/record/heads.ts";
 import { openRecord } from "../src/record/open.ts";
@@ -61,6 +64,8 @@ export interface RegistryRoom {
   readonly reader: ReadDatabase;
   readonly writer: RecordWriter;
   readonly blobs: BlobStore;
+  /** Which of some digests the rooms need the bytes of. */
+  readonly keeps: Keeps;
   readonly clock: { now: number | undefined };
   /** What the companions hook was told, and what it answers. */
   readonly pushed: PushedManifest[];
@@ -167,12 +172,23 @@ interface Running {
   close(): Promise<void>;
 }
 
+/** How a room differs from the usual. */
+export interface RoomSettings {
+  readonly gate?: PullGate | "unfilled";
+  readonly sparseManifests?: boolean;
+  /** How long a blob waits for its manifest, ms. */
+  readonly leaseMs?: number;
+  /** What the door has in the place of the store, and of the record. */
+  readonly store?: (blobs: BlobStore) => BlobStore;
+  readonly record?: (record: RecordClient) => RecordClient;
+}
+
 /** Opens a room with the organisations `default` and `organisations`. */
 export async function openRegistryRoom(
   organisations: readonly string[] = [],
-  settings: { readonly sparseManifests?: boolean; readonly gate?: PullGate | "unfilled" } = {},
+  { store: wrapStore, record: wrapRecord, ...settings }: RoomSettings = {},
 ): Promise<RegistryRoom> {
-  const { sparseManifests, gate = OPEN_GATE } = settings;
+  const { sparseManifests, gate = OPEN_GATE, ...more } = settings;
   const directory = await temporaryDirectory();
   const clock: { now: number | undefined } = { now: undefined };
   const hook: { companions: (push: PushedManifest) => Promise<Command[]> } = { companions: async () => [] };
@@ -181,8 +197,17 @@ export async function openRegistryRoom(
   const hooks: RegistryHooks = {
     holds: { hasEvidence: async () => false, runsIn: async () => [] },
     pushRule: async () => undefined,
+    renameRule: async () => undefined,
     promotionGate: async () => ({ code: "promotion-denied", status: 403, message: "there is no gate here" }),
   };
+
+  const parts: RecordParts = new RecordParts([
+    recordPart,
+    keysPart,
+    accessPart,
+    registryPart(hooks),
+    collectionPart((reader, digests, at) => parts.keeps(reader, digests, at)),
+  ]);
 
   const boot = async (): Promise<Running> => {
     const database = openWriter(await placeOf(directory.path));
@@ -191,7 +216,7 @@ export async function openRegistryRoom(
       database,
       dataDirectory: directory.path,
       master: MasterKey.fromDirectory(directory.path, true),
-      parts: new RecordParts([recordPart, keysPart, accessPart, registryPart(hooks)]),
+      parts,
       founding: [{ type: "access.bootstrap", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: { defaultOrg: "default" } }],
       host: undefined,
     });
@@ -222,8 +247,8 @@ export async function openRegistryRoom(
         publicUrl: `${PUBLIC_URL}/`,
         defaultOrg: "default",
         reader,
-        record: writer,
-        blobs,
+        record: wrapRecord === undefined ? writer : wrapRecord(writer),
+        blobs: wrapStore === undefined ? blobs : wrapStore(blobs),
         authenticator,
         pushRule: async () => undefined,
         companions: async (push) => {
@@ -231,6 +256,7 @@ export async function openRegistryRoom(
           return await hook.companions(push);
         },
         now,
+        ...more,
         ...(sparseManifests === undefined ? {} : { sparseManifests }),
         ...(gate === "unfilled" ? {} : { gate }),
       }),
@@ -278,6 +304,7 @@ export async function openRegistryRoom(
     get blobs() {
       return running.blobs;
     },
+    keeps: (reader, digests, at) => parts.keeps(reader, digests, at),
     clock,
     pushed,
     get companions() {

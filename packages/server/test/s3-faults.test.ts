@@ -67,10 +67,10 @@ describe("every request failing once is no failure", () => {
     await again.append(9 * MIB, pieces(bytes.subarray(9 * MIB), 100_000), () => undefined);
     await again.truncate(9 * MIB + 1);
     await again.append(9 * MIB + 1, pieces(bytes.subarray(9 * MIB + 1), 100_000), () => undefined);
-    await store.adopt(again, digestOf(bytes));
+    await store.adopt(again, digestOf(bytes), 0);
     expect((await collect(await store.read(digestOf(bytes)))).equals(bytes)).toBe(true);
     const small = randomBytes(1000);
-    await store.putSmall(small);
+    await store.putSmall(small, 0);
     expect(Buffer.from(await store.readSmall(digestOf(small), 1000)).equals(small)).toBe(true);
     expect(failed()).toBeGreaterThan(8);
     expect(await leftOf(id)).toEqual([]);
@@ -101,7 +101,7 @@ describe("a server that keeps failing", () => {
     const again = await store.stage(id);
     expect(await again.size()).toBe(8 * MIB);
     await again.append(8 * MIB, pieces(bytes.subarray(8 * MIB), 100_000), () => undefined);
-    await store.adopt(again, digestOf(bytes));
+    await store.adopt(again, digestOf(bytes), 0);
     expect((await collect(await store.read(digestOf(bytes)))).equals(bytes)).toBe(true);
   });
 
@@ -112,11 +112,11 @@ describe("a server that keeps failing", () => {
       method === "POST" && url.includes("uploadId=")
         ? { kind: "answer", status: 500, code: "InternalError" }
         : undefined;
-    await expect(store.adopt(staged, digestOf(bytes))).rejects.toMatchObject({ code: "blobs-unavailable" });
+    await expect(store.adopt(staged, digestOf(bytes), 0)).rejects.toMatchObject({ code: "blobs-unavailable" });
     expect(await store.size(digestOf(bytes))).toBeUndefined();
     proxy.fault = () => undefined;
     const other = await place.open();
-    await other.adopt(await other.stage(staged.id), digestOf(bytes));
+    await other.adopt(await other.stage(staged.id), digestOf(bytes), 0);
     expect((await collect(await store.read(digestOf(bytes)))).equals(bytes)).toBe(true);
     expect(await leftOf(staged.id)).toEqual([]);
   });
@@ -125,7 +125,7 @@ describe("a server that keeps failing", () => {
     const bytes = randomBytes(1000);
     const staged = await stageAll(store, bytes);
     proxy.fault = ({ method }) => (method === "DELETE" ? { kind: "reset" } : undefined);
-    await store.adopt(staged, digestOf(bytes));
+    await store.adopt(staged, digestOf(bytes), 0);
     proxy.fault = () => undefined;
     expect(await store.size(digestOf(bytes))).toBe(1000);
     expect(place.warnings).toContain("an upload's staged bytes could not be removed");
@@ -145,7 +145,7 @@ describe("a server that keeps failing", () => {
   });
 
   test("one that answers late is waited for, one that does not answer is not", async () => {
-    const digest = await store.putSmall(randomBytes(100));
+    const digest = await store.putSmall(randomBytes(100), 0);
     proxy.fault = () => ({ kind: "slow", ms: 300 });
     expect(await store.size(digest)).toBe(100);
     proxy.fault = () => ({ kind: "slow", ms: 5_000 });
@@ -161,7 +161,7 @@ describe("a server that keeps failing", () => {
 describe("reading", () => {
   test("a body that breaks off again and again is taken up where it broke", async () => {
     const bytes = randomBytes(3 * MIB);
-    const digest = await store.putSmall(bytes);
+    const digest = await store.putSmall(bytes, 0);
     proxy.fault = ({ method }, number) =>
       method === "GET" && number < 8 ? { kind: "truncate", after: 300_000 } : undefined;
     expect((await collect(await store.read(digest))).equals(bytes)).toBe(true);
@@ -172,7 +172,7 @@ describe("reading", () => {
   });
 
   test("a body that never gets on is given up", async () => {
-    const digest = await store.putSmall(randomBytes(3 * MIB));
+    const digest = await store.putSmall(randomBytes(3 * MIB), 0);
     proxy.fault = ({ method }) => (method === "GET" ? { kind: "truncate", after: 0 } : undefined);
     await expect(collect(await store.read(digest))).rejects.toMatchObject({ code: "blobs-unavailable" });
   }, 60_000);
@@ -182,7 +182,7 @@ describe("no other content under a digest's name", () => {
   test.each([1000, 12 * MIB])("bytes that have another digest are refused (%d)", async (size) => {
     const staged = await stageAll(store, randomBytes(size));
     const other = digestOf(randomBytes(10));
-    await expect(store.adopt(staged, other)).rejects.toMatchObject({ code: "blob-digest-mismatch" });
+    await expect(store.adopt(staged, other, 0)).rejects.toMatchObject({ code: "blob-digest-mismatch" });
     expect(await store.size(other)).toBeUndefined();
     await staged.discard();
   });
@@ -199,7 +199,7 @@ describe("no other content under a digest's name", () => {
     const adopter = host === "another host" ? await place.open() : store;
     const seen = await adopter.stage(staged.id);
     expect(await seen.size()).toBe(size);
-    await expect(adopter.adopt(seen, digestOf(bytes))).rejects.toMatchObject({ code: "blob-digest-mismatch" });
+    await expect(adopter.adopt(seen, digestOf(bytes), 0)).rejects.toMatchObject({ code: "blob-digest-mismatch" });
     expect(await store.size(digestOf(bytes))).toBeUndefined();
     await seen.discard();
     expect(await leftOf(staged.id)).toEqual([]);
@@ -214,7 +214,7 @@ describe("no other content under a digest's name", () => {
     const again = await (await place.open()).stage(staged.id);
     expect(await again.size()).toBe(8 * MIB);
     await again.append(8 * MIB, pieces(bytes.subarray(8 * MIB), 65_536), () => undefined);
-    await store.adopt(again, digestOf(bytes));
+    await store.adopt(again, digestOf(bytes), 0);
     expect(await leftOf(staged.id)).toEqual([]);
   });
 
@@ -230,9 +230,9 @@ describe("no other content under a digest's name", () => {
     // Of the listing alone nobody knows whose it is: the upload ends before the first doubt.
     expect(await (await place.open()).stage(id).then((seen) => seen.size())).toBe(0);
     // Who knows what it wrote adopts exactly that.
-    await one.adopt(staged, digestOf(mine));
+    await one.adopt(staged, digestOf(mine), 0);
     expect((await collect(await store.read(digestOf(mine)))).equals(mine)).toBe(true);
-    await expect(other.adopt(zombie, digestOf(theirs))).rejects.toThrow("has lost its segment");
+    await expect(other.adopt(zombie, digestOf(theirs), 0)).rejects.toThrow("has lost its segment");
     expect(await store.size(digestOf(theirs))).toBeUndefined();
     await zombie.discard();
   });
@@ -256,7 +256,7 @@ describe("no other content under a digest's name", () => {
       // This server enforces no condition; one that does answers so.
       return headers["if-none-match"] === "*" ? { kind: "answer", status: 412, code: "PreconditionFailed" } : undefined;
     };
-    await careful.adopt(staged, digest);
+    await careful.adopt(staged, digest, 0);
     expect(damaged).toBeDefined();
     expect((await collect(await store.read(digest))).equals(bytes)).toBe(true);
     await careful.close();
@@ -265,7 +265,7 @@ describe("no other content under a digest's name", () => {
   test("a blob whose completion was answered by nobody is found to be there", async () => {
     const bytes = randomBytes(12 * MIB);
     onceEach({ kind: "lost-answer" }, ({ method, url }) => method === "POST" && url.includes("uploadId="));
-    await store.adopt(await stageAll(store, bytes), digestOf(bytes));
+    await store.adopt(await stageAll(store, bytes), digestOf(bytes), 0);
     expect((await collect(await store.read(digestOf(bytes)))).equals(bytes)).toBe(true);
   });
 });

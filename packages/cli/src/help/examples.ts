@@ -274,6 +274,21 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   ],
   "repository deleted": [ex("What can come back, and until when?", "assay repository deleted")],
   "repository restore": [ex("Bring back what an event deleted", "assay repository restore 7")],
+  "retention set": [
+    ex(
+      "Of builds the newest 10 stay; what no tag names stays for a month",
+      'assay retention set app --rule "builds tags=*-dev,pr-* last=10" --rule "loose untagged pushed=30"',
+    ),
+  ],
+  "retention show": [ex("What goes by itself?", "assay retention show app")],
+  "retention preview": [
+    ex("What would go now, and why?", "assay retention preview app"),
+    ex(
+      "And by another rule, what would stay?",
+      'assay retention preview app --rule "builds tags=*-dev pulled=14" --all',
+    ),
+  ],
+  "retention run": [ex("Now", "assay retention run app")],
   "webhook add": [
     ex(
       "Tell a pipeline of every push and every tag of one repository",
@@ -341,6 +356,10 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
   "server check": [
     ex("Re-verify everything", "assay server check --data /var/lib/assay"),
     ex("Also against a checkpoint you kept", "assay server check --data /var/lib/assay --against checkpoint"),
+  ],
+  "server collect": [
+    ex("How much would go?", "assay server collect --preview"),
+    ex("Remove it, while everything goes on", "assay server collect"),
   ],
   "server rebuild": [ex("Refill the tables from the events", "assay server rebuild --data /var/lib/assay")],
   "server redact": [

@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { CliError, Exit } from "../errors.ts";
+import { collect } from "../record/collect.ts";
 import type { Session } from "../session.ts";
 
 /** The service's programs: the bundle beside ours, and the source below the same packages folder. */
@@ -146,6 +147,11 @@ export function define(command: Command, session: Session): void {
       const { org } = sub.optsWithGlobals<{ org?: string }>();
       return runProgram(session, PROGRAMS.start, [...written(sub), ...(org === undefined ? [] : ["--org", org])]);
     });
+  command
+    .command("collect")
+    .description("have a running service remove the bytes that nothing needs any more, now (for the bootstrap admin)")
+    .option("--preview", "count what would go, and remove nothing")
+    .action((options: { preview?: true }) => collect(session, options.preview === true));
   for (const { name, description, flags, operands = "" } of ADMINISTRATION) {
     const sub = subVerb(command, name, description, flags);
     if (operands !== "") sub.argument(operands);

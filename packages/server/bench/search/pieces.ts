@@ -273,13 +273,13 @@ async function real(blobs: DirectoryBlobs, drawnPiece: Drawn, subject: Digest): 
       predicate: { ...predicate, run: randomDigest() },
     };
     const report = readReport({ statement });
-    await blobs.putSmall(report.bytes);
+    await blobs.putSmall(report.bytes, 0);
     piece = report.piece;
   } else {
     const { key } = signer;
     const payloadBytes = buildStatement({ subjects, predicateType, predicate });
     const bytes = await signStatement({ payloadBytes, sign: (text) => key.sign(text), publicKey: key.publicKey });
-    await blobs.putSmall(bytes);
+    await blobs.putSmall(bytes, 0);
     piece = readAttached(bytes, subject);
   }
   const signers = signer === undefined ? [] : [signer.keyId];

@@ -59,8 +59,8 @@ function evidenceLinked(block: Block, subject: Digest): Draft {
 /** Puts a block's blobs into the store. @returns the block, and the two events that name them. */
 async function openBlock(blobs: DirectoryBlobs, sequence: number): Promise<{ block: Block; drafts: Draft[] }> {
   const repository = repositoryAt(sequence);
-  const config = { digest: await blobs.putSmall(CONFIG), size: CONFIG.length };
-  const layer = { digest: await blobs.putSmall(LAYER), size: LAYER.length };
+  const config = { digest: await blobs.putSmall(CONFIG, 0), size: CONFIG.length };
+  const layer = { digest: await blobs.putSmall(LAYER, 0), size: LAYER.length };
   const mediaType = "application/vnd.oci.image.manifest.v1+json";
   const types = {
     config: "application/vnd.oci.image.config.v1+json",
@@ -75,9 +75,9 @@ async function openBlock(blobs: DirectoryBlobs, sequence: number): Promise<{ blo
       annotations: { "com.example.block": String(sequence) },
     }),
   );
-  const manifest = await blobs.putSmall(bytes);
+  const manifest = await blobs.putSmall(bytes, 0);
   const { bytes: reportBytes, piece } = readReport({ subject: manifest, predicateType: PREDICATE, predicate: {} });
-  const report = await blobs.putSmall(reportBytes);
+  const report = await blobs.putSmall(reportBytes, 0);
   const references = [
     { kind: "config", mediaType: types.config, ...config, held: true },
     { kind: "layer", mediaType: types.layer, ...layer, held: true },

@@ -1,4 +1,5 @@
 import { type Digest, EvidenceError, formatCosignSignature } from "@assay/evidence";
+import { store } from "../collection/naming.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { BlobStore } from "../storage/blobs.ts";
@@ -75,16 +76,24 @@ export function evidenceCompanions(context: CompanionsContext): (pushed: PushedM
     }
     if (bytes > MAX_BROUGHT_BYTES) throw tooLarge();
     const commands = new Map<string, Command>();
+    const stored = new Map<string, Command>();
     for (const attachment of attachments) {
+      const { layer } = attachment;
       for (const brought of await bring(context, attachment)) {
         const { evidence, form } = brought.piece;
         // The same piece listed twice is one piece.
         const name = `${evidence} ${form} ${attachment.subject}`;
         if (!commands.has(name)) commands.set(name, await command(judging, pushed, attachment, brought));
+        const { bytes: made } = brought;
+        // What is made of a layer, a container or a line, is a blob of ours: here before the event that names it. A layer itself is held by the
+        // repository, which the registry asks for once more when it records the push.
+        if (made !== undefined && evidence !== layer.digest && !stored.has(evidence)) {
+          stored.set(evidence, await store(context, pushed, made));
+        }
         if (commands.size > MAX_PIECES) throw tooMany(commands.size);
       }
     }
-    return [...commands.values()];
+    return [...commands.values(), ...stored.values()];
   };
 }
 
@@ -151,13 +160,11 @@ function* lines(bytes: Uint8Array): Generator<Brought> {
 async function command(
   context: CompanionsContext & JudgingContext,
   pushed: PushedManifest,
-  { tag, layer }: Attachment,
+  { tag }: Attachment,
   { piece, bytes }: Brought,
 ): Promise<Command> {
   const now = Date.now();
   const { signers, provenUnder } = await proveSigners(context, pushed.org, bytes ?? new Uint8Array(0), piece, now);
-  // What is made of a layer, a container or a line, is a blob of ours: here before the event that names it.
-  if (bytes !== undefined && piece.evidence !== layer.digest) await context.blobs.putSmall(bytes);
   const given: Given = {
     ...piece,
     signers,

@@ -2,6 +2,7 @@ import { LIMITS } from "@assay/evidence";
 import { z } from "zod";
 import { authorize } from "../access/authorize.ts";
 import { canonicalRepository } from "../access/names.ts";
+import { appendNaming, store } from "../collection/naming.ts";
 import { Problem } from "../http/problem.ts";
 import { receiptSchema } from "../http/receipt.ts";
 import type { Actor } from "../record/command.ts";
@@ -69,17 +70,19 @@ export async function takeIn(
   bytes: Uint8Array,
   piece: ReadPiece,
 ): Promise<AddAnswer> {
-  const { record, blobs, prover } = context;
+  const { record, prover } = context;
   const { actor, org, repository } = given;
   const { signers, provenUnder } = await proveSigners(context, org, bytes, piece, Date.now());
   // Blobs before the events that name them: what the record says is here is here.
-  await blobs.putSmall(bytes);
-  const appended = await record.append({
-    type: "attestations.add",
-    org,
-    actor,
-    body: { ...piece, signers, repository: repository ?? null, source: { kind: "api" }, provenUnder },
-  });
+  const appended = await appendNaming(record, async () => [
+    {
+      type: "attestations.add",
+      org,
+      actor,
+      body: { ...piece, signers, repository: repository ?? null, source: { kind: "api" }, provenUnder },
+    },
+    await store(context, { org, actor }, bytes),
+  ]);
   if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
   const result = addResult.parse(appended.results[0]);
   const receipt = result.created ? appended.receipts[0] : await prover.receipt(result.sequence);

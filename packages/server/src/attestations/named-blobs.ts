@@ -1,3 +1,5 @@
+import { sql } from "kysely";
+import { keptAmong } from "../collection/kept.ts";
 import type { NamedBlob } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { AttestationTables } from "./schema.ts";
@@ -32,4 +34,9 @@ export async function* evidenceBlobs(reader: Reader, asOf = Number.MAX_SAFE_INTE
     last = rows.at(-1);
     if (rows.length < PAGE) return;
   }
+}
+
+/** Those of some digests that are pieces of evidence, whoever's: evidence is kept for ever. */
+export function evidenceKeeps(reader: Reader, digests: readonly string[]): Promise<readonly string[]> {
+  return keptAmong(reader, digests, [sql`select 1 from evidence where digest = asked.digest`]);
 }

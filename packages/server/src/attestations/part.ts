@@ -2,7 +2,7 @@ import type { RecordPart } from "../record/command.ts";
 import { carryCommands, carryEvents } from "./carrying.ts";
 import { attestationCommands } from "./commands.ts";
 import { attestationEvents } from "./events.ts";
-import { evidenceBlobs } from "./named-blobs.ts";
+import { evidenceBlobs, evidenceKeeps } from "./named-blobs.ts";
 
 /** The attestations room's part of the record. */
 export const attestationsPart: RecordPart = {
@@ -19,4 +19,5 @@ export const attestationsPart: RecordPart = {
     "primary_provenance",
   ],
   blobs: evidenceBlobs,
+  keeps: evidenceKeeps,
 };

@@ -24,6 +24,7 @@ import { type DatabasePlace, lockPlace, openWriter } from "../storage/open.ts";
 import { openBlobs } from "../storage/open-blobs.ts";
 import type { S3Location } from "../storage/s3-location.ts";
 import { forgetLostDeliveries } from "../webhooks/restored.ts";
+import { FIRST_GENERATION } from "../storage/generations.ts";
 import { UNRECORDED_TABLES } from "../storage/unrecorded.ts";
 import type { DecryptionChoice } from "./encryption.ts";
 import type { CounterLine, Manifest } from "./format.ts";
@@ -319,13 +320,13 @@ class RestoreSink extends RecordSink implements ArchiveSink {
     if (size <= SMALL_BLOB) {
       const pieces: Uint8Array[] = [];
       for await (const piece of content) pieces.push(Buffer.from(piece));
-      await this.#store.putSmall(Buffer.concat(pieces));
+      await this.#store.putSmall(Buffer.concat(pieces), FIRST_GENERATION);
     } else {
       await (await this.#store.stage(STAGED)).discard();
       const staged = await this.#store.stage(STAGED);
       // Reading to the end fails when the bytes are not the digest's, so what is adopted is what its name says.
       await staged.append(0, content, () => undefined);
-      await this.#store.adopt(staged, digest);
+      await this.#store.adopt(staged, digest, FIRST_GENERATION);
     }
     this.blobs.add(hex);
   }

@@ -1,6 +1,7 @@
 import {
   canonicalJson,
   type Digest,
+  digestOf,
   isJsonObject,
   type JsonValue,
   parseJson,
@@ -10,6 +11,7 @@ import {
 import { nodeCrypto } from "@assay/evidence/node";
 import { type Decision, parsePolicy, type Policy } from "@assay/policy";
 import { type JudgingContext, withinOneRequest } from "../attestations/artifact-bytes.ts";
+import { appendNaming, store } from "../collection/naming.ts";
 import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor, JsonObject } from "../record/command.ts";
@@ -80,7 +82,7 @@ async function decideOnce(
   actor: Actor,
   question: GateQuestion,
 ): Promise<Attempt> {
-  const { reader, record, blobs } = context;
+  const { reader, record } = context;
   const { org, artifact, repository } = question;
   // Every read below is as of this sequence, so that the decision rests on one state of the record and can be repeated from it.
   const asOf = await newestSequence(reader);
@@ -112,15 +114,15 @@ async function decideOnce(
     return repeated(context, newest, decision.time, chosen.policy);
   }
 
+  const summary = await signSummary(context, org, decision, chosen.stored !== null);
+  const vsa = digestOf(nodeCrypto, summary);
+  const body = { decision: json, policy: chosen.stored, pinnedTrust, vsa };
   // Blobs before the event that names them: the summary, and the policy's text where no stored policy keeps it.
-  const vsa = await blobs.putSmall(await signSummary(context, org, decision, chosen.stored !== null));
-  if (chosen.stored === null) await blobs.putSmall(utf8Encode(chosen.yaml));
-  const appended = await record.append({
-    type: "gate.decide",
-    org,
-    actor,
-    body: { decision: json, policy: chosen.stored, pinnedTrust, vsa },
-  });
+  const appended = await appendNaming(record, async () => [
+    { type: "gate.decide", org, actor, body },
+    await store(context, { org, actor }, summary),
+    ...(chosen.stored === null ? [await store(context, { org, actor }, utf8Encode(chosen.yaml))] : []),
+  ]);
   if (!appended.ok) return { ok: false, problem: Problem.fromRefusal(appended.refusal) };
   const { id, recorded } = decideResult.parse(appended.results[0]);
   const row = await findDecision(reader, id);

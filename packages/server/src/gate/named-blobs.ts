@@ -1,3 +1,5 @@
+import { sql } from "kysely";
+import { keptAmong } from "../collection/kept.ts";
 import type { NamedBlob } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { GateTables } from "./schema.ts";
@@ -36,4 +38,12 @@ export async function* decisionBlobs(reader: Reader, asOf = Number.MAX_SAFE_INTE
     last = rows.at(-1);
     if (rows.length < PAGE) return;
   }
+}
+
+/** Those of some digests that decisions stand on: they are kept for ever. */
+export function decisionKeeps(reader: Reader, digests: readonly string[]): Promise<readonly string[]> {
+  return keptAmong(reader, digests, [
+    sql`select 1 from gate_decision where vsa = asked.digest`,
+    sql`select 1 from gate_decision where policy_digest = asked.digest and policy_name is null`,
+  ]);
 }

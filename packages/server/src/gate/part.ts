@@ -1,7 +1,7 @@
 import type { RecordPart } from "../record/command.ts";
 import { gateCommands } from "./commands.ts";
 import { gateEvents } from "./events.ts";
-import { decisionBlobs } from "./named-blobs.ts";
+import { decisionBlobs, decisionKeeps } from "./named-blobs.ts";
 import { gateOperations } from "./operations.ts";
 import { pullGateCommands } from "./pull-gate-commands.ts";
 import { pullGateEvents } from "./pull-gate-events.ts";
@@ -13,4 +13,5 @@ export const gatePart: RecordPart = {
   operations: gateOperations,
   projections: ["gate_policy", "gate_decision", "pull_gate"],
   blobs: decisionBlobs,
+  keeps: decisionKeeps,
 };

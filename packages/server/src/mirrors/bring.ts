@@ -6,6 +6,7 @@ import type { PushedManifest } from "../registry/context.ts";
 import { canonicalDigest } from "../registry/alias-queries.ts";
 import { algorithmOf, type NamedDigest } from "../registry/digest.ts";
 import { OciError } from "../registry/errors.ts";
+import { LEASE_MS } from "../registry/limits.ts";
 import { type ManifestFacts, parseManifest } from "../registry/manifest.ts";
 import type { PushRule } from "../registry/push-rule.ts";
 import { findBlob } from "../registry/queries.ts";
@@ -32,6 +33,8 @@ export interface MirrorsContext extends RemoteContext {
   readonly companions: (push: PushedManifest) => Promise<Command[]>;
   readonly pushRule: PushRule;
   readonly mayGrow?: (() => void) | undefined;
+  /** How long a blob stays visible without a manifest, ms; `LEASE_MS` when absent. */
+  readonly leaseMs?: number | undefined;
   readonly log: { warn(detail: object, message: string): void };
 }
 
@@ -54,7 +57,7 @@ export class Bringer {
 
   constructor(context: MirrorsContext) {
     this.#context = context;
-    this.#uploads = new Uploads(context);
+    this.#uploads = new Uploads({ ...context, leaseMs: context.leaseMs ?? LEASE_MS });
   }
 
   /**

@@ -193,20 +193,44 @@ export function defineOperation<S extends z.ZodType>(definition: {
 }
 
 /** A room's part of the record. `app.ts` and `writer.ts` compose the same list. */
-export interface RecordPart {
+export type RecordPart = PartOfRecord & (NamesBlobs | NamesNoBlobs);
+
+interface PartOfRecord {
   readonly commands: readonly CommandDefinition[];
   readonly events: readonly EventDefinition[];
   readonly operations: readonly OperationDefinition[];
   /** The projected tables this room owns: what `rebuild` empties and refills. */
   readonly projections: readonly string[];
+  /** The blobs this room's tables know under another digest too, for `check`: where the bytes are there, they must have it. */
+  readonly aliases?: (reader: Reader) => AsyncIterable<AliasedBlob>;
+}
+
+/** A room whose tables name blobs. What it names is what garbage collection leaves: both are said together. */
+interface NamesBlobs {
   /**
    * The blobs this room's tables name, for `check` and backups: each must be in the store.
    *
    * @param asOf those the first `asOf` events name; all when it is not given.
    */
-  readonly blobs?: (reader: Reader, asOf?: number) => AsyncIterable<NamedBlob>;
-  /** The blobs this room's tables know under another digest too, for `check`: where the bytes are there, they must have it. */
-  readonly aliases?: (reader: Reader) => AsyncIterable<AliasedBlob>;
+  readonly blobs: (reader: Reader, asOf?: number) => AsyncIterable<NamedBlob>;
+  /**
+   * Those of some digests (at most 256) whose bytes this room needs: what {@link blobs} names, what it named until lately, and what is
+   * leased or under way. Asked inside the transaction that ends the others' bytes: what is left out here is lost.
+   */
+  readonly keeps: (reader: Reader, digests: readonly string[], at: KeptAt) => Promise<readonly string[]>;
+}
+
+interface NamesNoBlobs {
+  readonly blobs?: undefined;
+  readonly keeps?: undefined;
+}
+
+/** What a room is asked about the bytes it needs: the moment, and how long ago an ended fact still counts. */
+export interface KeptAt {
+  /** ms; leases that end later count. */
+  readonly time: number;
+  /** Facts that ended at this sequence or later count as if they had not. */
+  readonly since: number;
 }
 
 /** A blob, another digest that its bytes have (`sha512:…`), and who calls it by that, in words. */

@@ -4,6 +4,7 @@ import type {
   AliasedBlob,
   CommandDefinition,
   EventDefinition,
+  KeptAt,
   NamedBlob,
   OperationDefinition,
   RecordPart,
@@ -17,6 +18,7 @@ export class RecordParts {
   /** Projected tables in the order the rooms gave them. */
   readonly projections: string[] = [];
   readonly #blobs: NonNullable<RecordPart["blobs"]>[] = [];
+  readonly #keeps: NonNullable<RecordPart["keeps"]>[] = [];
   readonly #aliases: NonNullable<RecordPart["aliases"]>[] = [];
 
   constructor(parts: readonly RecordPart[]) {
@@ -25,7 +27,10 @@ export class RecordParts {
       for (const definition of part.events) RecordParts.#add(this.events, definition);
       for (const definition of part.operations) RecordParts.#add(this.operations, definition);
       this.projections.push(...part.projections);
-      if (part.blobs !== undefined) this.#blobs.push(part.blobs);
+      if (part.blobs !== undefined) {
+        this.#blobs.push(part.blobs);
+        this.#keeps.push(part.keeps);
+      }
       if (part.aliases !== undefined) this.#aliases.push(part.aliases);
     }
   }
@@ -33,6 +38,13 @@ export class RecordParts {
   /** Every blob that some room's tables name, as of the first `asOf` events when it is given. */
   async *blobs(reader: Reader, asOf?: number): AsyncIterable<NamedBlob> {
     for (const blobs of this.#blobs) yield* blobs(reader, asOf);
+  }
+
+  /** Those of some digests whose bytes some room needs. */
+  async keeps(reader: Reader, digests: readonly string[], at: KeptAt): Promise<Set<string>> {
+    const kept = new Set<string>();
+    for (const keeps of this.#keeps) for (const digest of await keeps(reader, digests, at)) kept.add(digest);
+    return kept;
   }
 
   /** Every blob that some room's tables know under another digest too. */

@@ -1,5 +1,6 @@
 import { type Digest, digestOf, isDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
+import { appendNaming, store } from "../collection/naming.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor, Command, JsonObject, NewEvent, Refusal } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
@@ -144,10 +145,17 @@ export async function acceptManifest(
   // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
   const early = await decidePutManifest(reader, parsed, { actor, org, time: now }, services.pushRule);
   if (!early.accepted) return await refuse(early.refusal);
-  // The bytes are durable before the row that names them.
-  await blobs.putSmall(bytes);
   const put: Command = { type: "registry.put-manifest", org, actor, body: json };
-  const appended = await record.append([put, ...(await services.companions(push))]);
+  // What the companions were told is held here is asked for again beside the push: what names it must find it.
+  const told = [...new Set(push.layers.map((layer) => layer.digest))];
+  const held: Command = { type: "registry.require-held", org, actor, body: { repository, digests: told } };
+  const appended = await appendNaming(record, async () => [
+    put,
+    // The bytes are durable before the row that names them.
+    await store({ reader, blobs }, { org, actor }, bytes),
+    ...(await services.companions(push)),
+    ...(sparse && told.length > 0 ? [held] : []),
+  ]);
   if (!appended.ok) return await refuse(appended.refusal);
   const result = (appended.results[0] ?? {}) as JsonObject;
   const sequence = appended.receipts.at(-1)?.sequence ?? result["sequence"];

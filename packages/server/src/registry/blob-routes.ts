@@ -16,7 +16,7 @@ import {
   type Services,
   storedBytesHeaders,
 } from "./exchange.ts";
-import { LEASE_MS, LENT_FROM, LENT_S } from "./limits.ts";
+import { LENT_FROM, LENT_S } from "./limits.ts";
 import { requireServed } from "./pull-gate.ts";
 import { findBlob, isAwaited, type VisibleBlob } from "./queries.ts";
 import { parseRange } from "./range.ts";
@@ -71,14 +71,14 @@ async function visible(services: Services, exchange: Exchange<"blob">): Promise<
  */
 async function renew(services: Services, exchange: RepositoryExchange, { named, digest, blob }: Seen): Promise<void> {
   const { org, repository } = exchange;
-  const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > LEASE_MS / 2;
+  const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > services.leaseMs / 2;
   // It came, and the process ended before that was on record.
   const awaited =
     blob.leaseEnds !== undefined && (await isAwaited(services.reader, repository, [digest, named], blob.size));
   if (lasts && !awaited) return;
   if ((await authorize(services.reader, exchange.actor, "registry.push", { org, repository })) !== undefined) return;
   if (awaited) await holdAwaited(services, exchange, named);
-  await services.record.operate("registry.renew-lease", { org, repository, digest });
+  await services.record.operate("registry.renew-lease", { org, repository, digest, leaseMs: services.leaseMs });
 }
 
 function blobHeaders(named: NamedDigest): Record<string, string> {

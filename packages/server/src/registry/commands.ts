@@ -295,6 +295,23 @@ export const registryCommands = (rule: PushRule): readonly CommandDefinition[] =
     body: putManifestBody,
     decide: (reader, body, context) => decidePutManifest(reader, body, context, rule),
   }),
+  // Beside a push of which others were told what the repository holds: they name it, so it must be held when that is recorded.
+  defineCommand({
+    type: "registry.require-held",
+    body: z.strictObject({
+      repository: z.string(),
+      digests: z.array(digest).max(2 * REGISTRY_LIMITS.manifestReferences),
+    }),
+    decide: async (reader, body, { time }) => {
+      const held = await findBlobs(reader, body.repository, body.digests, time);
+      const missing = body.digests.find((one) => !held.has(one));
+      if (missing === undefined) return accept([]);
+      return refuse("blob-collected", `${missing} went from ${body.repository} while the manifest was pushed`, {
+        status: 503,
+        hint: "send the same request again",
+      });
+    },
+  }),
   // After a blob came that a manifest was waiting for: from here on the manifest holds it, and no lease need.
   defineCommand({
     type: "registry.hold-reference",

@@ -98,6 +98,8 @@ export interface RegistryContext {
   readonly sparseManifests?: boolean;
   /** Pulls of blobs are sent to the store itself, where it lends them out; absent: they are not. */
   readonly blobRedirects?: boolean;
+  /** How long a blob stays visible without a manifest, ms; `LEASE_MS` when absent, and at most. */
+  readonly leaseMs?: number;
   /** Asked before each piece of an upload is stored; throws when there is no room for more. Absent: there always is. */
   readonly mayGrow?: () => void;
   /** ms since the epoch; the system's clock when absent. */

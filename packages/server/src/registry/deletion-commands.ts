@@ -11,8 +11,9 @@ import {
   type Refusal,
   refuse,
 } from "../record/command.ts";
+import { collectedSince } from "../collection/generation.ts";
 import type { Reader } from "../storage/database.ts";
-import { type DeletionRow, findDeletion, tagsDeletedWith } from "./deletion-queries.ts";
+import { bytesOfDeleted, type DeletionRow, findDeletion, tagsDeletedWith } from "./deletion-queries.ts";
 import { findManifest, resolveTag, tagsOf } from "./queries.ts";
 import { foreignRepository, movedTag, nameHeld, repositoryUnknown } from "./repository-commands.ts";
 import { findRepository, type KnownRepository } from "./repository-queries.ts";
@@ -110,6 +111,22 @@ async function bringManifestBack(reader: Reader, gone: DeletionRow): Promise<Ret
   return { event: restored(gone, tags) };
 }
 
+/** Digests asked about at once. */
+const STEP = 500;
+
+/**
+ * What of a deletion was collected since: the time of grace may have been shorter meanwhile. Bytes that came again after that were put there
+ * for somebody else, who may let them go again: this deletion's are gone.
+ */
+async function collectedOf(reader: Reader, gone: DeletionRow): Promise<string | undefined> {
+  for (let last = ""; ; ) {
+    const digests = await bytesOfDeleted(reader, gone, { last, limit: STEP });
+    const lost = await collectedSince(reader, digests, gone.sequence);
+    if (lost !== undefined || digests.length < STEP) return lost;
+    last = digests.at(-1) ?? "";
+  }
+}
+
 function restored(
   { sequence, repository: name, rows_in: place, kind, digest: named }: DeletionRow,
   tags: string[],
@@ -192,6 +209,12 @@ export function deletionCommands(holds: DeletionHolds): readonly CommandDefiniti
         }
         if (known.time + graceMs <= time) {
           return refuse("deletion-final", "the time in which it could come back is over: its bytes may be gone", {
+            hint: "push it again; a tag that never moves returns with its former digest only",
+          });
+        }
+        const lost = await collectedOf(reader, known);
+        if (lost !== undefined) {
+          return refuse("deletion-final", `the bytes of ${lost} were collected: it cannot come back`, {
             hint: "push it again; a tag that never moves returns with its former digest only",
           });
         }

@@ -75,7 +75,6 @@ export async function bytesOfDeleted(
     .where("repository", "=", deletion.rows_in)
     .where("to_seq", "=", deletion.sequence)
     .where("held", "=", 1)
-    .where("kind", "<>", "child")
     .where("digest", ">", last)
     .orderBy("digest")
     .limit(limit)

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Action } from "../access/authorize.ts";
+import { appendNaming } from "../collection/naming.ts";
 import type { Appended } from "../record/client.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
@@ -20,6 +21,7 @@ export interface Services extends RegistryContext {
   readonly manifests: RecentManifests;
   readonly gate: PullGate;
   readonly now: () => number;
+  readonly leaseMs: number;
 }
 
 /** A request to a repository, by somebody known, who may do what its handler does there. */
@@ -120,15 +122,17 @@ export async function holdAwaited(services: Services, exchange: RepositoryExchan
 /**
  * Appends commands and says where: the `Assay-Sequence` header names the record's sequence as of which all of it holds.
  *
+ * @param commands made anew where bytes that they name had to be put again (collection/naming.ts).
  * @returns the first command's result.
  * @throws Problem when the record refuses.
  */
 export async function append(
   services: Services,
   exchange: RepositoryExchange,
-  commands: readonly [Command, ...Command[]],
+  commands: readonly [Command, ...Command[]] | (() => Promise<readonly [Command, ...Command[]]>),
 ): Promise<JsonObject> {
-  const appended = await services.record.append(commands);
+  const make = typeof commands === "function" ? commands : () => Promise.resolve(commands);
+  const appended = await appendNaming(services.record, make);
   if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
   return sayWhere(exchange, appended);
 }

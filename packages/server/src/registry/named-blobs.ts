@@ -1,4 +1,6 @@
-import type { AliasedBlob, NamedBlob } from "../record/command.ts";
+import { sql } from "kysely";
+import { keptAmong } from "../collection/kept.ts";
+import type { AliasedBlob, KeptAt, NamedBlob } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -26,6 +28,25 @@ export async function* registryBlobs(reader: Reader, asOf = Number.MAX_SAFE_INTE
   for await (const row of references.stream()) {
     yield { digest: row.digest, namedBy: `the manifest ${row.repository}@${row.manifest}` };
   }
+}
+
+/**
+ * Those of some digests whose bytes repositories need: manifests and what they name, also for a while after they were deleted; leases; and
+ * what an upload that is being finished turns into.
+ */
+export function registryKeeps(
+  reader: Reader,
+  digests: readonly string[],
+  { time, since }: KeptAt,
+): Promise<readonly string[]> {
+  return keptAmong(reader, digests, [
+    sql`select 1 from manifest where digest = asked.digest and to_seq is null`,
+    sql`select 1 from manifest where digest = asked.digest and to_seq >= ${since}`,
+    sql`select 1 from manifest_reference where digest = asked.digest and held = 1 and to_seq is null`,
+    sql`select 1 from manifest_reference where digest = asked.digest and held = 1 and to_seq >= ${since}`,
+    sql`select 1 from blob_lease where digest = asked.digest and expires > ${time}`,
+    sql`select 1 from upload where digest = asked.digest`,
+  ]);
 }
 
 /** What else the record calls bytes that a repository holds or held. */

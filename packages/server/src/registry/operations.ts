@@ -1,6 +1,7 @@
 import { parseDigest } from "@assay/evidence";
 import { sql } from "kysely";
 import { z } from "zod";
+import { generationOf } from "../collection/generation.ts";
 import { defineOperation } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import { canonicalDigest } from "./alias-queries.ts";
@@ -18,15 +19,16 @@ const digest = z
 const sha512 = z.string().refine(isSha512, "not a sha512 digest").nullable();
 const named = z.custom<NamedDigest>(isNamedDigest, "not a digest");
 const size = z.int().nonnegative();
+/** How long a lease lasts, ms. */
+const leaseMs = z.int().min(1).max(LEASE_MS);
 const session = z.strictObject({ id: z.uuid(), owner: z.string(), repository: z.string() });
 const claimed = z.strictObject({ id: z.uuid(), claim: z.string() });
 
 async function lease(
   transactor: Transactor,
   blob: { org: string; repository: string; digest: string; sha512: string | null; size: number },
-  time: number,
+  expires: number,
 ): Promise<void> {
-  const expires = time + LEASE_MS;
   // A name once known stays as long as the lease does.
   const name = blob.sha512 === null ? {} : { sha512: blob.sha512 };
   await transactor
@@ -63,6 +65,7 @@ const uploadOperations = [
         .values({
           ...body,
           offset: 0,
+          digest: null,
           claimed_until: body.claim === null ? 0 : time + CLAIM_MS,
           created: time,
           expires: time + UPLOAD_MS,
@@ -118,9 +121,24 @@ const uploadOperations = [
       return { held: done.numUpdatedRows > 0n };
     },
   }),
+  // From here on the bytes of this digest are not collected, as long as the session is there.
+  defineOperation({
+    type: "registry.name-upload",
+    body: claimed.extend({ digest }),
+    run: async (transactor, body, { time }) => {
+      const done = await transactor
+        .tables<RegistryTables>()
+        .updateTable("upload")
+        .set({ claimed_until: time + CLAIM_MS, expires: time + UPLOAD_MS, digest: body.digest })
+        .where("id", "=", body.id)
+        .where("claim", "=", body.claim)
+        .executeTakeFirst();
+      return { held: done.numUpdatedRows > 0n, generation: await generationOf(transactor, body.digest) };
+    },
+  }),
   defineOperation({
     type: "registry.finish-upload",
-    body: claimed.extend({ digest, sha512, size }),
+    body: claimed.extend({ digest, sha512, size, leaseMs }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<RegistryTables>();
       const row = await tables
@@ -128,32 +146,69 @@ const uploadOperations = [
         .select(["org", "repository"])
         .where("id", "=", body.id)
         .where("claim", "=", body.claim)
+        // INVARIANT: the session has named these bytes since before they were put into the store, so they were not collected since.
+        .where("digest", "=", body.digest)
         .executeTakeFirst();
       if (row === undefined) return { held: false };
       await tables.deleteFrom("upload").where("id", "=", body.id).execute();
-      await lease(transactor, { ...row, digest: body.digest, sha512: body.sha512, size: body.size }, time);
+      await lease(
+        transactor,
+        { ...row, digest: body.digest, sha512: body.sha512, size: body.size },
+        time + body.leaseMs,
+      );
       const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
       return { held: true, awaited: await isAwaited(transactor, row.repository, names, body.size) };
     },
   }),
   defineOperation({
-    // {@link Uploads.whole}: the blob's bytes never lay among the session's, so that no claim on those is needed.
-    type: "registry.finish-whole",
-    body: session.extend({ digest, sha512, size }),
+    // {@link Uploads.whole}: as `registry.name-upload`, of a session that nobody writes to.
+    type: "registry.name-whole",
+    body: session.extend({ digest }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<RegistryTables>();
       const row = await tables
         .selectFrom("upload")
-        .select(["org", "owner", "repository", "offset", "claim", "expires"])
+        .select(["owner", "repository", "offset", "claim", "expires"])
         .where("id", "=", body.id)
         .executeTakeFirst();
       if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
         return { state: "unknown" };
       }
       if (row.claim !== null || row.offset > 0) return { state: "begun" };
+      await tables
+        .updateTable("upload")
+        .set({ digest: body.digest, expires: time + UPLOAD_MS })
+        .where("id", "=", body.id)
+        .execute();
+      return { state: "named", generation: await generationOf(transactor, body.digest) };
+    },
+  }),
+  defineOperation({
+    // {@link Uploads.whole}: the blob's bytes never lay among the session's, so that no claim on those is needed.
+    type: "registry.finish-whole",
+    body: session.extend({ digest, generation: z.int().nonnegative(), sha512, size, leaseMs }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const row = await tables
+        .selectFrom("upload")
+        .select(["org", "owner", "repository", "offset", "claim", "expires", "digest"])
+        .where("id", "=", body.id)
+        .executeTakeFirst();
+      if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
+        return { state: "unknown" };
+      }
+      if (row.claim !== null || row.offset > 0) return { state: "begun" };
+      // INVARIANT: the bytes were put there under the generation that counts. No claim keeps other requests off the session: one may have let it name
+      // something else for a while, in which these bytes were collected, so that it is not enough that it names them now.
+      if (row.digest !== body.digest) return { state: "begun" };
+      if ((await generationOf(transactor, body.digest)) !== body.generation) return { state: "begun" };
       await tables.deleteFrom("upload").where("id", "=", body.id).execute();
       const { org, repository } = row;
-      await lease(transactor, { org, repository, digest: body.digest, sha512: body.sha512, size: body.size }, time);
+      await lease(
+        transactor,
+        { org, repository, digest: body.digest, sha512: body.sha512, size: body.size },
+        time + body.leaseMs,
+      );
       const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
       return { state: "finished", awaited: await isAwaited(transactor, repository, names, body.size) };
     },
@@ -226,22 +281,22 @@ const uploadOperations = [
 const leaseOperations = [
   defineOperation({
     type: "registry.mount-blob",
-    body: z.strictObject({ org: z.string(), repository: z.string(), from: z.string(), digest: named }),
-    run: async (transactor, { org, repository, from, digest: asked }, { time }) => {
+    body: z.strictObject({ org: z.string(), repository: z.string(), from: z.string(), digest: named, leaseMs }),
+    run: async (transactor, { org, repository, from, digest: asked, leaseMs: lasts }, { time }) => {
       const canonical = await canonicalDigest(transactor, from, asked, time);
       const source = canonical && (await findBlob(transactor, from, canonical, time));
       if (canonical === undefined || source === undefined) return { mounted: false };
       const name = isSha512(asked) ? asked : null;
-      await lease(transactor, { org, repository, digest: canonical, sha512: name, size: source.size }, time);
+      await lease(transactor, { org, repository, digest: canonical, sha512: name, size: source.size }, time + lasts);
       return { mounted: true, awaited: await isAwaited(transactor, repository, [canonical, asked], source.size) };
     },
   }),
   defineOperation({
     type: "registry.renew-lease",
-    body: z.strictObject({ org: z.string(), repository: z.string(), digest }),
-    run: async (transactor, body, { time }) => {
+    body: z.strictObject({ org: z.string(), repository: z.string(), digest, leaseMs }),
+    run: async (transactor, { leaseMs: lasts, ...body }, { time }) => {
       const blob = await findBlob(transactor, body.repository, body.digest, time);
-      if (blob !== undefined) await lease(transactor, { ...body, sha512: null, size: blob.size }, time);
+      if (blob !== undefined) await lease(transactor, { ...body, sha512: null, size: blob.size }, time + lasts);
       return { visible: blob !== undefined };
     },
   }),

@@ -3,15 +3,17 @@ import { registryCommands } from "./commands.ts";
 import { type DeletionHolds, deletionCommands } from "./deletion-commands.ts";
 import { deletionEvents } from "./deletion-events.ts";
 import { registryEvents } from "./events.ts";
-import { registryAliases, registryBlobs } from "./named-blobs.ts";
+import { registryAliases, registryBlobs, registryKeeps } from "./named-blobs.ts";
 import { registryOperations } from "./operations.ts";
 import { promotionCommands, type PromotionGate } from "./promotion-commands.ts";
 import { promotionEvents } from "./promotion-events.ts";
 import type { PushRule } from "./push-rule.ts";
-import { renameCommands } from "./rename-commands.ts";
+import { renameCommands, type RenameRule } from "./rename-commands.ts";
 import { renameEvents } from "./rename-events.ts";
 import { repositoryCommands } from "./repository-commands.ts";
 import { repositoryEvents } from "./repository-events.ts";
+import { retentionCommands } from "./retention-commands.ts";
+import { retentionEvents } from "./retention-events.ts";
 
 /** What the registry asks of rooms above it, inside the appending transaction. */
 export interface RegistryHooks {
@@ -21,18 +23,28 @@ export interface RegistryHooks {
   readonly promotionGate: PromotionGate;
   /** Why a push that a role allows is refused all the same. */
   readonly pushRule: PushRule;
+  /** What stands against a repository's other name. */
+  readonly renameRule: RenameRule;
 }
 
 /** The registry's part of the record. */
-export const registryPart = ({ holds, promotionGate, pushRule }: RegistryHooks): RecordPart => ({
+export const registryPart = ({ holds, promotionGate, pushRule, renameRule }: RegistryHooks): RecordPart => ({
   commands: [
     ...registryCommands(pushRule),
     ...repositoryCommands,
     ...deletionCommands(holds),
     ...promotionCommands(promotionGate),
-    ...renameCommands,
+    ...renameCommands(renameRule),
+    ...retentionCommands(holds),
   ],
-  events: [...registryEvents, ...repositoryEvents, ...deletionEvents, ...promotionEvents, ...renameEvents],
+  events: [
+    ...registryEvents,
+    ...repositoryEvents,
+    ...deletionEvents,
+    ...promotionEvents,
+    ...renameEvents,
+    ...retentionEvents,
+  ],
   operations: registryOperations,
   projections: [
     "repository",
@@ -43,7 +55,9 @@ export const registryPart = ({ holds, promotionGate, pushRule }: RegistryHooks):
     "manifest_reference",
     "tag",
     "digest_alias",
+    "retention",
   ],
   blobs: registryBlobs,
+  keeps: registryKeeps,
   aliases: registryAliases,
 });

@@ -409,7 +409,7 @@ const SMALL_BATCH = 16;
 const LARGE_BATCH = 256;
 
 /** A list of digests in the parts to ask for at once. */
-export function* inBatches(digests: readonly string[]): Iterable<string[]> {
+export function* inBatches<T extends string | number>(digests: readonly T[]): Iterable<T[]> {
   const step = digests.length > SMALL_BATCH ? LARGE_BATCH : SMALL_BATCH;
   for (let at = 0; at < digests.length; at += step) {
     const batch = digests.slice(at, at + step);

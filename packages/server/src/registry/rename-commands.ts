@@ -1,6 +1,13 @@
 import { z } from "zod";
 import { authorize } from "../access/authorize.ts";
-import { accept, type CommandDefinition, type Decided, defineCommand, refuse } from "../record/command.ts";
+import {
+  accept,
+  type CommandDefinition,
+  type Decided,
+  defineCommand,
+  type Refusal,
+  refuse,
+} from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { foreignRepository, nameHeld, repositoryUnknown } from "./repository-commands.ts";
 import { findRepository, heldRows } from "./repository-queries.ts";
@@ -31,8 +38,17 @@ async function refuseName(reader: Reader, from: string, to: string): Promise<Dec
   return nameHeld(taken);
 }
 
+/**
+ * What rooms above say against a repository's other name, because something of theirs stands by the former one; undefined when nothing does. The
+ * registry declares it, and the composition fills it. It is asked inside the appending transaction, over the tables alone.
+ */
+export type RenameRule = (
+  reader: Reader,
+  rename: { readonly org: string; readonly from: string; readonly to: string },
+) => Promise<Refusal | undefined>;
+
 /** Giving a repository another name. */
-export const renameCommands: readonly CommandDefinition[] = [
+export const renameCommands = (rule: RenameRule): readonly CommandDefinition[] => [
   defineCommand({
     type: "registry.rename-repository",
     body: z.strictObject({ from: name, to: name }),
@@ -46,6 +62,8 @@ export const renameCommands: readonly CommandDefinition[] = [
       if (known === undefined || known.ended !== undefined) return repositoryUnknown(from);
       const held = await refuseName(reader, from, to);
       if (held !== undefined) return held;
+      const stands = await rule(reader, { org, from, to });
+      if (stands !== undefined) return { accepted: false, refusal: stands };
       if ((await heldRows(reader, from)) > MOST_RENAMED) {
         return refuse("repository-too-large", `${from} has more than ${MOST_RENAMED} tags, manifests and references`, {
           status: 422,

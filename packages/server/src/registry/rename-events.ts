@@ -17,6 +17,13 @@ export const renameEvents: readonly EventDefinition[] = [
       const { from, repository } = event.body;
       const { org, sequence } = event;
       const tables = transactor.tables<RegistryTables>();
+      // Rules set ahead of time for a name that no repository had: those that come with this one hold instead.
+      await tables
+        .updateTable("retention")
+        .set({ to_seq: sequence })
+        .where("repository", "=", repository)
+        .where("to_seq", "is", null)
+        .execute();
       await endRepository(transactor, from, { sequence, as: "renamed", heir: repository });
       await openRepository(transactor, { repository, org, sequence });
       await copyRows(

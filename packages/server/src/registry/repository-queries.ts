@@ -1,6 +1,7 @@
 import { type Digest, parseDigest } from "@assay/evidence";
 import { sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
+import { inBatches } from "./queries.ts";
 import { DEFAULT_SETTINGS, type RepositorySettings } from "./repository-settings.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -34,6 +35,18 @@ function settingsOf(row: JoinedSetting): RepositorySettings {
     promotionPolicy: row.promotion_policy,
   };
 }
+
+/** Nobody has set anything. */
+const NO_SETTING: JoinedSetting = {
+  description: null,
+  visibility: null,
+  immutable: null,
+  immutable_tags: null,
+  promotion_policy: null,
+  set_by: null,
+  set_time: null,
+  from_seq: null,
+};
 
 /** A name that is, or was, a repository's. */
 export interface KnownRepository {
@@ -151,16 +164,25 @@ export async function listKnown(reader: Reader, org: string, page: NewestFirst):
   let query = reader
     .tables<RegistryTables>()
     .selectFrom("repository")
-    .leftJoin("repository_setting", (join) =>
-      join.onRef("repository_setting.repository", "=", "repository.name").on("repository_setting.to_seq", "is", null),
-    )
-    .select([...NAME, ...SETTING])
-    .where("repository.org", "=", org)
-    .where("repository.created_seq", "<=", page.asOf)
-    .where("repository.ended_seq", "is", null);
-  if (page.before !== undefined) query = query.where("repository.created_seq", "<", page.before);
-  const rows = await query.orderBy("repository.created_seq", "desc").limit(page.limit).execute();
-  return rows.map(known);
+    .select(NAME)
+    .where("org", "=", org)
+    .where("created_seq", "<=", page.asOf)
+    .where("ended_seq", "is", null);
+  if (page.before !== undefined) query = query.where("created_seq", "<", page.before);
+  const rows = await query.orderBy("created_seq", "desc").limit(page.limit).execute();
+  // Asked by name: joined, a database may read the settings of all organisations to find those of a page.
+  const settings = new Map<string, JoinedSetting>();
+  for (const names of inBatches(rows.map((row) => row.name))) {
+    const found = await reader
+      .tables<RegistryTables>()
+      .selectFrom("repository_setting")
+      .select(["repository", ...SETTING])
+      .where("repository", "in", names)
+      .where("to_seq", "is", null)
+      .execute();
+    for (const row of found) settings.set(row.repository, row);
+  }
+  return rows.map((row) => known({ ...row, ...(settings.get(row.name) ?? NO_SETTING) }));
 }
 
 /** How the settings of a repository came to be what they are, the newest first. */

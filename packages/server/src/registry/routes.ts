@@ -12,6 +12,7 @@ import type { RegistryContext } from "./context.ts";
 import { OciError, sendOciError, toOciError } from "./errors.ts";
 import type { Handler, Services } from "./exchange.ts";
 import { BodyInterrupted, lingerOver } from "./incoming.ts";
+import { LEASE_MS } from "./limits.ts";
 import { catalog, referrers, tagsList } from "./list-routes.ts";
 import { deleteManifest, getManifest, headManifest, putManifest } from "./manifest-routes.ts";
 import { namedIn, operationName } from "./operation-name.ts";
@@ -147,12 +148,14 @@ function dispatch(
  */
 export function registerRegistryRoutes(app: FastifyInstance, context: RegistryContext): void {
   const pulls = new PullCounter(context.record);
+  const leaseMs = context.leaseMs ?? LEASE_MS;
   const services: Services = {
     ...context,
+    leaseMs,
     companions: (push) => context.companions(push),
     publicUrl: context.publicUrl.replace(/\/+$/, ""),
     now: context.now ?? Date.now,
-    uploads: new Uploads(context),
+    uploads: new Uploads({ ...context, leaseMs }),
     manifests: new RecentManifests(context.blobs),
     pulls,
     gate: context.gate ?? CLOSED_GATE,

@@ -3,7 +3,7 @@ import type { Transactor } from "../storage/database.ts";
 import type { RegistryTables } from "./schema.ts";
 
 /** Tables whose rows say what a repository holds, from when to when. */
-const KEPT = ["tag", "manifest_reference", "manifest", "repository_setting"] as const;
+const KEPT = ["tag", "manifest_reference", "manifest", "repository_setting", "retention"] as const;
 
 /** Ends everything in a repository, and the repository: its name stays taken. */
 export async function endRepository(
@@ -117,6 +117,18 @@ export async function copyRows(
         .selectFrom("repository_setting")
         .select([place.as("repository"), org.as("org"), "description", "visibility", "immutable", "immutable_tags"])
         .select(["promotion_policy", "set_by", "set_time", now.as("from_seq"), open])
+        .where("repository", "=", from.repository)
+        .where("to_seq", "=", from.endedBy),
+    )
+    .execute();
+  await tables
+    .insertInto("retention")
+    .columns(["repository", "org", "version", "rules", "set_by", "set_time", "from_seq", "to_seq"])
+    .expression((is) =>
+      is
+        .selectFrom("retention")
+        .select([place.as("repository"), org.as("org"), "version", "rules", "set_by", "set_time"])
+        .select([now.as("from_seq"), open])
         .where("repository", "=", from.repository)
         .where("to_seq", "=", from.endedBy),
     )

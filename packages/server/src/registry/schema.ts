@@ -1,7 +1,7 @@
 import type { MUTABILITIES, VISIBILITIES } from "./repository-settings.ts";
 
 /**
- * The tables of the registry (migrations 0004, 0015, 0017). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
+ * The tables of the registry (migrations 0004, 0015, 0017, 0018). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
  * [from_seq, to_seq), and `to_seq` null means now.
  */
 export interface RegistryTables {
@@ -158,6 +158,8 @@ export interface RegistryTables {
     created: number;
     /** ms; after it the sweeper takes the session away. */
     expires: number;
+    /** What its bytes are about to become: these are not collected while the session is there. Null until it is being finished. */
+    digest: string | null;
   };
   /** Unrecorded: a blob's link to a repository before (or besides) a manifest that names it. */
   blob_lease: {
@@ -170,6 +172,19 @@ export interface RegistryTables {
     size: number;
     /** ms. */
     expires: number;
+  };
+  /** A repository's retention rules (migration 0018). */
+  retention: {
+    repository: string;
+    org: string;
+    version: number;
+    /** JSON: see retention-rules.ts. */
+    rules: string;
+    set_by: string;
+    /** ms */
+    set_time: number;
+    from_seq: number;
+    to_seq: number | null;
   };
   /** Unrecorded: manifest pulls per digest, identity and day. */
   pull_count: {

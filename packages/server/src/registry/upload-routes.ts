@@ -136,10 +136,11 @@ async function take(
   source: { readonly org: string; readonly repository: string },
 ): Promise<boolean> {
   const { org, repository, actor } = exchange;
+  const { leaseMs } = services;
   const canonical = await canonicalDigest(services.reader, source.repository, digest, services.now());
   if (canonical === undefined) return false;
   if ((await services.gate.blob({ ...source, actor }, canonical)) !== undefined) return false;
-  const mount = { org, repository, from: source.repository, digest };
+  const mount = { org, repository, from: source.repository, digest, leaseMs };
   const answer = await services.record.operate("registry.mount-blob", mount);
   const { mounted, awaited } = answer as { mounted: boolean; awaited?: boolean };
   if (awaited === true) await holdAwaited(services, exchange, digest);

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Digest } from "@assay/evidence";
 import type { Actor, JsonObject } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore, StagedBytes } from "../storage/blobs.ts";
@@ -69,6 +70,7 @@ export class Uploads {
   readonly #reader: Reader;
   readonly #blobs: BlobStore;
   readonly #mayGrow: () => void;
+  readonly #leaseMs: number;
   readonly #hashes = new RunningHashes();
 
   constructor(parts: {
@@ -76,7 +78,9 @@ export class Uploads {
     readonly reader: Reader;
     readonly blobs: BlobStore;
     readonly mayGrow?: (() => void) | undefined;
+    readonly leaseMs: number;
   }) {
+    this.#leaseMs = parts.leaseMs;
     this.#mayGrow = parts.mayGrow ?? (() => undefined);
     this.#record = parts.record;
     this.#reader = parts.reader;
@@ -204,14 +208,22 @@ export class Uploads {
     const staged = await this.#blobs.stage(randomUUID());
     const hash = UploadHash.begin(algorithmOf(named));
     try {
-      await staged.append(0, incoming(request, length, this.#mayGrow), (chunk) => hash.update(chunk), true);
+      const body = incoming(request, length, this.#mayGrow);
+      const [, early] = await Promise.all([
+        staged.append(0, body, (chunk) => hash.update(chunk), true),
+        // While the bytes come: what they are said to be is most often what they are.
+        isSha512(named) ? undefined : this.#nameWhole(key, named),
+      ]);
       const { sha256: digest, sha512 } = hash.digests();
       const actual = isSha512(named) ? sha512 : digest;
       if (actual !== named) {
         await this.hold(key, (session) => this.drop(session));
         throw digestWrong(named, actual);
       }
-      await this.#blobs.adopt(staged, digest);
+      // INVARIANT: the session names the digest before the bytes are put into the store, and this generation of it still counts when the session
+      // ends, or it does not end so (collection/naming.ts).
+      const generation = early ?? (await this.#nameWhole(key, digest));
+      await this.#blobs.adopt(staged, digest, generation);
       // COMMIT POINT of an upload that came whole, with the operation's batch. Before: the bytes are a blob under their name, which nobody can
       // see, and the session is as it was opened. After: the session is gone, and the repository has the blob.
       const finished = await this.#operate("registry.finish-whole", {
@@ -219,8 +231,10 @@ export class Uploads {
         owner: key.actor.id,
         repository: key.repository,
         digest,
+        generation,
         sha512: isSha512(named) ? named : null,
         size: length,
+        leaseMs: this.#leaseMs,
       });
       if (finished["state"] === "unknown") throw uploadUnknown(key.id);
       if (finished["state"] !== "finished") throw takenOver();
@@ -230,6 +244,19 @@ export class Uploads {
       await staged.discard();
       throw error;
     }
+  }
+
+  /**
+   * Lets a session that nobody writes to name what it turns into.
+   *
+   * @returns the generation to put the bytes under.
+   * @throws OciError 404, 409 as {@link whole} does.
+   */
+  async #nameWhole({ id, actor, repository }: SessionKey, digest: Digest): Promise<number> {
+    const naming = await this.#operate("registry.name-whole", { id, owner: actor.id, repository, digest });
+    if (naming["state"] === "unknown") throw uploadUnknown(id);
+    if (naming["state"] !== "named") throw takenOver();
+    return Number(naming["generation"]);
   }
 
   /** Whether a session is there, nothing was written to it, and nobody is about to. */
@@ -373,15 +400,19 @@ export class Uploads {
     }
     // Only whoever holds the claim may turn the bytes into a blob: another holder may be changing them. What was hashed is what came
     // in; that it is also what lies there is asked for as far as it costs nothing.
-    if (!(await this.#holds(session))) throw this.#lost(session);
+    const { id, claim } = session;
+    const naming = await this.#operate("registry.name-upload", { id, claim, digest });
+    if (naming["held"] !== true) throw this.#lost(session);
     if ((await session.staged.size()) !== session.offset) throw this.#lost(session);
-    await this.#blobs.adopt(session.staged, digest);
+    // INVARIANT: the session names the digest, so this generation of it does not end before the session does (collection/naming.ts).
+    await this.#blobs.adopt(session.staged, digest, Number(naming["generation"]));
     // COMMIT POINT of an upload's end, with the operation's batch. Before: the bytes are a blob under their name, which nobody can see;
     // the session is there, and closing it again ends the same way. After: the session is gone, and the repository has the blob.
     const finished = await this.#operate("registry.finish-upload", {
-      id: session.id,
-      claim: session.claim,
+      id,
+      claim,
       digest,
+      leaseMs: this.#leaseMs,
       // Only as far as it was asked for: what a client said it might name the bytes by, and did not, is no name of them.
       sha512: isSha512(named) ? named : null,
       size: session.offset,

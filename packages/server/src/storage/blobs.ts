@@ -22,16 +22,33 @@ export interface BlobStore {
   /**
    * A URL under which the store itself hands out these bytes, and no others, for a short while, to whoever has it: as a download of no type
    * that a browser would show. Absent: this store has no such URLs.
+   *
+   * @throws ServerError `blob-unknown`.
    */
   readonly lend?: (digest: Digest, seconds: number) => Promise<string>;
   /** A small blob whole. @throws ServerError `blob-unknown`, `blob-too-large` above `maxBytes`. */
   readSmall(digest: Digest, maxBytes: number): Promise<Uint8Array>;
-  /** Stores bytes at hand; durable, name included, when it resolves. */
-  putSmall(bytes: Uint8Array): Promise<Digest>;
+  /**
+   * Stores bytes at hand; durable, name included, when it resolves.
+   *
+   * @param generation of which the bytes are to be there: what names them must be recorded under this one (collection/naming.ts).
+   */
+  putSmall(bytes: Uint8Array, generation: number): Promise<Digest>;
   /** Every digest in the store (after `after`), in order: for `check`. What lies there under no digest's name is passed over. */
   list(after?: Digest): AsyncIterable<Digest>;
-  /** Takes a staged upload's file as the blob `digest`, which its bytes have been shown to have. Durable when it resolves. */
-  adopt(staged: StagedBytes, digest: Digest): Promise<void>;
+  /** As {@link list}, every generation by itself: what there is to collect. */
+  entries(after?: Digest): AsyncIterable<BlobEntry>;
+  /**
+   * Removes one generation's bytes; fine when they are not there. Only after that generation ended on record: however late the removal
+   * comes, it hits nothing that counts.
+   */
+  remove(digest: Digest, generation: number): Promise<void>;
+  /**
+   * Takes a staged upload's file as the blob `digest`, which its bytes have been shown to have. Durable when it resolves.
+   *
+   * @param generation as for {@link putSmall}.
+   */
+  adopt(staged: StagedBytes, digest: Digest, generation: number): Promise<void>;
   /** Opens the staged bytes of an upload session, making them on first use. */
   stage(id: string): Promise<StagedBytes>;
   /**
@@ -41,6 +58,14 @@ export interface BlobStore {
   listStaged(before: number): AsyncIterable<string>;
   /** Removes what {@link listStaged} named; fine when it is not there. */
   removeStaged(name: string): Promise<void>;
+}
+
+/** One generation of a blob as it lies in the store. */
+export interface BlobEntry {
+  readonly digest: Digest;
+  readonly generation: number;
+  /** Its size. */
+  readonly bytes: number;
 }
 
 /** What is so until somebody mends the store by hand: asked again, it says the same. */

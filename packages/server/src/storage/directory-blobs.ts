@@ -13,11 +13,12 @@ import {
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
-import { type Digest, digestHex, digestOf, equalBytes, isDigest } from "@assay/evidence";
+import { type Digest, digestHex, digestOf, equalBytes } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
-import type { BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
+import type { BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
 import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
+import { FoundGenerations, generationName, parseGenerationName } from "./generations.ts";
 
 /** Reads this large keep the cost per byte of Node's streams low (measured: 16 KiB chunks cost 3 to 5 times the CPU). */
 const READ_CHUNK = 1024 * 1024;
@@ -27,6 +28,9 @@ const SEND_CHUNK = 256 * 1024;
 
 /** What is read of a small blob at once, bytes. */
 const FIRST_READ = 16 * 1024;
+
+/** How often a blob is looked for while generations of it come and go. */
+const LOOKS = 4;
 
 /** Chunks of an upload are gathered to this size before they are written. */
 const WRITE_CHUNK = 1024 * 1024;
@@ -193,14 +197,15 @@ async function namesIn(path: string): Promise<string[]> {
 }
 
 /**
- * Blobs in a directory: `blobs/sha256/<2 hex>/<64 hex>`, uploads in `uploads/`. A blob comes into being by the rename of a synced
- * file; after a crash it is there whole or not at all.
+ * Blobs in a directory: `blobs/sha256/<2 hex>/<64 hex>`, and `_<generation>` after it where it was collected before; uploads in `uploads/`.
+ * A blob comes into being by the rename of a synced file; after a crash it is there whole or not at all.
  */
 export class DirectoryBlobs implements BlobStore {
   readonly #blobs: string;
   readonly #uploads: string;
   /** Syncs of a directory that failed, by its path. */
   readonly #failures = new Map<string, number>();
+  readonly #found = new FoundGenerations();
 
   private constructor(dataDirectory: string) {
     this.#blobs = join(dataDirectory, "blobs", "sha256");
@@ -219,22 +224,52 @@ export class DirectoryBlobs implements BlobStore {
     return new DirectoryBlobs(dataDirectory);
   }
 
-  #path(digest: Digest): string {
+  #path(digest: Digest, generation: number): string {
     const hex = digestHex(digest);
-    return join(this.#blobs, hex.slice(0, 2), hex);
+    return join(this.#blobs, hex.slice(0, 2), generationName(hex, generation));
   }
 
-  size(digest: Digest): Promise<number | undefined> {
-    return fileSize(this.#path(digest));
+  /** The newest generation of a blob that is here. */
+  async #newest(digest: Digest): Promise<number | undefined> {
+    const hex = digestHex(digest);
+    let newest: number | undefined;
+    for (const name of await namesIn(join(this.#blobs, hex.slice(0, 2)))) {
+      if (!name.startsWith(hex)) continue;
+      const parsed = parseGenerationName(name);
+      if (parsed !== undefined) newest = Math.max(newest ?? 0, parsed.generation);
+    }
+    return newest;
+  }
+
+  /**
+   * Does something with a blob's file, whichever generation is here. One that is collected while it is looked for is looked for again:
+   * another may have come before it went.
+   *
+   * @returns undefined when there is none.
+   */
+  async #use<T>(digest: Digest, work: (path: string) => Promise<T>): Promise<T | undefined> {
+    let generation: number | undefined = this.#found.get(digest);
+    for (let look = 0; generation !== undefined && look < LOOKS; look += 1) {
+      try {
+        const done = await work(this.#path(digest, generation));
+        this.#found.set(digest, generation);
+        return done;
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+      generation = await this.#newest(digest);
+    }
+    return undefined;
+  }
+
+  async size(digest: Digest): Promise<number | undefined> {
+    return await this.#use(digest, async (path) => (await stat(path)).size);
   }
 
   async #handle(digest: Digest): Promise<FileHandle> {
-    try {
-      return await open(this.#path(digest), "r");
-    } catch (cause) {
-      if (isMissing(cause)) throw new ServerError("blob-unknown", `there is no blob ${digest}`);
-      throw cause;
-    }
+    const handle = await this.#use(digest, (path) => open(path, "r"));
+    if (handle === undefined) throw new ServerError("blob-unknown", `there is no blob ${digest}`);
+    return handle;
   }
 
   async read(digest: Digest, range?: ByteRange): Promise<Readable> {
@@ -268,9 +303,9 @@ export class DirectoryBlobs implements BlobStore {
     }
   }
 
-  async putSmall(bytes: Uint8Array): Promise<Digest> {
+  async putSmall(bytes: Uint8Array, generation: number): Promise<Digest> {
     const digest = digestOf(nodeCrypto, bytes);
-    if (await this.#holds(digest, bytes)) return digest;
+    if (await this.#holds(this.#path(digest, generation), bytes)) return digest;
     const staged = new StagedFile("small", join(this.#uploads, `${digestHex(digest)}.${crypto.randomUUID()}`));
     try {
       await staged.append(
@@ -281,7 +316,7 @@ export class DirectoryBlobs implements BlobStore {
         () => undefined,
         true,
       );
-      await this.adopt(staged, digest);
+      await this.adopt(staged, digest, generation);
     } catch (error) {
       await staged.discard();
       throw error;
@@ -293,8 +328,7 @@ export class DirectoryBlobs implements BlobStore {
    * Whether these very bytes are here, durably. A damaged blob is not them: pushing it again heals it. The name of a blob that somebody
    * else has put here a moment ago may not be on disk yet.
    */
-  async #holds(digest: Digest, bytes: Uint8Array): Promise<boolean> {
-    const path = this.#path(digest);
+  async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
     const directory = dirname(path);
     // A name whose sync failed may be gone from what the kernel still means to write: only a new rename puts it there again.
     if (this.#failures.has(directory)) return false;
@@ -316,10 +350,10 @@ export class DirectoryBlobs implements BlobStore {
     }
   }
 
-  async adopt(staged: StagedBytes, digest: Digest): Promise<void> {
+  async adopt(staged: StagedBytes, digest: Digest, generation: number): Promise<void> {
     if (!(staged instanceof StagedFile)) throw new ServerError("internal", "staged bytes of another store");
     if (!staged.synced) await this.#sync(staged);
-    const path = this.#path(digest);
+    const path = this.#path(digest, generation);
     const directory = dirname(path);
     if (!isDurableDirectory(directory)) await makeDurableDirectory(directory);
     const failures = this.#failures.get(directory);
@@ -377,13 +411,34 @@ export class DirectoryBlobs implements BlobStore {
     await rm(join(this.#uploads, name), { force: true });
   }
 
+  async remove(digest: Digest, generation: number): Promise<void> {
+    await rm(this.#path(digest, generation), { force: true });
+  }
+
   async *list(after?: Digest): AsyncIterable<Digest> {
+    let last: Digest | undefined;
+    for await (const { digest } of this.#names(after)) {
+      if (digest !== last) yield digest;
+      last = digest;
+    }
+  }
+
+  async *entries(after?: Digest): AsyncIterable<BlobEntry> {
+    for await (const { digest, generation } of this.#names(after)) {
+      const bytes = await fileSize(this.#path(digest, generation));
+      // Gone since it was listed.
+      if (bytes !== undefined) yield { digest, generation, bytes };
+    }
+  }
+
+  /** The blobs' names in order, a digest's generations one after another. */
+  async *#names(after: Digest | undefined): AsyncIterable<{ readonly digest: Digest; readonly generation: number }> {
     const from = after === undefined ? "" : digestHex(after);
     for (const prefix of (await namesIn(this.#blobs)).toSorted()) {
       if (prefix < from.slice(0, 2) || !/^[0-9a-f]{2}$/.test(prefix)) continue;
       for (const name of (await readdir(join(this.#blobs, prefix))).toSorted()) {
-        const digest = `sha256:${name}`;
-        if (name > from && name.startsWith(prefix) && isDigest(digest)) yield digest;
+        const parsed = name.startsWith(prefix) ? parseGenerationName(name) : undefined;
+        if (parsed !== undefined && digestHex(parsed.digest) > from) yield parsed;
       }
     }
   }

@@ -1,15 +1,19 @@
 import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Digest, digestHex, digestOf, isDigest } from "@assay/evidence";
+import { type Digest, digestHex, digestOf } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
-import type { BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
+import type { BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
+import { FoundGenerations, generationName, parseGenerationName } from "./generations.ts";
 import { type S3Client, type S3Part, sha256Hex } from "./s3-client.ts";
 import { noAnswer, S3Error } from "./s3-error.ts";
 import { backOffMs } from "./s3-retry.ts";
 import { chainSize, type PartPlan, planParts, SEGMENT_BYTES, type Segment } from "./s3-segments.ts";
 import { HashedChains, S3Staged } from "./s3-staged.ts";
+
+/** How often a blob is looked for while generations of it come and go. */
+const LOOKS = 4;
 
 /** Server-side copies under way at once for one blob. */
 const COPIES = 4;
@@ -28,7 +32,8 @@ export interface BlobsLog {
 }
 
 /**
- * Blobs in S3: `<prefix>/blobs/sha256/<2 hex>/<64 hex>`, uploads as segments in `<prefix>/uploads/<id>/`.
+ * Blobs in S3: `<prefix>/blobs/sha256/<2 hex>/<64 hex>`, and `_<generation>` after it where it was collected before; uploads as segments in
+ * `<prefix>/uploads/<id>/`.
  *
  * A blob comes into being by one request, under the name of its content, after its content was proven to have that name: a PUT of
  * bytes at hand, or the completion of a multipart upload whose parts the server has confirmed by SHA-256. Before that request it is
@@ -42,6 +47,7 @@ export class S3Blobs implements BlobStore {
   readonly #log: BlobsLog;
   readonly #hashes = new HashedChains();
   readonly #gathering = new Turns(GATHERINGS);
+  readonly #found = new FoundGenerations();
   /** Whether the server copies parts and says their SHA-256; learnt at the first blob large enough. */
   #copies = true;
 
@@ -65,20 +71,55 @@ export class S3Blobs implements BlobStore {
     await this.#client.close();
   }
 
-  #key(digest: Digest): string {
+  #key(digest: Digest, generation: number): string {
     const hex = digestHex(digest);
-    return `${this.#blobs}${hex.slice(0, 2)}/${hex}`;
+    return `${this.#blobs}${hex.slice(0, 2)}/${generationName(hex, generation)}`;
+  }
+
+  /** The newest generation of a blob that is here. */
+  async #newest(digest: Digest): Promise<number | undefined> {
+    let newest: number | undefined;
+    for await (const { generation } of this.#objects(this.#key(digest, 0))) newest = Math.max(newest ?? 0, generation);
+    return newest;
+  }
+
+  /**
+   * Asks for a blob's object, whichever generation is here. One that is collected while it is looked for is looked for again: another may
+   * have come before it went.
+   *
+   * @returns undefined when there is none.
+   */
+  async #use<T>(digest: Digest, work: (key: string) => Promise<T | undefined>): Promise<T | undefined> {
+    let generation: number | undefined = this.#found.get(digest);
+    for (let look = 0; generation !== undefined && look < LOOKS; look += 1) {
+      const done = await work(this.#key(digest, generation));
+      if (done !== undefined) {
+        this.#found.set(digest, generation);
+        return done;
+      }
+      generation = await this.#newest(digest);
+    }
+    return undefined;
   }
 
   async size(digest: Digest): Promise<number | undefined> {
-    return await this.#client.size(this.#key(digest));
+    return await this.#use(digest, (key) => this.#client.size(key));
   }
 
-  readonly lend = async (digest: Digest, seconds: number): Promise<string> =>
-    await this.#client.lend(this.#key(digest), seconds, {
-      "response-content-type": "application/octet-stream",
-      "response-content-disposition": "attachment",
+  readonly lend = async (digest: Digest, seconds: number): Promise<string> => await this.#lent(digest, seconds);
+
+  /** Of the generation that is here: whoever has the URL looks for no other. */
+  async #lent(digest: Digest, seconds: number): Promise<string> {
+    const url = await this.#use(digest, async (key) => {
+      if ((await this.#client.size(key)) === undefined) return undefined;
+      return await this.#client.lend(key, seconds, {
+        "response-content-type": "application/octet-stream",
+        "response-content-disposition": "attachment",
+      });
     });
+    if (url === undefined) throw unknown(digest);
+    return url;
+  }
 
   async read(digest: Digest, range?: ByteRange): Promise<Readable> {
     if (range !== undefined && range.end <= range.start) {
@@ -112,9 +153,11 @@ export class S3Blobs implements BlobStore {
     };
   }
 
-  async #begin(digest: Digest, range: ByteRange | undefined): Promise<{ body: Readable; size: number }> {
+  /** @param at the object to read; else whichever generation is here. */
+  async #begin(digest: Digest, range: ByteRange | undefined, at?: string): Promise<{ body: Readable; size: number }> {
+    const read = (key: string): ReturnType<S3Client["read"]> => this.#client.read(key, range);
     try {
-      const found = await this.#client.read(this.#key(digest), range);
+      const found = await (at === undefined ? this.#use(digest, read) : read(at));
       if (found === undefined) throw unknown(digest);
       if (range !== undefined && range.end > found.size) {
         // Known before a byte of it is sent.
@@ -135,6 +178,7 @@ export class S3Blobs implements BlobStore {
     digest: Digest,
     range: ByteRange | undefined,
     first: { body: Readable; size: number },
+    key?: string,
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const end = Math.min(range?.end ?? first.size, first.size);
     let at = range?.start ?? 0;
@@ -159,7 +203,7 @@ export class S3Blobs implements BlobStore {
         throw noAnswer(`GET ${digest}`, failure ?? new Error(`it ended ${end - at} bytes early`));
       }
       await sleep(backOffMs(this.#client.retry, attempt, Math.random()));
-      const next = await this.#begin(digest, { start: at, end });
+      const next = await this.#begin(digest, { start: at, end }, key);
       if (next.size !== first.size) {
         next.body.destroy();
         throw noAnswer(`GET ${digest}`, new Error(`it had ${first.size} bytes and now has ${next.size}`));
@@ -172,25 +216,27 @@ export class S3Blobs implements BlobStore {
     const size = await this.size(digest);
     if (size === undefined) throw unknown(digest);
     if (size > maxBytes) throw new ServerError("blob-too-large", `${digest} has ${size} bytes, more than ${maxBytes}`);
-    const bytes = await this.#client.bytes(this.#key(digest), maxBytes);
+    const bytes = await this.#use(digest, (key) => this.#client.bytes(key, maxBytes));
     if (bytes === undefined) throw unknown(digest);
     return new Uint8Array(bytes);
   }
 
-  async putSmall(bytes: Uint8Array): Promise<Digest> {
+  async putSmall(bytes: Uint8Array, generation: number): Promise<Digest> {
     const digest = digestOf(nodeCrypto, bytes);
+    const key = this.#key(digest, generation);
     // Asked first: most small blobs that are put again are there. One of this size may still be damaged: then it is mended.
-    if (!(await this.#isWhole(digest, bytes.length))) await this.#create(digest, bytes);
+    if (!(await this.#isWhole(key, digest, bytes.length))) await this.#create(key, digest, bytes);
     return digest;
   }
 
-  async adopt(staged: StagedBytes, digest: Digest): Promise<void> {
+  async adopt(staged: StagedBytes, digest: Digest, generation: number): Promise<void> {
     if (!(staged instanceof S3Staged)) throw new ServerError("internal", "staged bytes of another store");
     // Proven here, whoever calls: no other content may ever stand under this name. Segments' names pin their bytes.
     const chain = await staged.proven(digest);
+    const key = this.#key(digest, generation);
     if (chainSize(chain) <= SEGMENT_BYTES) {
-      await this.#gathering.run(async () => await this.#create(digest, await gather(staged, chain)));
-    } else await this.#compose(staged, chain, digest);
+      await this.#gathering.run(async () => await this.#create(key, digest, await gather(staged, chain)));
+    } else await this.#compose(staged, chain, key, digest);
     try {
       await staged.discard();
     } catch (error) {
@@ -200,14 +246,13 @@ export class S3Blobs implements BlobStore {
   }
 
   /** Stores a blob from bytes at hand, which have this digest. */
-  async #create(digest: Digest, bytes: Uint8Array): Promise<void> {
-    const key = this.#key(digest);
+  async #create(key: string, digest: Digest, bytes: Uint8Array): Promise<void> {
     const sha256 = digestHex(digest);
-    if (!this.#conditional && (await this.#isWhole(digest, bytes.length))) return;
+    if (!this.#conditional && (await this.#isWhole(key, digest, bytes.length))) return;
     // COMMIT POINT of a small blob. Before: nothing is under its name. After: it is there whole. The server compares the bytes
     // that came with the very digest in the name.
     const stored = await this.#client.put(key, bytes, { sha256, createOnly: this.#conditional });
-    if (stored === "stored" || (await this.#isWhole(digest, bytes.length))) return;
+    if (stored === "stored" || (await this.#isWhole(key, digest, bytes.length))) return;
     this.#log.warn({ digest }, "a damaged blob is replaced by the same content pushed again");
     await this.#client.put(key, bytes, { sha256 });
   }
@@ -216,19 +261,19 @@ export class S3Blobs implements BlobStore {
    * Whether the blob is there and has its digest: read whole, because a name that is taken is all that another push of the same content
    * finds, and pushing it again is how a damaged blob is mended.
    */
-  async #isWhole(digest: Digest, size: number): Promise<boolean> {
-    if ((await this.size(digest)) !== size) return false;
+  async #isWhole(key: string, digest: Digest, size: number): Promise<boolean> {
+    if ((await this.#client.size(key)) !== size) return false;
     const hash = createHash("sha256");
-    for await (const chunk of (await this.read(digest)) as AsyncIterable<Uint8Array>) hash.update(chunk);
+    const first = await this.#begin(digest, undefined, key);
+    for await (const chunk of this.#stream(digest, undefined, first, key)) hash.update(chunk);
     return hash.digest("hex") === digestHex(digest);
   }
 
   /** Makes a large blob of an upload's segments, by a multipart upload to its own key. */
-  async #compose(staged: S3Staged, chain: readonly Segment[], digest: Digest): Promise<void> {
-    const key = this.#key(digest);
+  async #compose(staged: S3Staged, chain: readonly Segment[], key: string, digest: Digest): Promise<void> {
     const size = chainSize(chain);
-    if (await this.#isWhole(digest, size)) return;
-    const there = (await this.size(digest)) !== undefined;
+    if (await this.#isWhole(key, digest, size)) return;
+    const there = (await this.#client.size(key)) !== undefined;
     if (there) this.#log.warn({ digest }, "a damaged blob is replaced by the same content pushed again");
     const uploadId = await this.#client.createMultipart(key);
     try {
@@ -238,12 +283,12 @@ export class S3Blobs implements BlobStore {
       // COMMIT POINT of a large blob. Before: the parts belong to nothing. After: the blob is there whole: each part is bytes that
       // this server or S3 has hashed to what the proven chain says.
       const done = await this.#complete(key, uploadId, parts, this.#conditional && !there);
-      if (done !== "stored" && !(await this.#isWhole(digest, size))) {
+      if (done !== "stored" && !(await this.#isWhole(key, digest, size))) {
         if (done === "gone")
           throw noAnswer(`POST ${key}`, new Error("the multipart upload is gone, and the blob is not there"));
         // What stands there is damaged: it is replaced. Without an answer that says so, only its bytes show that it was.
         const replaced = await this.#client.completeMultipart(key, uploadId, parts, false);
-        if (replaced !== "stored" && !(await this.#isWhole(digest, size)))
+        if (replaced !== "stored" && !(await this.#isWhole(key, digest, size)))
           throw noAnswer(`POST ${key}`, new Error("the damaged blob could not be replaced"));
       } else if (done === "exists") {
         await this.#client.abortMultipart(key, uploadId);
@@ -255,7 +300,7 @@ export class S3Blobs implements BlobStore {
       throw error;
     }
     await staged.unmarkMultipart(uploadId);
-    const stored = await this.size(digest);
+    const stored = await this.#client.size(key);
     if (stored !== size) {
       throw new ServerError("blobs-answer-invalid", `S3 says ${digest} was stored, with ${stored} of ${size} bytes`, {
         hint: "do not use this S3 server: it acknowledges what it does not hold",
@@ -354,13 +399,31 @@ export class S3Blobs implements BlobStore {
     await this.#client.delete(this.#uploads + name);
   }
 
+  async remove(digest: Digest, generation: number): Promise<void> {
+    await this.#client.delete(this.#key(digest, generation));
+  }
+
   async *list(after?: Digest): AsyncIterable<Digest> {
-    const from = after === undefined ? undefined : this.#key(after);
-    for await (const { key } of this.#client.list(this.#blobs, { after: from })) {
-      const [directory, hex] = key.slice(this.#blobs.length).split("/");
-      const digest = `sha256:${hex}`;
+    let last: Digest | undefined;
+    for await (const { digest } of this.entries(after)) {
+      if (digest !== last) yield digest;
+      last = digest;
+    }
+  }
+
+  async *entries(after?: Digest): AsyncIterable<BlobEntry> {
+    const from = after === undefined ? undefined : this.#key(after, 0);
+    for await (const entry of this.#objects(this.#blobs, from)) {
+      if (after === undefined || entry.digest > after) yield entry;
+    }
+  }
+
+  /** The blobs under a prefix of keys, a digest's generations one after another. */
+  async *#objects(prefix: string, after?: string): AsyncIterable<BlobEntry> {
+    for await (const { key, size } of this.#client.list(prefix, { after })) {
+      const parsed = parseGenerationName(key.slice(key.lastIndexOf("/") + 1));
       // What somebody else has put here is no blob; a misplaced one would be read from another key.
-      if (isDigest(digest) && this.#key(digest) === key && directory !== undefined) yield digest;
+      if (parsed !== undefined && this.#key(parsed.digest, parsed.generation) === key) yield { ...parsed, bytes: size };
     }
   }
 }

@@ -46,6 +46,11 @@ export const UNRECORDED_TABLES: readonly {
     reason: "work to be done, and what came of it: what a job changes that is a fact, it records itself",
     names: true,
   },
+  {
+    table: "collection_run",
+    reason: "what runs of the garbage collection did, for people; what they collected is in the record",
+    names: true,
+  },
   { table: "job_schedule", reason: "when work is next to be made: every program brings its schedules along" },
   {
     table: "witnessed_log",
