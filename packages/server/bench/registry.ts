@@ -167,6 +167,8 @@ async function against(where: string, directory: string): Promise<void> {
   }
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
+
 const directories = [
   ["on the disk", process.env["ASSAY_BENCH_DIR"] ?? tmpdir()],
   ["in memory", process.env["ASSAY_BENCH_RAM"] ?? "/dev/shm"],
@@ -174,6 +176,7 @@ const directories = [
 for (const [where, parent] of directories) {
   if (!existsSync(parent)) continue;
   const directory = mkdtempSync(join(parent, "assay-bench-"));
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   try {
     await against(where, directory);
   } finally {

@@ -62,6 +62,8 @@ async function started(
   child.stderr?.on("data", keep);
   const { pid } = child;
   if (pid === undefined) throw new Error(`${name} could not be started`);
+  // A bench that is broken off leaves no server behind.
+  process.once("exit", () => child.kill("SIGKILL"));
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const deadline = performance.now() + START_MS;
   for (;;) {
