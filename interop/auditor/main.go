@@ -223,6 +223,9 @@ func checkIncluded(path string, all [][]byte) error {
 			return fmt.Errorf("%q is no line of an index and an entry", line)
 		}
 		if index >= uint64(len(all)) || hex.EncodeToString(all[index]) != entry {
+			if index >= uint64(len(all)) {
+				return fmt.Errorf("entry %d was acknowledged, and the log ends after %d entries", index, len(all))
+			}
 			return fmt.Errorf("entry %d is not the one that was acknowledged", index)
 		}
 		count++

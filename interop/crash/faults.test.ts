@@ -202,7 +202,7 @@ it("keeps every write when SQLite cannot sync its own file: they are in its log,
   const fault = { thread: writer, calls: ["fsync", "fdatasync"], inject: error("EIO"), when: "1+", path } as const;
   const met = await withFault(server.pid, fault, async () => {
     // Enough for SQLite to copy its log into its file, which it tries again with every commit from then on.
-    for (let count = 0; count < 50; count += 1) await load.policy("default", 60_000);
+    for (let count = 0; count < 110; count += 1) await load.policy("default", 60_000);
   });
   expect(met.length).toBeGreaterThan(1);
   await load.policy("default", 60_000);
