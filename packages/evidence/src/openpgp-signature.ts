@@ -21,7 +21,7 @@ export type OpenPgpSignature = {
   readonly signature: Uint8Array;
 };
 
-/** Which form of OpenPGP signature bytes are; undefined if none. Looks at their beginning only: a reader may still refuse them. */
+/** Which form of OpenPGP signature bytes are; undefined if none. Looks at the first line, or the headers of packets: a reader may still refuse them. */
 export function recogniseOpenPgp(bytes: Uint8Array): "clear-signed" | "armored" | "binary" | undefined {
   const line = nextLine(bytes.subarray(0, LIMITS.armorLineLength * 4), 0);
   if (line === undefined) return undefined;
@@ -31,7 +31,7 @@ export function recogniseOpenPgp(bytes: Uint8Array): "clear-signed" | "armored" 
     case "-----BEGIN PGP SIGNATURE-----":
       return "armored";
     default:
-      return isSignaturePacket(bytes) ? "binary" : undefined;
+      return areSignaturePackets(bytes) ? "binary" : undefined;
   }
 }
 
@@ -41,19 +41,43 @@ export function isClearSigned(bytes: Uint8Array): boolean {
 }
 
 /**
- * Whether a packet of tag 2 begins here, in a format of known length, whose body begins with a version we know: RFC 9580 §4.2, §5.2. No
- * text begins like it, and COSE's signatures do not either (0xd2).
+ * Whether the bytes are packets of tag 2 and nothing else, in formats of known length, each with a body that begins with a version we
+ * know: RFC 9580 §4.2, §5.2. No text begins like it, and COSE's signatures do not either (0xd2). To their end, since a bare signature is
+ * random bytes, and one Ed25519 signature in 6,000 begins like a packet; one in 2,000,000 ends like it too.
  */
-function isSignaturePacket(bytes: Uint8Array): boolean {
-  const first = bytes[0] ?? 0;
-  const known = (at: number): boolean => [3, 4, 6].includes(bytes[at] ?? 0);
-  if (first === 0xc2) {
-    const length = bytes[1] ?? 0;
-    return length < 192 ? known(2) : length < 224 ? known(3) : length === 255 && known(6);
+function areSignaturePackets(bytes: Uint8Array): boolean {
+  let at = 0;
+  for (let packets = 0; at < bytes.length; packets++) {
+    // So many are none by chance, and more than are read.
+    if (packets === LIMITS.openPgpSignatures) return true;
+    const body = packetBody(bytes, at);
+    if (body === undefined || body.end > bytes.length || ![3, 4, 6].includes(bytes[body.start] ?? 0)) return false;
+    at = body.end;
   }
-  if (first === 0x88) return known(2);
-  if (first === 0x89) return known(3);
-  return first === 0x8a && known(5);
+  return at > 0;
+}
+
+/** Where the body of the signature packet lies whose header is at an offset; undefined if there is none, or of a length not known. */
+function packetBody(bytes: Uint8Array, at: number): { readonly start: number; readonly end: number } | undefined {
+  const number = (from: number, octets: number): number =>
+    bytes.subarray(from, from + octets).reduce((value, octet) => value * 256 + octet, 0);
+  const body = (header: number, length: number) => ({ start: at + header, end: at + header + length });
+  switch (bytes[at]) {
+    case 0xc2: {
+      const length = bytes[at + 1] ?? 0;
+      if (length < 192) return body(2, length);
+      if (length < 224) return body(3, number(at + 1, 2) - (192 << 8) + 192);
+      return length === 255 ? body(6, number(at + 2, 4)) : undefined;
+    }
+    case 0x88:
+      return body(2, number(at + 1, 1));
+    case 0x89:
+      return body(3, number(at + 1, 2));
+    case 0x8a:
+      return body(5, number(at + 1, 4));
+    default:
+      return undefined;
+  }
 }
 
 /** Reads the container of a detached signature. Throws `openpgp-invalid`, `too-large` and the errors of `parseJson`. */

@@ -84,6 +84,15 @@ describe("forms are told apart", () => {
     [undefined, new Uint8Array(0)],
     [undefined, Uint8Array.of(0xd2, 0x84, 0x43)],
     [undefined, Uint8Array.of(0xc2)],
+    ["binary", join(made, signature(rsa, DOCUMENT))],
+    [undefined, made.subarray(0, -1)],
+    [undefined, join(made, [0])],
+    // Bare Ed25519 signatures may begin like packets, whatever length those then say.
+    [undefined, join([0xc2, 0x20, 4], new Uint8Array(61))],
+    [undefined, join([0xc2, 0xff, 0, 0, 0, 0, 4], new Uint8Array(57))],
+    [undefined, join([0x88, 0xf0, 4], new Uint8Array(61))],
+    [undefined, join([0x89, 0x20, 0, 4], new Uint8Array(60))],
+    [undefined, join([0x8a, 0xff, 0xff, 0xff, 0xff, 6], new Uint8Array(58))],
     [undefined, utf8Encode("text\n-----BEGIN PGP SIGNATURE-----")],
   ])("%s", (form, bytes) => {
     expect(recogniseOpenPgp(bytes)).toBe(form);
