@@ -66,6 +66,11 @@ export class Admission {
     return this.#draining;
   }
 
+  /** Whether somebody is being answered at this moment. */
+  get serving(): boolean {
+    return this.#options.connections.requests > 0;
+  }
+
   /** From now on every answer asks the client to open a new connection next time: it will find another process, or none. */
   drain(): void {
     this.#draining = true;

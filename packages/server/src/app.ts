@@ -381,6 +381,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     crypto: options.crypto,
     rate: scrubRate,
     restMs: SCRUB_LIMITS.restMs,
+    othersServed: () => options.admission.serving,
     log: options.logger,
     scrubbed: (bytes) => metrics.scrubbed(bytes),
   });

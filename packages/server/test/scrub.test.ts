@@ -242,6 +242,33 @@ describe("the scrub's pace", () => {
     expect(performance.now() - started).toBeLessThan(5_000);
   });
 
+  it("takes an eighth of that while others are served, and all of it again when they are not", async () => {
+    let served = true;
+    const pace = new Pace(8_000_000, new AbortController().signal, () => served);
+    const taking = async (bytes: number): Promise<number> => {
+      const started = performance.now();
+      for (let taken = 0; taken < bytes; taken += 10_000) await pace.take(10_000);
+      return performance.now() - started;
+    };
+    const slow = await taking(400_000);
+    expect(slow).toBeGreaterThan(300);
+    served = false;
+    // Eight times as much in the same time.
+    expect(await taking(1_600_000)).toBeGreaterThan(100);
+    served = true;
+    expect(await taking(400_000)).toBeGreaterThan(300);
+  });
+
+  it("lets the process's other work have its turn before it is far behind", async () => {
+    const pace = new Pace(Number.MAX_SAFE_INTEGER, new AbortController().signal);
+    let turns = 0;
+    const others = setInterval(() => turns++, 1);
+    for (const until = performance.now() + 200; performance.now() < until; ) await pace.take(1);
+    clearInterval(others);
+    // Without turns there would be none at all; a busy machine takes many away.
+    expect(turns).toBeGreaterThan(5);
+  });
+
   it("reads no faster than that, whatever there is", async () => {
     const started = performance.now();
     await scrub(500_000).turn(turnOf());

@@ -25,6 +25,9 @@ import { datedFindings, thingOf } from "./since.ts";
 /** Events looked at between two places the scrub could go on from: 16 full tiles. */
 const EVENTS = 4_096;
 
+/** Events read at once: few, since the process does nothing else while it takes an answer of the database apart. */
+const EVENTS_READ = 64;
+
 /** A blob is read in requests of this many bytes, so that waiting holds no file and no connection. */
 const PIECE = 4 * 1024 * 1024;
 
@@ -50,6 +53,8 @@ export interface ScrubOptions {
   readonly rate: number;
   /** How long after the end of a round the next one begins, ms. */
   readonly restMs: number;
+  /** Whether the process is answering somebody at this moment: then the scrub takes less of it. */
+  readonly othersServed?: () => boolean;
   readonly log: {
     error(detail: object, message: string): void;
     warn(detail: object, message: string): void;
@@ -85,7 +90,7 @@ export class Scrub {
 
   /** Goes on for one turn, and remembers where it got to. */
   async turn(turn: ScrubTurn): Promise<void> {
-    const { dataDirectory, rate, restMs } = this.#options;
+    const { dataDirectory, rate, restMs, othersServed } = this.#options;
     const recalled: Recalled<ScrubMemory> = await recallScrub(dataDirectory);
     if (recalled.kind === "damaged") {
       this.#options.log.warn({ problem: recalled.problem }, "what the scrub remembered is damaged: it begins anew");
@@ -93,7 +98,7 @@ export class Scrub {
     const memory = recalled.kind === "there" ? recalled.memory : NOTHING;
     const rested = Date.now() - (memory.passes.at(-1)?.finished ?? 0) >= restMs;
     if (memory.round === null && !rested) return;
-    const state = new TurnState(this.#options, memory, turn, new Pace(rate, turn.signal));
+    const state = new TurnState(this.#options, memory, turn, new Pace(rate, turn.signal, othersServed));
     try {
       while (!state.over) {
         if (state.round.phase === "record") await this.#record(state);
@@ -149,7 +154,7 @@ export class Scrub {
     let grows = true;
     for (let from = record.next; !state.over; ) {
       const to = Math.min(size, from + EVENTS);
-      for await (const event of storedEvents(reader, from, to)) {
+      for await (const event of storedEvents(reader, from, to, EVENTS_READ)) {
         const checked = await events.check(event);
         state.found(...checked.findings);
         for (const entry of checked.entries) {

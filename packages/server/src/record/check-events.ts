@@ -38,6 +38,7 @@ export async function* storedEvents(
   reader: Reader,
   from = 0,
   to = Number.MAX_SAFE_INTEGER,
+  page = PAGE,
 ): AsyncGenerator<StoredEvent> {
   const record = reader.tables<RecordTables>();
   let next = from;
@@ -48,7 +49,7 @@ export async function* storedEvents(
       .where("sequence", ">=", next)
       .where("sequence", "<", to)
       .orderBy("sequence")
-      .limit(PAGE)
+      .limit(page)
       .execute();
     let last: number | undefined;
     let bytes = 0;
