@@ -2,7 +2,7 @@ import { type JsonValue, parseJson } from "@assay/evidence";
 import type { Selectable } from "kysely";
 import { z } from "zod";
 import type { Reader } from "../storage/database.ts";
-import { countNamed, currentNamed, listNamed } from "../storage/named-rows.ts";
+import { countStanding, currentNamed, listStanding } from "../storage/named-rows.ts";
 import { parsePrincipal } from "./names.ts";
 import type { ListPlace } from "./queries.ts";
 import type { AccessTables } from "./schema.ts";
@@ -44,7 +44,7 @@ export function currentWorkload(reader: Reader, org: string, name: string): Prom
 
 /** How many identities an organisation has now. */
 export function countWorkloads(reader: Reader, org: string): Promise<number> {
-  return countNamed(reader, "workload_identity", org);
+  return countStanding(reader, "workload_identity", org);
 }
 
 /** The names of the identities that act as a service account now. */
@@ -62,7 +62,7 @@ export async function workloadsOf(reader: Reader, serviceAccount: string): Promi
 
 /** An organisation's identities, in the order they were last set. */
 export function listWorkloads(reader: Reader, org: string, place: ListPlace): Promise<WorkloadRow[]> {
-  return listNamed(reader, "workload_identity", org, place);
+  return listStanding(reader, "workload_identity", org, place);
 }
 
 /** The exchange an outside token was used in already. */

@@ -1,6 +1,7 @@
 import type { Selectable } from "kysely";
 import type { ListPlace } from "../access/queries.ts";
 import type { Reader } from "../storage/database.ts";
+import { countStanding, listStanding } from "../storage/named-rows.ts";
 import type { MirrorTables } from "./schema.ts";
 
 export type MirrorRow = Selectable<MirrorTables["mirror"]>;
@@ -43,34 +44,13 @@ export async function anyMirror(reader: Reader): Promise<boolean> {
 }
 
 /** How many repositories of an organisation mirror something now. */
-export async function countMirrors(reader: Reader, org: string): Promise<number> {
-  const { count } = await reader
-    .tables<MirrorTables>()
-    .selectFrom("mirror")
-    .select((is) => is.fn.countAll<number | bigint>().as("count"))
-    .where("org", "=", org)
-    .where("to_seq", "is", null)
-    .executeTakeFirstOrThrow();
-  return Number(count);
+export function countMirrors(reader: Reader, org: string): Promise<number> {
+  return countStanding(reader, "mirror", org);
 }
 
 /** What repositories of an organisation mirror, as of a sequence, by the sequence it was set at. */
-export async function listMirrors(
-  reader: Reader,
-  org: string,
-  { position, limit, asOf }: ListPlace,
-): Promise<MirrorRow[]> {
-  return await reader
-    .tables<MirrorTables>()
-    .selectFrom("mirror")
-    .selectAll()
-    .where("org", "=", org)
-    .where("from_seq", ">", position ?? -1)
-    .where("from_seq", "<=", asOf)
-    .where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
-    .orderBy("from_seq")
-    .limit(limit)
-    .execute();
+export function listMirrors(reader: Reader, org: string, place: ListPlace): Promise<MirrorRow[]> {
+  return listStanding(reader, "mirror", org, place);
 }
 
 /** Whether it is on record that this release tag did not follow its upstream to this digest. */

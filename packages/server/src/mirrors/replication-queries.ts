@@ -1,6 +1,7 @@
 import type { Selectable } from "kysely";
 import type { ListPlace } from "../access/queries.ts";
 import type { Reader } from "../storage/database.ts";
+import { countStanding, currentNamed, listStanding } from "../storage/named-rows.ts";
 import type { MirrorTables } from "./schema.ts";
 
 export type ReplicationRow = Selectable<MirrorTables["replication"]>;
@@ -8,45 +9,17 @@ export type RunRow = Selectable<MirrorTables["mirror_run"]>;
 
 /** The replication of this name as it stands now. */
 export function currentReplication(reader: Reader, org: string, name: string): Promise<ReplicationRow | undefined> {
-  return reader
-    .tables<MirrorTables>()
-    .selectFrom("replication")
-    .selectAll()
-    .where("org", "=", org)
-    .where("name", "=", name)
-    .where("to_seq", "is", null)
-    .executeTakeFirst();
+  return currentNamed(reader, "replication", org, name);
 }
 
 /** How many replications an organisation has now. */
-export async function countReplications(reader: Reader, org: string): Promise<number> {
-  const { count } = await reader
-    .tables<MirrorTables>()
-    .selectFrom("replication")
-    .select((is) => is.fn.countAll<number | bigint>().as("count"))
-    .where("org", "=", org)
-    .where("to_seq", "is", null)
-    .executeTakeFirstOrThrow();
-  return Number(count);
+export function countReplications(reader: Reader, org: string): Promise<number> {
+  return countStanding(reader, "replication", org);
 }
 
 /** An organisation's replications as of a sequence, by the sequence they were set at. */
-export async function listReplications(
-  reader: Reader,
-  org: string,
-  { position, limit, asOf }: ListPlace,
-): Promise<ReplicationRow[]> {
-  return await reader
-    .tables<MirrorTables>()
-    .selectFrom("replication")
-    .selectAll()
-    .where("org", "=", org)
-    .where("from_seq", ">", position ?? -1)
-    .where("from_seq", "<=", asOf)
-    .where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
-    .orderBy("from_seq")
-    .limit(limit)
-    .execute();
+export function listReplications(reader: Reader, org: string, place: ListPlace): Promise<ReplicationRow[]> {
+  return listStanding(reader, "replication", org, place);
 }
 
 /** All replications after one (exclusive), by organisation and name, at most `limit`. */

@@ -1,3 +1,4 @@
+import { Gathering } from "../jobs/gathering.ts";
 import { enqueueJob } from "../jobs/operations.ts";
 import type { RecordClient } from "../record/client.ts";
 import { referrersAfter, tagsSetAfter } from "../registry/queries.ts";
@@ -22,10 +23,7 @@ export interface ReplicationWatchOptions {
  */
 export class ReplicationWatch {
   readonly #options: ReplicationWatchOptions;
-  readonly #due = new Set<string>();
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
-  #stopped = false;
+  readonly #gathering = new Gathering(MIRROR_LIMITS.gatherMs, (orgs) => this.#look(orgs));
 
   constructor(options: ReplicationWatchOptions) {
     this.#options = options;
@@ -33,39 +31,23 @@ export class ReplicationWatch {
 
   /** Something was recorded of these organisations. */
   appended(orgs: Iterable<string>): void {
-    for (const org of orgs) this.#due.add(org);
-    this.#plan();
+    this.#gathering.add(orgs);
   }
 
   /** Ends looking, and waits for a look under way. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#looking;
-  }
-
-  #plan(): void {
-    if (this.#stopped || this.#timer !== undefined || this.#looking !== undefined || this.#due.size === 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#looking = this.#look().finally(() => {
-        this.#looking = undefined;
-        this.#plan();
-      });
-    }, MIRROR_LIMITS.gatherMs);
-    this.#timer.unref();
+    await this.#gathering.stop();
   }
 
   /** Never rejects: the look at all replications comes again. */
-  async #look(): Promise<void> {
-    const orgs = [...this.#due];
-    this.#due.clear();
+  async #look(orgs: readonly string[]): Promise<void> {
+    const { reader, log } = this.#options;
     try {
       for (const org of orgs) {
-        for (const row of await replicationsOnEvents(this.#options.reader, org)) await this.#goAlong(row);
+        for (const row of await replicationsOnEvents(reader, org)) await this.#goAlong(row);
       }
     } catch (error) {
-      if (!this.#stopped) this.#options.log.warn({ err: error }, "what is to be replicated could not be looked up");
+      if (!this.#gathering.isStopped) log.warn({ err: error }, "what is to be replicated could not be looked up");
     }
   }
 

@@ -1,18 +1,25 @@
 import type { Reader } from "./database.ts";
 
-/** A row of something that an organisation calls by a name, as it stood from one event to another. */
-interface NamedRow {
+/** A row of something an organisation has, as it stood from one event to another. */
+interface StandingRow {
   readonly org: string;
-  readonly name: string;
   readonly from_seq: number;
   readonly to_seq: number | null;
 }
 
-/** Tables of such rows, each with an index over (org, name) of those that stand and one over (org, from_seq). */
-type NamedTable = "webhook" | "workload_identity";
+/** Such a row of something that the organisation calls by a name. */
+interface NamedRow extends StandingRow {
+  readonly name: string;
+}
 
-const rowsOf = (reader: Reader, table: NamedTable, org: string) =>
-  reader.tables<Record<NamedTable, NamedRow>>().selectFrom(table).where("org", "=", org);
+/** Tables of such rows, each with an index over (org, name) of those that stand and one over (org, from_seq). */
+type NamedTable = "webhook" | "workload_identity" | "replication";
+
+/** These, and tables of rows without a name of their own: with an index over (org, from_seq), and one of those that stand by org. */
+type StandingTable = NamedTable | "mirror";
+
+const rowsOf = (reader: Reader, table: StandingTable, org: string) =>
+  reader.tables<Record<StandingTable, StandingRow>>().selectFrom(table).where("org", "=", org);
 
 /** What has this name now. */
 export async function currentNamed<Row extends NamedRow>(
@@ -21,12 +28,18 @@ export async function currentNamed<Row extends NamedRow>(
   org: string,
   name: string,
 ): Promise<Row | undefined> {
-  const query = rowsOf(reader, table, org).selectAll().where("name", "=", name).where("to_seq", "is", null);
+  const query = reader
+    .tables<Record<NamedTable, NamedRow>>()
+    .selectFrom(table)
+    .selectAll()
+    .where("org", "=", org)
+    .where("name", "=", name)
+    .where("to_seq", "is", null);
   return (await query.executeTakeFirst()) as Row | undefined;
 }
 
 /** How many an organisation has now. */
-export async function countNamed(reader: Reader, table: NamedTable, org: string): Promise<number> {
+export async function countStanding(reader: Reader, table: StandingTable, org: string): Promise<number> {
   const row = await rowsOf(reader, table, org)
     .select((where) => where.fn.countAll<number | string | bigint>().as("count"))
     .where("to_seq", "is", null)
@@ -35,9 +48,9 @@ export async function countNamed(reader: Reader, table: NamedTable, org: string)
 }
 
 /** An organisation's as of an event, in the order they were last set, those after a place. */
-export async function listNamed<Row extends NamedRow>(
+export async function listStanding<Row extends StandingRow>(
   reader: Reader,
-  table: NamedTable,
+  table: StandingTable,
   org: string,
   place: { readonly asOf: number; readonly position: number | null; readonly limit: number },
 ): Promise<Row[]> {
@@ -49,5 +62,5 @@ export async function listNamed<Row extends NamedRow>(
     .orderBy("from_seq")
     .limit(place.limit)
     .execute();
-  return rows as Row[];
+  return rows as unknown as Row[];
 }

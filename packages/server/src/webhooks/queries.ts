@@ -2,7 +2,7 @@ import type { Selectable } from "kysely";
 import type { ListPlace } from "../access/queries.ts";
 import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
-import { countNamed, currentNamed, listNamed } from "../storage/named-rows.ts";
+import { countStanding, currentNamed, listStanding } from "../storage/named-rows.ts";
 import type { DeliveryState, WebhookTables } from "./schema.ts";
 
 export type WebhookRow = Selectable<WebhookTables["webhook"]>;
@@ -54,12 +54,12 @@ export async function webhookVersions(
 
 /** How many endpoints an organisation has now. */
 export function countWebhooks(reader: Reader, org: string): Promise<number> {
-  return countNamed(reader, "webhook", org);
+  return countStanding(reader, "webhook", org);
 }
 
 /** An organisation's endpoints as of a sequence, in the order they were last set. */
 export function listWebhooks(reader: Reader, org: string, place: ListPlace): Promise<WebhookRow[]> {
-  return listNamed(reader, "webhook", org, place);
+  return listStanding(reader, "webhook", org, place);
 }
 
 /** The endpoints an organisation has now. */

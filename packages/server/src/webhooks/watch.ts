@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { RecordClient } from "../record/client.ts";
 import type { Reader } from "../storage/database.ts";
+import { Gathering } from "../jobs/gathering.ts";
 import { openJob } from "../jobs/operations.ts";
 import { DELIVER, deliveryKey, firstCursor } from "./operations.ts";
 import { allWebhooks, cursorOf, oldestKept, type WebhookRow, webhookById, webhooksOf } from "./queries.ts";
@@ -35,12 +36,9 @@ export interface WatchOptions {
  */
 export class WebhookWatch {
   readonly #options: WatchOptions;
-  readonly #due = new Set<string>();
+  readonly #gathering = new Gathering(GATHER_MS, (orgs) => this.#look(orgs));
   /** How far endpoints with nothing to tell were scanned beyond their position: not written down, only not scanned again. */
   readonly #scanned = new Map<number, { readonly position: number; readonly to: number }>();
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
-  #stopped = false;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -48,43 +46,21 @@ export class WebhookWatch {
 
   /** Something was recorded of these organisations. */
   appended(orgs: Iterable<string>): void {
-    for (const org of orgs) this.#due.add(org);
-    this.#plan();
+    this.#gathering.add(orgs);
   }
 
   /** Looks at everything once: what was recorded while no server ran, or by one that died. */
   start(): void {
-    this.#looking = this.lookAtAll(async () => undefined)
-      .catch((error: unknown) => this.#warn(error))
-      .finally(() => {
-        this.#looking = undefined;
-        this.#plan();
-      });
+    this.#gathering.during(() => this.lookAtAll(async () => undefined).catch((error: unknown) => this.#warn(error)));
   }
 
   /** Ends looking, and waits for a look under way. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearTimeout(this.#timer);
-    await this.#looking;
-  }
-
-  #plan(): void {
-    if (this.#stopped || this.#timer !== undefined || this.#looking !== undefined || this.#due.size === 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#looking = this.#look().finally(() => {
-        this.#looking = undefined;
-        this.#plan();
-      });
-    }, GATHER_MS);
-    this.#timer.unref();
+    await this.#gathering.stop();
   }
 
   /** Never rejects. */
-  async #look(): Promise<void> {
-    const orgs = [...this.#due];
-    this.#due.clear();
+  async #look(orgs: readonly string[]): Promise<void> {
     try {
       for (const org of orgs) {
         for (const webhook of await webhooksOf(this.#options.reader, org)) await this.#goOn(webhook);
@@ -96,7 +72,8 @@ export class WebhookWatch {
 
   /** Nothing is lost: the look at all endpoints comes again. */
   #warn(error: unknown): void {
-    if (!this.#stopped) this.#options.log.warn({ err: error }, "what webhooks are to be told could not be looked up");
+    if (!this.#gathering.isStopped)
+      this.#options.log.warn({ err: error }, "what webhooks are to be told could not be looked up");
   }
 
   /**
