@@ -77,6 +77,11 @@ export const VERBS: readonly Verb[] = [
     load: () => import("./verbs/retention.ts"),
   },
   {
+    name: "quota",
+    summary: "how much an organisation and its repositories may hold, and how much they do",
+    load: () => import("./verbs/quota.ts"),
+  },
+  {
     name: "webhook",
     summary: "tell other programs what is recorded: CloudEvents or CDEvents, signed, in order",
     load: () => import("./verbs/webhook.ts"),

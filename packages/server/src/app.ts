@@ -76,6 +76,7 @@ import { lingerOver } from "./registry/incoming.ts";
 import { artifactSize } from "./registry/queries.ts";
 import { isPublic, nextPublicOrganisation } from "./registry/repository-queries.ts";
 import { registerRenameRoute } from "./registry/rename-routes.ts";
+import { registerQuotaRoutes } from "./registry/quota-routes.ts";
 import { registerRepositoryRoutes } from "./registry/repository-routes.ts";
 import type { InUse } from "./registry/retention-plan.ts";
 import { registerRetentionRoutes } from "./registry/retention-routes.ts";
@@ -262,8 +263,8 @@ export async function createApp(options: AppOptions): Promise<App> {
   const { reader, blobs, keyring, metrics, publicUrl } = options;
   const parts = composeParts();
   const { events } = parts;
-  // What runs somewhere will be asked here; until environments are kept, rules alone say what goes.
   const graceMs = options.deletedGraceMs ?? deletedGraceMs;
+  // What runs somewhere will be asked here; until environments are kept, rules alone say what goes.
   const inUse: InUse = async () => new Map();
   const keeps: Keeps = (among, digests, at) => parts.keeps(among, digests, at);
   const lift: Lift = ({ sequence, type, bytes }) => liftEvent(sequence, decodeEnvelope(bytes), events.get(type));
@@ -510,6 +511,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     registerRecordRoutes(own, { reader, authenticator, prover: receipts });
     registerArtifactRoutes(own, { reader, authenticator });
     registerRepositoryRoutes(own, { reader, record, authenticator });
+    registerQuotaRoutes(own, { reader, record, authenticator });
     registerRenameRoute(own, { reader, record, authenticator, carried: evidenceCarried });
     registerDeletionRoutes(own, { reader, record, authenticator, blobs, graceMs, now: Date.now });
     registerRetentionRoutes(own, { reader, record, authenticator, inUse });

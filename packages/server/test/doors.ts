@@ -157,6 +157,19 @@ export const DOORS: Readonly<Record<string, Door>> = {
   ),
   [`DELETE ${API}/orgs/:org/pull-gates`]: ofOrg((at) => `/pull-gates?repository=${at.org}%2F${at.repository}`),
   [`GET ${API}/orgs/:org/webhooks`]: ofOrg(() => "/webhooks"),
+  [`GET ${API}/orgs/:org/quotas`]: ofOrg(() => "/quotas"),
+  [`GET ${API}/orgs/:org/quota`]: ofOrg(() => "/quota"),
+  [`PUT ${API}/orgs/:org/quota`]: ofOrg(
+    () => "/quota",
+    () => ({ bytes: null }),
+  ),
+  [`DELETE ${API}/orgs/:org/quota`]: ofOrg(() => "/quota"),
+  [`GET ${API}/orgs/:org/repositories/:name/quota`]: ofOrg((at) => `/repositories/${at.repository}/quota`),
+  [`PUT ${API}/orgs/:org/repositories/:name/quota`]: ofOrg(
+    (at) => `/repositories/${at.repository}/quota`,
+    () => ({ bytes: null }),
+  ),
+  [`DELETE ${API}/orgs/:org/repositories/:name/quota`]: ofOrg((at) => `/repositories/${at.repository}/quota`),
   [`GET ${API}/orgs/:org/retention`]: ofOrg((at) => `/retention?repository=${at.org}/${at.repository}`),
   [`PUT ${API}/orgs/:org/retention`]: ofOrg(
     () => "/retention",

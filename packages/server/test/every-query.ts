@@ -35,6 +35,15 @@ import {
 } from "../src/mirrors/replication-queries.ts";
 import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
 import { companyOf } from "../src/registry/promotion-queries.ts";
+import {
+  contentOf,
+  contentOfDeleted,
+  currentQuota,
+  growth,
+  leasedIn,
+  listQuotas,
+  quotasOver,
+} from "../src/registry/quota-queries.ts";
 import { bytesOfDeleted, findDeletion, listDeletions, tagsDeletedWith } from "../src/registry/deletion-queries.ts";
 import {
   countRefusedMoves,
@@ -435,6 +444,16 @@ async function askOfRepositories(reader: Reader): Promise<void> {
   await listDeletions(reader, org, 0, { ...page, repository: "default/app" });
   await tagsDeletedWith(reader, gone);
   await bytesOfDeleted(reader, gone, { last: "", limit: 2 });
+  const counted = { scope: "default/app", org: "default", repository: "default/app" };
+  for (const scope of [counted, { scope: "default", org: "default", repository: null }]) {
+    await currentQuota(reader, scope.scope);
+    await growth(reader, scope.scope, new Map([[`sha256:${"0".repeat(64)}`, 1]]));
+    await leasedIn(reader, scope, Date.now(), "");
+  }
+  await quotasOver(reader, { org: "default", repository: "default/app" });
+  await listQuotas(reader, "default", { asOf: 1, position: null, limit: 2 });
+  await contentOf(reader, "default/app", [`sha256:${"0".repeat(64)}`]);
+  await contentOfDeleted(reader, gone);
   await companyOf(reader, "default/app", parseDigest(`sha256:${"0".repeat(64)}`));
   await heldRows(reader, "default/app");
   await otherPrimary(reader, org, "default/app", "default/other");

@@ -113,6 +113,9 @@ async function fill(room: Room): Promise<void> {
   await expectStatus(202, instance.url, "DELETE", "acme/app/manifests/1.0.1-dev");
   const rules = [{ name: "dev", tags: ["*-dev"], keepLast: 5 }];
   await must("PUT", "/orgs/acme/retention", { repository: "acme/app", rules });
+  await must("PUT", "/orgs/acme/quota", { bytes: 1_000_000 });
+  await must("PUT", "/orgs/acme/repositories/app/quota", { bytes: 500_000 });
+  await must("PUT", "/orgs/acme/repositories/app/quota", { bytes: 600_000 });
   const collected = await instance.record.append({
     type: "collection.collect",
     org: SYSTEM_ORG,

@@ -26,6 +26,8 @@ const EVENTS: Readonly<Record<string, JsonObject>> = {
   "registry.tag-set": { repository: "acme/app", tag: "1.0.0", digest: DIGEST, previous: OTHER },
   "registry.tag-deleted": { repository: "acme/app", tag: "1.0.0", digest: DIGEST },
   "registry.tag-move-refused": { repository: "acme/app", tag: "1.0.0", names: DIGEST, refused: OTHER },
+  "registry.quota-neared": { scope: "acme", bytes: 1000, used: 900 },
+  "registry.quota-exceeded": { scope: "acme/app", repository: "acme/app", bytes: 1000, used: 900, needed: 101 },
   "registry.repository-deleted": { repository: "acme/app", reason: "SECRET" },
   "registry.restored": {
     repository: "acme/app",
@@ -124,8 +126,9 @@ describe("every event that tells something", () => {
 
   it.each(types)("%s tells digests and names, and no words of evidence, rules or annotations", (type) => {
     for (const format of WEBHOOK_FORMATS) expect(written(format, type)).not.toContain("SECRET");
-    // A whole repository has no digest.
-    expect(written("cloudevents", type)).toContain(type === "registry.repository-deleted" ? "acme/app" : DIGEST);
+    // What is of a whole repository or organisation has no digest.
+    const whole = type === "registry.repository-deleted" || type.startsWith("registry.quota-");
+    expect(written("cloudevents", type)).toContain(whole ? '"subject":"acme' : DIGEST);
   });
 });
 

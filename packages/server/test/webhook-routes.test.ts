@@ -131,7 +131,7 @@ describe("a webhook", () => {
       [{ ...good, url: "nowhere" }, 400],
       [{ ...good, kinds: [] }, 400],
       [{ ...good, kinds: ["push", "push"] }, 400],
-      [{ ...good, kinds: ["quota"] }, 400],
+      [{ ...good, kinds: ["mood"] }, 400],
       [{ ...good, repositories: ["riva/**"] }, 400],
       [{ ...good, repositories: ["**"] }, 400],
       [{ ...good, name: "../x" }, 400],

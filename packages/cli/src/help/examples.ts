@@ -289,6 +289,13 @@ export const EXAMPLES: Readonly<Record<string, readonly Example[]>> = {
     ),
   ],
   "retention run": [ex("Now", "assay retention run app")],
+  "quota list": [ex("Who may hold how much, and does?", "assay quota list")],
+  "quota show": [ex("How much room is left in app?", "assay quota show --repository app")],
+  "quota set": [
+    ex("At most 50 GiB in app", "assay quota set 50G --repository app"),
+    ex("Count what the organisation holds, and refuse nothing", "assay quota set unlimited"),
+  ],
+  "quota remove": [ex("Only the organisation's quota holds for app", "assay quota remove --repository app")],
   "webhook add": [
     ex(
       "Tell a pipeline of every push and every tag of one repository",

@@ -9,7 +9,7 @@ import { askList, askObject, organisationClient } from "../organisation.ts";
 import type { Session } from "../session.ts";
 import { facts, table } from "../table.ts";
 
-const KINDS = ["push", "delete", "tag", "evidence", "decision"] as const;
+const KINDS = ["push", "delete", "tag", "evidence", "decision", "quota"] as const;
 const FORMATS = ["cloudevents", "cdevents"] as const;
 const STATES = ["delivered", "failed", "dead"] as const;
 

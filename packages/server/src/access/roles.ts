@@ -1,11 +1,12 @@
 /**
  * What may be asked for. Actions of a repository or of an organisation's data carry that organisation; `org.create`,
- * `people.administer` and `jobs.administer` are the server's own and belong to no organisation.
+ * `people.administer`, `jobs.administer` and `quotas.administer` are the server's own.
  */
 export const ACTIONS = [
   "org.create",
   "people.administer",
   "jobs.administer",
+  "quotas.administer",
   "org.read",
   "org.administer",
   "registry.list",
@@ -60,7 +61,7 @@ const ADMIN: readonly Action[] = [
 /**
  * THE table: role → what it may, inside its own organisation, or inside the repositories it was given for: there only what is aimed at one
  * of them (authorize.ts). What stands in no row (`org.create`, `people.administer`,
- * `jobs.administer`) is the bootstrap admin's alone, who may everything in every organisation.
+ * `jobs.administer`, `quotas.administer`) is the bootstrap admin's alone, who may everything in every organisation.
  */
 export const ROLE_ACTIONS: Readonly<Record<Role, ReadonlySet<Action>>> = {
   reader: new Set(READER),

@@ -17,6 +17,7 @@ import { manifestPushed } from "./events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { promotionOnly } from "./promotion-commands.ts";
 import type { PushRule } from "./push-rule.ts";
+import { roomFor } from "./quota-rule.ts";
 import { findBlob, findBlobs, findManifest, findManifests, isAwaited, resolveTag } from "./queries.ts";
 import { foreignRepository, movedTag, nameHeld } from "./repository-commands.ts";
 import { findRepository } from "./repository-queries.ts";
@@ -214,10 +215,20 @@ export async function decidePutManifest(
   if (known === undefined) {
     const held = await holdReferences(reader, body, aliases, context.time);
     if ("refusal" in held) return held.refusal;
-    events.push({
-      type: "registry.manifest-pushed",
-      body: manifestPushed({ ...eventFacts(body, aliases), references: held.references }),
-    });
+    const { references } = held;
+    const room = await roomFor(
+      reader,
+      { org, repository },
+      async () => new Map([[body.digest, body.size], ...references.flatMap((one) => (one.held ? [sizeOf(one)] : []))]),
+    );
+    if ("refusal" in room) return { accepted: false, refusal: room.refusal };
+    events.push(
+      {
+        type: "registry.manifest-pushed",
+        body: manifestPushed({ ...eventFacts(body, aliases), references }),
+      },
+      ...room.events,
+    );
   } else if (known.mediaType !== body.mediaType) {
     const message = `${body.digest} is in ${repository} as ${known.mediaType}: the same bytes cannot be ${body.mediaType} too`;
     return refuse("manifest-invalid", message, { status: 400 });
@@ -243,6 +254,8 @@ export async function decidePutManifest(
   // Without events the result names the sequence by which everything asked for is so already.
   return accept(events, { sequence: events.length === 0 ? sequence : null });
 }
+
+const sizeOf = ({ digest: of, size: bytes }: Held): readonly [string, number] => [of, bytes];
 
 function eventFacts(body: PutManifest, aliases: Aliases): Omit<Parameters<typeof manifestPushed>[0], "references"> {
   return {

@@ -15,6 +15,8 @@ import { collectedSince } from "../collection/generation.ts";
 import type { Reader } from "../storage/database.ts";
 import { bytesOfDeleted, type DeletionRow, findDeletion, tagsDeletedWith } from "./deletion-queries.ts";
 import { findManifest, resolveTag, tagsOf } from "./queries.ts";
+import { contentOfDeleted } from "./quota-queries.ts";
+import { roomFor } from "./quota-rule.ts";
 import { foreignRepository, movedTag, nameHeld, repositoryUnknown } from "./repository-commands.ts";
 import { findRepository, type KnownRepository } from "./repository-queries.ts";
 import { isTag } from "./tag-rules.ts";
@@ -127,6 +129,13 @@ async function collectedOf(reader: Reader, gone: DeletionRow): Promise<string | 
   }
 }
 
+/** What comes back counts again. A whole repository's own quota comes back with it, and holds for what is pushed from then on. */
+async function withRoom(reader: Reader, gone: DeletionRow, event: NewEvent): Promise<Decided> {
+  const { org, repository: place } = gone;
+  const room = await roomFor(reader, { org, repository: place }, () => contentOfDeleted(reader, gone));
+  return "refusal" in room ? { accepted: false, refusal: room.refusal } : accept([event, ...room.events]);
+}
+
 function restored(
   { sequence, repository: name, rows_in: place, kind, digest: named }: DeletionRow,
   tags: string[],
@@ -220,7 +229,7 @@ export function deletionCommands(holds: DeletionHolds): readonly CommandDefiniti
         }
         const place = await findRepository(reader, known.repository);
         if (known.kind === "repository") {
-          if (place?.ended?.sequence === deletion) return accept([restored(known, [])]);
+          if (place?.ended?.sequence === deletion) return await withRoom(reader, known, restored(known, []));
           return refuse("repository-exists", `another repository has the name ${known.repository} by now`);
         }
         if (place === undefined || place.ended !== undefined) {
@@ -228,7 +237,7 @@ export function deletionCommands(holds: DeletionHolds): readonly CommandDefiniti
         }
         const back =
           known.kind === "tag" ? await bringTagBack(reader, known, place) : await bringManifestBack(reader, known);
-        return "event" in back ? accept([back.event]) : back;
+        return "event" in back ? await withRoom(reader, known, back.event) : back;
       },
     }),
   ];

@@ -3,6 +3,8 @@ import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent, type EventDefinition, type RecordedEvent } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import type { DeletionKind, RegistryTables } from "./schema.ts";
+import { goOnCounting } from "./quota-events.ts";
+import { countAnew, endedDigests, stopCounting } from "./quota-usage.ts";
 import { copyRows, endRepository } from "./rows.ts";
 import { words } from "./repository-events.ts";
 import { isTag } from "./tag-rules.ts";
@@ -47,6 +49,10 @@ export const deletionEvents: readonly EventDefinition[] = [
       const { repository } = event.body;
       await noteDeletion(transactor, event, { kind: "repository", tag: null, digest: null });
       await endRepository(transactor, repository, { sequence: event.sequence, as: "deleted", heir: null });
+      await stopCounting(transactor, repository);
+      await countAnew(transactor, { org: event.org, repository }, () =>
+        endedDigests(transactor, repository, event.sequence),
+      );
     },
   }),
   defineEvent({
@@ -82,6 +88,8 @@ export const deletionEvents: readonly EventDefinition[] = [
         sequence: event.sequence,
         tags: kind === "repository" ? undefined : tags,
       });
+      if (kind === "repository") await goOnCounting(transactor, event.org, repository);
+      await countAnew(transactor, { org: event.org, repository }, () => endedDigests(transactor, place, deletion));
       await tables
         .updateTable("deletion")
         .set({ restored_seq: event.sequence })

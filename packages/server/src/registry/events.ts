@@ -5,6 +5,7 @@ import { defineEvent } from "../record/command.ts";
 import { isSha512 } from "./digest.ts";
 import { noteDeletion } from "./deletion-events.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
+import { countAnew, endedDigests } from "./quota-usage.ts";
 import { words } from "./repository-events.ts";
 import type { RegistryTables } from "./schema.ts";
 import { isTag } from "./tag-rules.ts";
@@ -140,6 +141,10 @@ export const registryEvents = [
           })
           .execute();
       }
+      await countAnew(transactor, { org, repository: body.repository }, async () => [
+        body.digest,
+        ...body.references.flatMap((reference) => (reference.held ? [reference.digest] : [])),
+      ]);
     },
   }),
   defineEvent({
@@ -207,6 +212,7 @@ export const registryEvents = [
           .onConflict((conflict) => conflict.doNothing())
           .execute();
       }
+      await countAnew(transactor, { org: event.org, repository }, async () => [held]);
     },
   }),
   defineEvent({
@@ -287,6 +293,9 @@ export const registryEvents = [
         .where("digest", "=", gone)
         .where("to_seq", "is", null)
         .execute();
+      await countAnew(transactor, { org: event.org, repository }, () =>
+        endedDigests(transactor, repository, event.sequence),
+      );
     },
   }),
 ];

@@ -1,13 +1,14 @@
 import { parseDigest } from "@assay/evidence";
-import { sql } from "kysely";
+import { type Selectable, sql } from "kysely";
 import { z } from "zod";
 import { generationOf } from "../collection/generation.ts";
-import { defineOperation } from "../record/command.ts";
+import { defineOperation, type JsonObject, type Refusal } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import { canonicalDigest } from "./alias-queries.ts";
 import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
 import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, UPLOAD_MS } from "./limits.ts";
 import { findBlob, isAwaited, manifestsNaming } from "./queries.ts";
+import { noRoomNow } from "./quota-rule.ts";
 import { findRepository } from "./repository-queries.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -36,9 +37,43 @@ async function lease(
     .insertInto("blob_lease")
     .values({ ...blob, expires })
     .onConflict((conflict) =>
-      conflict.columns(["repository", "digest"]).doUpdateSet({ size: blob.size, expires, ...name }),
+      conflict.columns(["repository", "digest"]).doUpdateSet({ size: blob.size, expires, named: 0, ...name }),
     )
     .execute();
+}
+
+const refusalSchema = z.object({
+  code: z.string(),
+  status: z.int(),
+  message: z.string(),
+  hint: z.string().optional(),
+  detail: z.json().optional(),
+});
+
+/** The refusal that an operation answered with. */
+export function operationRefusal(answer: JsonObject): Refusal {
+  const { hint, detail, ...refusal } = refusalSchema.parse(answer["refusal"]);
+  return { ...refusal, ...(hint === undefined ? {} : { hint }), ...(detail === undefined ? {} : { detail }) };
+}
+
+const asJson = (refusal: Refusal): JsonObject => JSON.parse(JSON.stringify(refusal)) as JsonObject;
+
+type SessionRow = Selectable<RegistryTables["upload"]>;
+
+/** An upload session of this owner in this repository, while it lasts; it is nobody else's, nowhere else. */
+async function findSession(
+  transactor: Transactor,
+  asked: z.output<typeof session>,
+  now: number,
+): Promise<SessionRow | undefined> {
+  const row = await transactor
+    .tables<RegistryTables>()
+    .selectFrom("upload")
+    .selectAll()
+    .where("id", "=", asked.id)
+    .executeTakeFirst();
+  const isTheirs = row?.owner === asked.owner && row.repository === asked.repository && row.expires > now;
+  return isTheirs ? row : undefined;
 }
 
 /** Upload sessions: one row each, and at most one claim on it, which is the right to write its bytes. */
@@ -79,10 +114,8 @@ const uploadOperations = [
     body: session.extend({ claim: z.string() }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<RegistryTables>();
-      const row = await tables.selectFrom("upload").selectAll().where("id", "=", body.id).executeTakeFirst();
-      if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
-        return { state: "unknown" };
-      }
+      const row = await findSession(transactor, body, time);
+      if (row === undefined) return { state: "unknown" };
       if (row.claim !== null && row.claimed_until > time) return { state: "busy", offset: row.offset };
       await tables
         .updateTable("upload")
@@ -150,6 +183,8 @@ const uploadOperations = [
         .where("digest", "=", body.digest)
         .executeTakeFirst();
       if (row === undefined) return { held: false };
+      const full = await noRoomNow(transactor, row, body, time);
+      if (full !== undefined) return { held: true, refusal: asJson(full) };
       await tables.deleteFrom("upload").where("id", "=", body.id).execute();
       await lease(
         transactor,
@@ -166,14 +201,8 @@ const uploadOperations = [
     body: session.extend({ digest }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<RegistryTables>();
-      const row = await tables
-        .selectFrom("upload")
-        .select(["owner", "repository", "offset", "claim", "expires"])
-        .where("id", "=", body.id)
-        .executeTakeFirst();
-      if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
-        return { state: "unknown" };
-      }
+      const row = await findSession(transactor, body, time);
+      if (row === undefined) return { state: "unknown" };
       if (row.claim !== null || row.offset > 0) return { state: "begun" };
       await tables
         .updateTable("upload")
@@ -189,21 +218,17 @@ const uploadOperations = [
     body: session.extend({ digest, generation: z.int().nonnegative(), sha512, size, leaseMs }),
     run: async (transactor, body, { time }) => {
       const tables = transactor.tables<RegistryTables>();
-      const row = await tables
-        .selectFrom("upload")
-        .select(["org", "owner", "repository", "offset", "claim", "expires", "digest"])
-        .where("id", "=", body.id)
-        .executeTakeFirst();
-      if (row === undefined || row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
-        return { state: "unknown" };
-      }
+      const row = await findSession(transactor, body, time);
+      if (row === undefined) return { state: "unknown" };
       if (row.claim !== null || row.offset > 0) return { state: "begun" };
       // INVARIANT: the bytes were put there under the generation that counts. No claim keeps other requests off the session: one may have let it name
       // something else for a while, in which these bytes were collected, so that it is not enough that it names them now.
       if (row.digest !== body.digest) return { state: "begun" };
       if ((await generationOf(transactor, body.digest)) !== body.generation) return { state: "begun" };
-      await tables.deleteFrom("upload").where("id", "=", body.id).execute();
       const { org, repository } = row;
+      const full = await noRoomNow(transactor, row, body, time);
+      if (full !== undefined) return { state: "full", refusal: asJson(full) };
+      await tables.deleteFrom("upload").where("id", "=", body.id).execute();
       await lease(
         transactor,
         { org, repository, digest: body.digest, sha512: body.sha512, size: body.size },
@@ -286,6 +311,9 @@ const leaseOperations = [
       const canonical = await canonicalDigest(transactor, from, asked, time);
       const source = canonical && (await findBlob(transactor, from, canonical, time));
       if (canonical === undefined || source === undefined) return { mounted: false };
+      const mount = { digest: canonical, size: source.size };
+      const full = await noRoomNow(transactor, { org, repository }, mount, time);
+      if (full !== undefined) return { mounted: false, refusal: asJson(full) };
       const name = isSha512(asked) ? asked : null;
       await lease(transactor, { org, repository, digest: canonical, sha512: name, size: source.size }, time + lasts);
       return { mounted: true, awaited: await isAwaited(transactor, repository, [canonical, asked], source.size) };

@@ -8,6 +8,8 @@ import { registryOperations } from "./operations.ts";
 import { promotionCommands, type PromotionGate } from "./promotion-commands.ts";
 import { promotionEvents } from "./promotion-events.ts";
 import type { PushRule } from "./push-rule.ts";
+import { quotaCommands } from "./quota-commands.ts";
+import { quotaEvents } from "./quota-events.ts";
 import { renameCommands, type RenameRule } from "./rename-commands.ts";
 import { renameEvents } from "./rename-events.ts";
 import { repositoryCommands } from "./repository-commands.ts";
@@ -36,6 +38,7 @@ export const registryPart = ({ holds, promotionGate, pushRule, renameRule }: Reg
     ...promotionCommands(promotionGate),
     ...renameCommands(renameRule),
     ...retentionCommands(holds),
+    ...quotaCommands,
   ],
   events: [
     ...registryEvents,
@@ -44,6 +47,7 @@ export const registryPart = ({ holds, promotionGate, pushRule, renameRule }: Reg
     ...promotionEvents,
     ...renameEvents,
     ...retentionEvents,
+    ...quotaEvents,
   ],
   operations: registryOperations,
   projections: [
@@ -56,6 +60,9 @@ export const registryPart = ({ holds, promotionGate, pushRule, renameRule }: Reg
     "tag",
     "digest_alias",
     "retention",
+    "quota",
+    "quota_usage",
+    "quota_content",
   ],
   blobs: registryBlobs,
   keeps: registryKeeps,

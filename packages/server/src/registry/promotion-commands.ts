@@ -6,6 +6,8 @@ import type { Reader } from "../storage/database.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { companyOf } from "./promotion-queries.ts";
 import { findManifest, findManifests, resolveTag } from "./queries.ts";
+import { contentOf } from "./quota-queries.ts";
+import { roomFor } from "./quota-rule.ts";
 import { foreignRepository, movedTag, nameHeld } from "./repository-commands.ts";
 import { findRepository } from "./repository-queries.ts";
 import { DEFAULT_SETTINGS } from "./repository-settings.ts";
@@ -109,6 +111,8 @@ export function promotionCommands(gate: PromotionGate): readonly CommandDefiniti
         const changed = manifests.length > 0 || set.length > 0;
         const result = { manifests: manifests.length, changed };
         if (!changed) return accept([], result);
+        const room = await roomFor(reader, { org, repository }, () => contentOf(reader, from, manifests));
+        if ("refusal" in room) return { accepted: false, refusal: room.refusal };
         const allowed = policy === null || decision === null ? null : { policy, decision };
         return accept(
           [
@@ -116,6 +120,7 @@ export function promotionCommands(gate: PromotionGate): readonly CommandDefiniti
               type: "registry.promoted",
               body: { from, repository, digest: artifact, manifests, tags: set, allowed },
             },
+            ...room.events,
           ],
           result,
         );

@@ -2,6 +2,8 @@ import { sql } from "kysely";
 import { z } from "zod";
 import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent, type EventDefinition } from "../record/command.ts";
+import { contentOf } from "./quota-queries.ts";
+import { countAnew } from "./quota-usage.ts";
 import { copyAliases, endTag } from "./rows.ts";
 import type { RegistryTables } from "./schema.ts";
 import { isTag } from "./tag-rules.ts";
@@ -94,6 +96,9 @@ export const promotionEvents: readonly EventDefinition[] = [
           )
           .execute();
       }
+      await countAnew(transactor, { org, repository }, async () => [
+        ...(await contentOf(transactor, repository, body.manifests)).keys(),
+      ]);
       if (from !== repository) await copyAliases(transactor, from, { repository, org, sequence }, body.manifests);
       for (const { tag, digest: named } of body.tags) {
         await endTag(transactor, repository, tag, sequence);

@@ -3,6 +3,9 @@ import { z } from "zod";
 import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent, type EventDefinition } from "../record/command.ts";
 import { openRepository } from "./repository-events.ts";
+import { endQuota, goOnCounting } from "./quota-events.ts";
+import { currentQuota } from "./quota-queries.ts";
+import { stopCounting } from "./quota-usage.ts";
 import { copyAliases, copyRows, endRepository } from "./rows.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -17,20 +20,24 @@ export const renameEvents: readonly EventDefinition[] = [
       const { from, repository } = event.body;
       const { org, sequence } = event;
       const tables = transactor.tables<RegistryTables>();
-      // Rules set ahead of time for a name that no repository had: those that come with this one hold instead.
+      // Rules set ahead of time for a name that no repository had: those that come with this one hold instead. So with a quota, where one comes.
       await tables
         .updateTable("retention")
         .set({ to_seq: sequence })
         .where("repository", "=", repository)
         .where("to_seq", "is", null)
         .execute();
+      if ((await currentQuota(transactor, from)) !== undefined) await endQuota(transactor, repository, sequence);
       await endRepository(transactor, from, { sequence, as: "renamed", heir: repository });
+      await stopCounting(transactor, from);
       await openRepository(transactor, { repository, org, sequence });
       await copyRows(
         transactor,
         { repository: from, endedBy: sequence },
         { repository, org, sequence, tags: undefined },
       );
+      // What the organisation holds is the same as before.
+      await goOnCounting(transactor, org, repository);
       await copyAliases(transactor, from, { repository, org, sequence }, undefined);
       // INVARIANT: what a tag named that was deleted before is known under the new name too, so that one that never moves may return there
       // with its former digest only. Such a row holds for no sequence: it says what was, and nothing that is.

@@ -19,6 +19,7 @@ import { namedIn, operationName } from "./operation-name.ts";
 import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
 import { CLOSED_GATE } from "./pull-gate.ts";
+import { noteExceeded } from "./quota-note.ts";
 import { RecentManifests } from "./recent-manifests.ts";
 import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
@@ -112,7 +113,13 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
   const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
   if (refused !== undefined) throw Problem.fromRefusal(refused);
-  return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
+  const exchange = { request, reply, path, query, actor, name: path.name, ...canonical };
+  try {
+    return await handler.run(services, exchange);
+  } catch (error) {
+    await noteExceeded(services, exchange, error);
+    throw error;
+  }
 }
 
 function dispatch(

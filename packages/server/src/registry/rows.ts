@@ -3,7 +3,7 @@ import type { Transactor } from "../storage/database.ts";
 import type { RegistryTables } from "./schema.ts";
 
 /** Tables whose rows say what a repository holds, from when to when. */
-const KEPT = ["tag", "manifest_reference", "manifest", "repository_setting", "retention"] as const;
+const KEPT = ["tag", "manifest_reference", "manifest", "repository_setting", "retention", "quota"] as const;
 
 /** Ends everything in a repository, and the repository: its name stays taken. */
 export async function endRepository(
@@ -128,6 +128,18 @@ export async function copyRows(
       is
         .selectFrom("retention")
         .select([place.as("repository"), org.as("org"), "version", "rules", "set_by", "set_time"])
+        .select([now.as("from_seq"), open])
+        .where("repository", "=", from.repository)
+        .where("to_seq", "=", from.endedBy),
+    )
+    .execute();
+  await tables
+    .insertInto("quota")
+    .columns(["scope", "org", "repository", "bytes", "set_by", "set_time", "from_seq", "to_seq"])
+    .expression((is) =>
+      is
+        .selectFrom("quota")
+        .select([place.as("scope"), org.as("org"), place.as("repository"), "bytes", "set_by", "set_time"])
         .select([now.as("from_seq"), open])
         .where("repository", "=", from.repository)
         .where("to_seq", "=", from.endedBy),

@@ -1,7 +1,8 @@
+import type { Generated } from "kysely";
 import type { MUTABILITIES, VISIBILITIES } from "./repository-settings.ts";
 
 /**
- * The tables of the registry (migrations 0004, 0015, 0017, 0018). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
+ * The tables of the registry (migrations 0004, 0015, 0017, 0018, 0022). Tables with `from_seq` and `to_seq` keep history: a row holds for the sequences
  * [from_seq, to_seq), and `to_seq` null means now.
  */
 export interface RegistryTables {
@@ -172,6 +173,8 @@ export interface RegistryTables {
     size: number;
     /** ms. */
     expires: number;
+    /** 1: since it was last leased, a manifest of the repository was seen to name it. Kept where there is a quota. */
+    named: Generated<number>;
   };
   /** A repository's retention rules (migration 0018). */
   retention: {
@@ -185,6 +188,38 @@ export interface RegistryTables {
     set_time: number;
     from_seq: number;
     to_seq: number | null;
+  };
+  /** How much a repository, or an organisation with all of its repositories, may hold. */
+  quota: {
+    /** The repository's whole name, `org/path`; of an organisation its name. */
+    scope: string;
+    org: string;
+    /** Null: of the organisation. */
+    repository: string | null;
+    /** Bytes; null: it is counted, and nothing is refused. */
+    bytes: number | null;
+    set_by: string;
+    /** ms. */
+    set_time: number;
+    from_seq: number;
+    to_seq: number | null;
+  };
+  /** What a scope with a quota holds now: bytes of {@link quota_content}. */
+  quota_usage: {
+    scope: string;
+    org: string;
+    repository: string | null;
+    bytes: number;
+    /** 1: since it last was well below its quota, it was on record that it nears it. */
+    warned: number;
+    /** When it last was on record that something was refused, ms; null: never. */
+    refused_time: number | null;
+  };
+  /** What a scope with a quota holds: each digest once, however many manifests name it. */
+  quota_content: {
+    scope: string;
+    digest: string;
+    size: number;
   };
   /** Unrecorded: manifest pulls per digest, identity and day. */
   pull_count: {

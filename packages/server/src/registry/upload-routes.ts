@@ -3,6 +3,7 @@ import type { FastifyReply } from "fastify";
 import { authorize } from "../access/authorize.ts";
 import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
+import type { JsonObject } from "../record/command.ts";
 import { canonicalDigest, repositoriesHolding } from "./alias-queries.ts";
 import { algorithmOf, type NamedDigest, readAlgorithm, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
@@ -16,6 +17,8 @@ import {
   type Services,
 } from "./exchange.ts";
 import { contentLength, hasBody } from "./incoming.ts";
+import { operationRefusal } from "./operations.ts";
+import { noRoomForBlob } from "./quota-rule.ts";
 import { parseContentRange, uploadRange } from "./range.ts";
 import type { HeldSession, SessionKey } from "./uploads.ts";
 
@@ -52,6 +55,26 @@ function created(services: Services, exchange: RepositoryExchange, digest: Named
   });
 }
 
+/** Bytes of a chunk from which on it is asked before they are read whether there is room for them. */
+const ASKED_FROM = 8 * 1024 * 1024;
+
+/**
+ * Refuses early what there is no room for: when it is here the answer that counts is given.
+ *
+ * @param size bytes it will have at least.
+ * @param digest where that is known already.
+ * @throws Problem 403 `quota-exceeded`.
+ */
+async function requireRoom(
+  services: Services,
+  exchange: RepositoryExchange,
+  size: number,
+  digest: NamedDigest | null = null,
+): Promise<void> {
+  const full = await noRoomForBlob(services.reader, exchange, { digest, size }, services.now());
+  if (full !== undefined) throw Problem.fromRefusal(full);
+}
+
 /** Takes the request's body as the next chunk. */
 async function receiveChunk(services: Services, exchange: Exchange<"upload">, session: HeldSession): Promise<void> {
   const request: IncomingMessage = exchange.request.raw;
@@ -84,6 +107,8 @@ async function receiveChunk(services: Services, exchange: Exchange<"upload">, se
       `the upload stands at byte ${session.offset}: send from there, with Content-Range`,
     );
   }
+  const length = contentLength(request) ?? 0;
+  if (length >= ASKED_FROM) await requireRoom(services, exchange, session.offset + length);
   if (hasBody(request) || expected !== undefined) await services.uploads.receive(session, request, expected);
 }
 
@@ -142,7 +167,8 @@ async function take(
   if ((await services.gate.blob({ ...source, actor }, canonical)) !== undefined) return false;
   const mount = { org, repository, from: source.repository, digest, leaseMs };
   const answer = await services.record.operate("registry.mount-blob", mount);
-  const { mounted, awaited } = answer as { mounted: boolean; awaited?: boolean };
+  const { mounted, awaited, refusal } = answer as { mounted: boolean; awaited?: boolean; refusal?: JsonObject };
+  if (refusal !== undefined) throw Problem.fromRefusal(operationRefusal({ refusal }));
   if (awaited === true) await holdAwaited(services, exchange, digest);
   return mounted;
 }
@@ -166,6 +192,7 @@ export const openUpload: Handler<"uploads"> = {
       const whole = query.get("digest");
       if (whole !== null) {
         const digest = readDigest(whole);
+        await requireRoom(services, exchange, contentLength(exchange.request.raw) ?? 1, digest);
         const awaited = await services.uploads.once(
           { actor, org, repository },
           algorithmOf(digest),
@@ -178,6 +205,7 @@ export const openUpload: Handler<"uploads"> = {
         return await created(services, exchange, digest).send();
       }
     }
+    await requireRoom(services, exchange, 1);
     const id = await services.uploads.open({ actor, org, repository }, algorithm);
     return await reply
       .code(202)

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Digest } from "@assay/evidence";
+import { Problem } from "../http/problem.ts";
 import type { Actor, JsonObject } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
 import type { BlobStore, StagedBytes } from "../storage/blobs.ts";
@@ -10,6 +11,7 @@ import { algorithmOf, type DigestAlgorithm, isSha512, type NamedDigest } from ".
 import { OciError } from "./errors.ts";
 import { incoming } from "./incoming.ts";
 import { CLAIM_MS, REGISTRY_LIMITS, WHOLE_BYTES } from "./limits.ts";
+import { operationRefusal } from "./operations.ts";
 import { RunningHashes, UploadHash } from "./running-hash.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -53,6 +55,11 @@ function digestWrong(named: NamedDigest, actual: NamedDigest | undefined): OciEr
   return new OciError(400, "DIGEST_INVALID", `the upload has the digest ${actual}, not ${named}: nothing was stored`, {
     detail: { expected: named, actual: actual ?? null },
   });
+}
+
+/** What lies in the store by now is nobody's, and is collected. */
+function noRoom(answer: JsonObject): Problem {
+  return Problem.fromRefusal(operationRefusal(answer));
 }
 
 function takenOver(): OciError {
@@ -237,6 +244,7 @@ export class Uploads {
         leaseMs: this.#leaseMs,
       });
       if (finished["state"] === "unknown") throw uploadUnknown(key.id);
+      if (finished["state"] === "full") throw noRoom(finished);
       if (finished["state"] !== "finished") throw takenOver();
       this.#hashes.forget(key.id);
       return finished["awaited"] === true;
@@ -418,6 +426,10 @@ export class Uploads {
       size: session.offset,
     });
     if (finished["held"] !== true) throw this.#lost(session);
+    if (finished["refusal"] !== undefined) {
+      await this.drop(session);
+      throw noRoom(finished);
+    }
     session.ended = true;
     this.#hashes.forget(session.id);
     return finished["awaited"] === true;

@@ -5,7 +5,7 @@ import { repositoryPatternSchema } from "../access/repository-pattern.ts";
 import { WEBHOOK_LIMITS } from "./limits.ts";
 
 /** What an endpoint can be told of. */
-export const WEBHOOK_KINDS = ["push", "delete", "tag", "evidence", "decision"] as const;
+export const WEBHOOK_KINDS = ["push", "delete", "tag", "evidence", "decision", "quota"] as const;
 
 export type WebhookKind = (typeof WEBHOOK_KINDS)[number];
 

@@ -106,6 +106,29 @@ const FACTS: ReadonlyMap<string, (body: JsonObject) => Fact> = new Map([
     ),
   ],
   [
+    "registry.quota-neared",
+    tell(z.object({ scope: z.string(), bytes: z.int(), used: z.int() }), ({ scope, bytes, used }) => ({
+      kind: "quota",
+      type: "quota.neared",
+      repository: scope.includes("/") ? scope : null,
+      subject: scope,
+      data: { scope, bytes, used },
+    })),
+  ],
+  [
+    "registry.quota-exceeded",
+    tell(
+      z.object({ scope: z.string(), repository: z.string(), bytes: z.int(), used: z.int(), needed: z.int() }),
+      ({ scope, repository, bytes, used, needed }) => ({
+        kind: "quota",
+        type: "quota.exceeded",
+        repository,
+        subject: scope,
+        data: { scope, repository, bytes, used, needed },
+      }),
+    ),
+  ],
+  [
     "registry.repository-deleted",
     tell(z.object({ repository: z.string() }), ({ repository }) => ({
       kind: "delete",
