@@ -18,6 +18,15 @@ async function decisionsAbout(digest: Digest): Promise<number> {
   return body.items.length;
 }
 
+/** A registry token to pull from a repository, as docker buys one with a key. */
+async function tokenFor(key: string, repository: string): Promise<string> {
+  const service = new URL(room.instance.url).host;
+  const answer = await fetch(`${room.instance.url}/v2/token?service=${service}&scope=repository:${repository}:pull`, {
+    headers: { authorization: `Basic ${Buffer.from(`x:${key}`).toString("base64")}` },
+  });
+  return ((await answer.json()) as { token: string }).token;
+}
+
 const statusOf = async (...asked: Parameters<GatedRoom["pull"]>): Promise<number> => (await room.pull(...asked)).status;
 
 describe("a repository under a pull gate", () => {
@@ -120,16 +129,35 @@ describe("a repository under a pull gate", () => {
       expect(await statusOf(`acme/made/blobs/${image.layer}`, { as })).toBe(200);
     }
     expect(await decisionsAbout(image.digest)).toBe(0);
-    const token = async (key: string): Promise<string> => {
-      const service = new URL(room.instance.url).host;
-      const answer = await fetch(`${room.instance.url}/v2/token?service=${service}&scope=repository:acme/made:pull`, {
-        headers: { authorization: `Basic ${Buffer.from(`x:${key}`).toString("base64")}` },
-      });
-      return ((await answer.json()) as { token: string }).token;
-    };
+    const token = (key: string): Promise<string> => tokenFor(key, "acme/made");
     expect(await statusOf("acme/made/manifests/1.0.0", { as: await token(room.member) })).toBe(200);
     expect(await statusOf("acme/made/manifests/1.0.0", { as: await token(room.reader) })).toBe(403);
     await room.clear("acme/made");
+  });
+
+  it("takes a key that is bound to pulling for what it is, also by a token bought with it", async () => {
+    await room.pushImage("acme/robot", "1.0.0", "robot");
+    await room.gate("acme/robot");
+    const must = async (method: string, path: string, body: object): Promise<{ key?: string }> => {
+      const answer = await room.call(method, path, body);
+      expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300);
+      return answer.body as unknown as { key?: string };
+    };
+    await must("POST", "/orgs/acme/service-accounts", { name: "robot" });
+    await must("PUT", "/orgs/acme/members/service/robot", { role: "member" });
+    const statuses: number[] = [];
+    for (const actions of [["pull"], ["pull", "push"]]) {
+      const scope = { repositories: ["acme/robot"], actions };
+      const { key = "" } = await must("POST", "/orgs/acme/service-accounts/robot/keys", {
+        label: actions.join(" "),
+        expiresInDays: 1,
+        scope,
+      });
+      statuses.push(await statusOf("acme/robot/manifests/1.0.0", { as: key }));
+      statuses.push(await statusOf("acme/robot/manifests/1.0.0", { as: await tokenFor(key, "acme/robot") }));
+    }
+    expect(statuses).toEqual([403, 403, 200, 200]);
+    await room.clear("acme/robot");
   });
 
   it("asks the authorisation first: strangers hear what they hear of every repository", async () => {

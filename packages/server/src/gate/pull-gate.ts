@@ -1,5 +1,5 @@
 import { type Digest, matchesRepository } from "@assay/evidence";
-import { authorize } from "../access/authorize.ts";
+import { authorizeBearer } from "../access/authorize.ts";
 import { evidenceAlone } from "../attestations/attachments.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { Refusal } from "../record/command.ts";
@@ -113,10 +113,12 @@ export class PullGates implements PullGate {
     return known.rows.filter((gate) => matchesRepository([gate.repository], repository));
   }
 
-  /** Whether somebody may write evidence here. By their role: a token narrowed to pulling is how a signing client reads what it signs. */
+  /**
+   * Whether somebody may write evidence here. By their role, and by the key they came with where that is bound: a token narrowed to pulling is
+   * how a signing client reads what it signs.
+   */
   async #producesEvidence({ org, repository, actor }: Pull): Promise<boolean> {
-    const refusal = await authorize(this.#context.reader, actor, "evidence.write", { org, repository });
-    return refusal === undefined || refusal.code === "token-insufficient";
+    return (await authorizeBearer(this.#context.reader, actor, "evidence.write", { org, repository })) === undefined;
   }
 
   #now(): number {
