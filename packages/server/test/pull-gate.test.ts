@@ -4,7 +4,7 @@ import type { GateTables } from "../src/gate/schema.ts";
 import { attest, makeKey, replayDifferences } from "./evidence-room.ts";
 import { BUNDLE_TYPE, EMPTY_TYPE, type GatedRoom, ociError, openGatedRoom, signedPolicy } from "./gated-room.ts";
 import { sha256 } from "./pushing.ts";
-import { OCI_MANIFEST } from "./registry-room.ts";
+import { OCI_INDEX, OCI_MANIFEST } from "./registry-room.ts";
 
 let room: GatedRoom;
 
@@ -244,6 +244,59 @@ describe("evidence in a gated repository", () => {
     expect(await statusOf(`acme/wrapped/manifests/${wrapped.digest}`)).toBe(403);
     expect(await statusOf(`acme/wrapped/blobs/${wrapped.layer}`)).toBe(403);
     await room.clear("acme/wrapped");
+  });
+
+  it("is no wrapping for an image whose layers are called evidence either: there are clients that run it by its configuration", async () => {
+    const image = await room.pushImage("acme/disguised", "1.0.0", "good");
+    await room.gate("acme/disguised");
+    await room.sign(image.digest);
+    const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } });
+    const imageConfig = "application/vnd.oci.image.config.v1+json";
+    await room.pushBlob("acme/disguised", config);
+    const served = async (mediaType: string, layer: string): Promise<[number, number]> => {
+      await room.pushBlob("acme/disguised", layer);
+      const manifest = JSON.stringify({
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        config: { mediaType: imageConfig, digest: sha256(config), size: config.length },
+        layers: [{ mediaType, digest: sha256(layer), size: Buffer.byteLength(layer) }],
+        subject: { mediaType: OCI_MANIFEST, digest: image.digest, size: image.size },
+      });
+      const digest = await room.pushManifest("acme/disguised", sha256(manifest), manifest);
+      return [
+        await statusOf(`acme/disguised/manifests/${digest}`),
+        await statusOf(`acme/disguised/blobs/${sha256(layer)}`),
+      ];
+    };
+    const simple = "application/vnd.dev.cosign.simplesigning.v1+json";
+    expect(await served("application/vnd.in-toto+json", "bin/sh\0\0an archive")).toEqual([403, 403]);
+    expect(await served(simple, "bin/sh\0\0another archive")).toEqual([403, 403]);
+    expect(await served(simple, '{"critical":{}}')).toEqual([200, 200]);
+    await room.clear("acme/disguised");
+  });
+});
+
+describe("a platform that many indexes list", () => {
+  it("is served with the one that is allowed, however many others there are", async () => {
+    const child = await room.pushImage("acme/many", "", "the same platform every night");
+    const entry = { mediaType: OCI_MANIFEST, digest: child.digest, size: child.size };
+    const indexes: Digest[] = [];
+    for (let night = 0; night < 40; night += 1) {
+      const index = {
+        schemaVersion: 2,
+        mediaType: OCI_INDEX,
+        manifests: [entry],
+        annotations: { night: String(night) },
+      };
+      const text = JSON.stringify(index);
+      indexes.push(await room.pushManifest("acme/many", sha256(text), text, OCI_INDEX));
+    }
+    await room.gate("acme/many", "release", "index");
+    const last = indexes.toSorted().at(-1) ?? child.digest;
+    await room.sign(last);
+    expect(await statusOf(`acme/many/manifests/${last}`)).toBe(200);
+    expect(await statusOf(`acme/many/manifests/${child.digest}`)).toBe(200);
+    await room.clear("acme/many");
   });
 });
 
