@@ -23,7 +23,7 @@ const MOST = 20_000;
 /** How deep evidence about evidence, and indexes in indexes, are followed. */
 const DEPTH = 3;
 
-/** Indexes that list one manifest, and manifests that name one blob, which are judged for its sake. */
+/** Indexes that list one manifest, and manifests that name one blob, which are judged for its sake; and what one piece of evidence is about. */
 const INDEXES = 32;
 const HOLDERS = 32;
 const SUBJECTS = 32;
@@ -114,8 +114,12 @@ export class PullGates implements PullGate {
     return await this.#throughManifests({ ...pull, gates }, digest, asOf, holder);
   }
 
+  async stands(place: Omit<Pull, "actor">): Promise<boolean> {
+    return (await this.#over(place, await newestSequence(this.#context.reader))).length > 0;
+  }
+
   /** The gates over a repository. */
-  async #over({ org, repository }: Pull, asOf: number): Promise<PullGateRow[]> {
+  async #over({ org, repository }: Omit<Pull, "actor">, asOf: number): Promise<PullGateRow[]> {
     let known = this.#gates.get(org);
     if (known === undefined || known.asOf !== asOf) {
       known = { asOf, rows: await pullGates(this.#context.reader, org) };

@@ -7,6 +7,7 @@ import { isSha512, type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
   alreadyHas,
+  cachingOf,
   append,
   type Exchange,
   type Handler,
@@ -76,8 +77,8 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   return found;
 }
 
-function manifestHeaders(manifest: Found): Record<string, string> {
-  return { ...storedBytesHeaders(manifest.named), "content-type": manifest.mediaType };
+function manifestHeaders(manifest: Found, caching: string): Record<string, string> {
+  return { ...storedBytesHeaders(manifest.named, caching), "content-type": manifest.mediaType };
 }
 
 /** HEAD /v2/<name>/manifests/<reference> (end-3). */
@@ -87,7 +88,7 @@ export const headManifest: Handler<"manifest"> = {
     const { request, reply } = exchange;
     const manifest = await stored(services, exchange);
     await requireServed(services.gate, "manifest", exchange, manifest.digest);
-    reply.headers(manifestHeaders(manifest));
+    reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     return await reply.header("content-length", String(manifest.size)).send();
   },
@@ -101,7 +102,7 @@ export const getManifest: Handler<"manifest"> = {
     const manifest = await stored(services, exchange);
     // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are sent.
     await requireServed(services.gate, "manifest", exchange, manifest.digest);
-    reply.headers(manifestHeaders(manifest));
+    reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     const bytes = await services.manifests.read(manifest.digest);
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {

@@ -112,7 +112,17 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
   const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
   if (refused !== undefined) throw Problem.fromRefusal(refused);
-  return await handler.run(services, { request, reply, path, query, actor, name: path.name, ...canonical });
+  const asEverybody = refusal !== undefined;
+  return await handler.run(services, {
+    request,
+    reply,
+    path,
+    query,
+    actor,
+    name: path.name,
+    asEverybody,
+    ...canonical,
+  });
 }
 
 function dispatch(
