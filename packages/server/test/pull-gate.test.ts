@@ -338,6 +338,40 @@ describe("blobs of a gated repository", () => {
   });
 });
 
+describe("a promotion out of a gated repository", () => {
+  it("takes nothing along that who promotes is not served there, neither the artifact nor its platforms", async () => {
+    const child = await room.pushImage("acme/within", "", "a platform");
+    const index = await room.pushIndex("acme/within", "1.0.0", [child]);
+    const text = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_INDEX,
+      artifactType: "application/vnd.example.note",
+      manifests: [],
+      subject: { mediaType: OCI_INDEX, digest: index.digest, size: index.size },
+    });
+    const note = await room.pushManifest("acme/within", sha256(text), text, OCI_INDEX);
+    await room.gate("acme/within");
+    const pat = (await room.person("pat", "acme", "reader")).token;
+    const role = { repository: "acme/without", role: "member" };
+    expect((await room.call("PUT", "/orgs/acme/repository-roles/person/pat", role)).status).toBe(200);
+    const body = { from: "acme/within", digest: index.digest, repository: "without", tags: ["1.0.0"] };
+    const promote = (as: string): Promise<string> => room.refusal("POST", "/orgs/acme/promotions", body, as);
+    const pulled = (): Promise<number> => statusOf("acme/without/manifests/1.0.0", { as: pat });
+    expect(await promote(pat)).toBe("403 pull-denied");
+    await room.sign(index.digest);
+    expect(await promote(pat)).toBe("403 pull-denied");
+    expect(await pulled()).toBe(404);
+    await room.sign(child.digest);
+    expect(await promote(pat)).toBe("200 no error");
+    expect(await pulled()).toBe(200);
+    // What is about it stays behind when it is not served; who is under no gate brings it.
+    expect(await statusOf(`acme/without/manifests/${note}`, { as: pat })).toBe(404);
+    expect(await promote(room.member)).toBe("200 no error");
+    expect(await statusOf(`acme/without/manifests/${note}`, { as: pat })).toBe(200);
+    await room.clear("acme/within");
+  });
+});
+
 describe("settings of pull gates", () => {
   it("are for who may set policies, are events, and are kept as they stood", async () => {
     const body = { repository: "acme/set", policy: "release" };
