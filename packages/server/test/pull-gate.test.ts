@@ -277,7 +277,7 @@ describe("evidence in a gated repository", () => {
 });
 
 describe("a platform that many indexes list", () => {
-  it("is served with the one that is allowed, however many others there are", async () => {
+  it("is served with the one that is allowed, however many others there are", { timeout: 90_000 }, async () => {
     const child = await room.pushImage("acme/many", "", "the same platform every night");
     const entry = { mediaType: OCI_MANIFEST, digest: child.digest, size: child.size };
     const indexes: Digest[] = [];
@@ -301,7 +301,7 @@ describe("a platform that many indexes list", () => {
 });
 
 describe("blobs of a gated repository", () => {
-  it("are served through any manifest that is, however many others name them", async () => {
+  it("are served through any manifest that is, however many others name them", { timeout: 90_000 }, async () => {
     for (let at = 0; at < 40; at += 1) {
       await room.pushImage("acme/base", `0.0.${at}`, "the base layer", { annotations: { at: String(at) } });
     }

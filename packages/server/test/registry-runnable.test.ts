@@ -30,6 +30,7 @@ describe("a manifest", () => {
       ["Application/vnd.in-toto+json"],
     ],
     ["an image with a configuration that Docker takes for one", "application/octet-stream", ["application/json"]],
+    ["an image with a configuration that is only called JSON", "application/json", ["application/json"]],
     ["a chart", "application/vnd.cncf.helm.config.v1+json", ["application/vnd.cncf.helm.chart.content.v1.tar+gzip"]],
     [
       "a chart with a configuration of another name",

@@ -20,6 +20,7 @@ const IMAGE_CONFIGS: ReadonlySet<string> = new Set([
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
   "application/octet-stream",
+  "application/json",
   "text/html",
 ]);
 
