@@ -474,6 +474,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const repeats = new RepeatCounter(record, (error) =>
     server.log.error({ err: error }, "repeats could not be counted"),
   );
+  const pullGate = new PullGates(judging, repeats);
 
   await server.register(async (own) => {
     // Who sends a body is known before any of it is read: nobody else makes this process hold and parse megabytes.
@@ -498,7 +499,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       logs,
       publicUrl,
     });
-    registerGateRoutes(own, { ...judging, authenticator });
+    registerGateRoutes(own, { ...judging, authenticator, pullGate });
     registerWebhookRoutes(own, { reader, record, authenticator, sender, watch, wake: () => runner.wake() });
     registerMirrorRoutes(own, {
       reader,
@@ -584,7 +585,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       blobs,
       authenticator,
       companions,
-      gate: new PullGates(judging, repeats),
+      gate: pullGate,
       pushRule: mirrorPushRule,
       through: mirrors,
       mayGrow: () => options.admission.disk.goOn(),

@@ -100,7 +100,7 @@ describe("a bound key", () => {
 
   test("buys registry tokens for what it is bound to, and none over the catalogue", async () => {
     await room.principal("service:acme/ci", { acme: "admin" });
-    const { text } = await keyOf("service:acme/ci", { repositories: ["acme/app"], actions: ["pull"] });
+    const { text, id } = await keyOf("service:acme/ci", { repositories: ["acme/app"], actions: ["pull"] });
     const scopes = ["repository:acme/app:pull,push,delete", "repository:acme/other:pull", "registry:catalog:*"];
     const answer = await room.app.inject({
       method: "GET",
@@ -110,6 +110,8 @@ describe("a bound key", () => {
     const token = String(answer.json<{ token: string }>().token);
     const bearer = await room.authenticator.authenticate({ authorization: `Bearer ${token}` });
     expect(bearer?.credential.access).toEqual([{ type: "repository", name: "acme/app", actions: ["pull"] }]);
+    // What was bought with which key can be told afterwards.
+    expect(bearer?.credential.id).toBe(id);
   });
 
   test("has an end, and is of its own organisation's repositories", async () => {

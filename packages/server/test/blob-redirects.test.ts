@@ -50,6 +50,21 @@ describe("a pull of a blob that is in S3", () => {
     expect(sha256(Buffer.from(await got.arrayBuffer()))).toBe(image.layer);
   });
 
+  it("is sent to the generation that is there, after the first one was collected", async () => {
+    const bytes = randomBytes(200_000).toString("latin1");
+    const image = await room.pushImage("acme/renewed", "1.0.0", bytes);
+    const store = await place.open();
+    await store.putSmall(Buffer.from(bytes), 1);
+    await store.remove(image.layer, 0);
+    const sent = await room.pull(`acme/renewed/blobs/${image.layer}`);
+    expect(sent.status).toBe(307);
+    const url = new URL(sent.headers["location"] ?? "");
+    expect(url.pathname.endsWith(`/${image.layer.slice("sha256:".length)}_1`), url.pathname).toBe(true);
+    const got = await fetch(url);
+    expect(got.status).toBe(200);
+    expect(sha256(Buffer.from(await got.arrayBuffer()))).toBe(image.layer);
+  });
+
   it.each<[string, { method?: string; headers?: Record<string, string> }, number]>([
     ["HEAD", { method: "HEAD" }, 200],
     ["a range", { headers: { range: "bytes=5-9" } }, 206],

@@ -34,7 +34,7 @@ import {
   replicationsOnEvents,
 } from "../src/mirrors/replication-queries.ts";
 import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
-import { companyOf } from "../src/registry/promotion-queries.ts";
+import { companyOf, runningAmong } from "../src/registry/promotion-queries.ts";
 import {
   contentOf,
   contentOfDeleted,
@@ -455,6 +455,7 @@ async function askOfRepositories(reader: Reader): Promise<void> {
   await contentOf(reader, "default/app", [`sha256:${"0".repeat(64)}`]);
   await contentOfDeleted(reader, gone);
   await companyOf(reader, "default/app", parseDigest(`sha256:${"0".repeat(64)}`));
+  await runningAmong(reader, "default/app", [parseDigest(`sha256:${"0".repeat(64)}`)]);
   await heldRows(reader, "default/app");
   await otherPrimary(reader, org, "default/app", "default/other");
 }

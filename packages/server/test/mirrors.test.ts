@@ -117,6 +117,24 @@ describe("a mirror of another server of ours", () => {
     expect(moved.status).toBe(403);
   });
 
+  it("takes no image that says it is about another one, and none by promotion", async () => {
+    const { manifest } = await pushImage(upstream.url, "default/app", "guarded", Buffer.from("guarded"));
+    expect((await v2(mirror, "GET", "default/app/manifests/guarded")).status).toBe(200);
+    const [config, layer] = [Buffer.from('{"os":"linux"}'), Buffer.from("somebody's own layer")];
+    for (const blob of [config, layer]) await pushBlob(mirror.url, "default/app", blob);
+    const image = imageOf(config, [layer], { subject: { mediaType: OCI_MANIFEST, digest: manifest, size: 10 } });
+    for (const reference of [image.digest, `${manifest.replace(":", "-")}.sig`]) {
+      const path = `default/app/manifests/${reference}`;
+      const put = await v2(mirror, "PUT", path, { body: image.bytes, type: image.type });
+      expect([put.status, put.code], reference).toEqual([403, "DENIED"]);
+    }
+    const own = await pushImage(mirror.url, "default/own", "1.0.0", Buffer.from("own"));
+    const promotion = { from: "default/own", digest: own.manifest, repository: "app", tags: ["guarded"] };
+    const promoted = await mirror.api("POST", `${API}/promotions`, promotion);
+    expect([promoted.status, promoted.body]).toMatchObject([403, { error: { code: "repository-mirrors" } }]);
+    expect((await v2(mirror, "GET", `default/app/manifests/${own.manifest}`)).status).toBe(404);
+  });
+
   it("keeps the password out of the record, the answers and, in clear, the database", async () => {
     const shown = await mirror.api("GET", `${API}/mirror?repository=default/app`);
     expect(shown.status).toBe(200);

@@ -25,6 +25,7 @@ describe("the registry", () => {
       {
         manifest: () => Promise.reject(new TypeError("a fault of the gate")),
         blob: () => Promise.reject(new TypeError("a fault of the gate")),
+        stands: () => Promise.reject(new TypeError("a fault of the gate")),
       },
       500,
     ],
@@ -33,6 +34,7 @@ describe("the registry", () => {
       {
         manifest: () => Promise.reject(new ServerError("database-busy", "locked")),
         blob: () => Promise.reject(new ServerError("database-busy", "locked")),
+        stands: () => Promise.reject(new ServerError("database-busy", "locked")),
       },
       503,
     ],

@@ -4,7 +4,7 @@ import type { GateTables } from "../src/gate/schema.ts";
 import { attest, makeKey, replayDifferences } from "./evidence-room.ts";
 import { BUNDLE_TYPE, EMPTY_TYPE, type GatedRoom, ociError, openGatedRoom, signedPolicy } from "./gated-room.ts";
 import { sha256 } from "./pushing.ts";
-import { OCI_MANIFEST } from "./registry-room.ts";
+import { OCI_INDEX, OCI_MANIFEST } from "./registry-room.ts";
 
 let room: GatedRoom;
 
@@ -16,6 +16,15 @@ afterAll(() => room.stop());
 async function decisionsAbout(digest: Digest): Promise<number> {
   const { body } = await room.call("GET", `/orgs/acme/decisions?digest=${digest}`);
   return body.items.length;
+}
+
+/** A registry token to pull from a repository, as docker buys one with a key. */
+async function tokenFor(key: string, repository: string): Promise<string> {
+  const service = new URL(room.instance.url).host;
+  const answer = await fetch(`${room.instance.url}/v2/token?service=${service}&scope=repository:${repository}:pull`, {
+    headers: { authorization: `Basic ${Buffer.from(`x:${key}`).toString("base64")}` },
+  });
+  return ((await answer.json()) as { token: string }).token;
 }
 
 const statusOf = async (...asked: Parameters<GatedRoom["pull"]>): Promise<number> => (await room.pull(...asked)).status;
@@ -120,16 +129,35 @@ describe("a repository under a pull gate", () => {
       expect(await statusOf(`acme/made/blobs/${image.layer}`, { as })).toBe(200);
     }
     expect(await decisionsAbout(image.digest)).toBe(0);
-    const token = async (key: string): Promise<string> => {
-      const service = new URL(room.instance.url).host;
-      const answer = await fetch(`${room.instance.url}/v2/token?service=${service}&scope=repository:acme/made:pull`, {
-        headers: { authorization: `Basic ${Buffer.from(`x:${key}`).toString("base64")}` },
-      });
-      return ((await answer.json()) as { token: string }).token;
-    };
+    const token = (key: string): Promise<string> => tokenFor(key, "acme/made");
     expect(await statusOf("acme/made/manifests/1.0.0", { as: await token(room.member) })).toBe(200);
     expect(await statusOf("acme/made/manifests/1.0.0", { as: await token(room.reader) })).toBe(403);
     await room.clear("acme/made");
+  });
+
+  it("takes a key that is bound to pulling for what it is, also by a token bought with it", async () => {
+    await room.pushImage("acme/robot", "1.0.0", "robot");
+    await room.gate("acme/robot");
+    const must = async (method: string, path: string, body: object): Promise<{ key?: string }> => {
+      const answer = await room.call(method, path, body);
+      expect(answer.status, JSON.stringify(answer.body)).toBeLessThan(300);
+      return answer.body as unknown as { key?: string };
+    };
+    await must("POST", "/orgs/acme/service-accounts", { name: "robot" });
+    await must("PUT", "/orgs/acme/members/service/robot", { role: "member" });
+    const statuses: number[] = [];
+    for (const actions of [["pull"], ["pull", "push"]]) {
+      const scope = { repositories: ["acme/robot"], actions };
+      const { key = "" } = await must("POST", "/orgs/acme/service-accounts/robot/keys", {
+        label: actions.join(" "),
+        expiresInDays: 1,
+        scope,
+      });
+      statuses.push(await statusOf("acme/robot/manifests/1.0.0", { as: key }));
+      statuses.push(await statusOf("acme/robot/manifests/1.0.0", { as: await tokenFor(key, "acme/robot") }));
+    }
+    expect(statuses).toEqual([403, 403, 200, 200]);
+    await room.clear("acme/robot");
   });
 
   it("asks the authorisation first: strangers hear what they hear of every repository", async () => {
@@ -217,10 +245,63 @@ describe("evidence in a gated repository", () => {
     expect(await statusOf(`acme/wrapped/blobs/${wrapped.layer}`)).toBe(403);
     await room.clear("acme/wrapped");
   });
+
+  it("is no wrapping for an image whose layers are called evidence either: there are clients that run it by its configuration", async () => {
+    const image = await room.pushImage("acme/disguised", "1.0.0", "good");
+    await room.gate("acme/disguised");
+    await room.sign(image.digest);
+    const config = JSON.stringify({ architecture: "amd64", os: "linux", rootfs: { type: "layers", diff_ids: [] } });
+    const imageConfig = "application/vnd.oci.image.config.v1+json";
+    await room.pushBlob("acme/disguised", config);
+    const served = async (mediaType: string, layer: string): Promise<[number, number]> => {
+      await room.pushBlob("acme/disguised", layer);
+      const manifest = JSON.stringify({
+        schemaVersion: 2,
+        mediaType: OCI_MANIFEST,
+        config: { mediaType: imageConfig, digest: sha256(config), size: config.length },
+        layers: [{ mediaType, digest: sha256(layer), size: Buffer.byteLength(layer) }],
+        subject: { mediaType: OCI_MANIFEST, digest: image.digest, size: image.size },
+      });
+      const digest = await room.pushManifest("acme/disguised", sha256(manifest), manifest);
+      return [
+        await statusOf(`acme/disguised/manifests/${digest}`),
+        await statusOf(`acme/disguised/blobs/${sha256(layer)}`),
+      ];
+    };
+    const simple = "application/vnd.dev.cosign.simplesigning.v1+json";
+    expect(await served("application/vnd.in-toto+json", "bin/sh\0\0an archive")).toEqual([403, 403]);
+    expect(await served(simple, "bin/sh\0\0another archive")).toEqual([403, 403]);
+    expect(await served(simple, '{"critical":{}}')).toEqual([200, 200]);
+    await room.clear("acme/disguised");
+  });
+});
+
+describe("a platform that many indexes list", () => {
+  it("is served with the one that is allowed, however many others there are", { timeout: 90_000 }, async () => {
+    const child = await room.pushImage("acme/many", "", "the same platform every night");
+    const entry = { mediaType: OCI_MANIFEST, digest: child.digest, size: child.size };
+    const indexes: Digest[] = [];
+    for (let night = 0; night < 40; night += 1) {
+      const index = {
+        schemaVersion: 2,
+        mediaType: OCI_INDEX,
+        manifests: [entry],
+        annotations: { night: String(night) },
+      };
+      const text = JSON.stringify(index);
+      indexes.push(await room.pushManifest("acme/many", sha256(text), text, OCI_INDEX));
+    }
+    await room.gate("acme/many", "release", "index");
+    const last = indexes.toSorted().at(-1) ?? child.digest;
+    await room.sign(last);
+    expect(await statusOf(`acme/many/manifests/${last}`)).toBe(200);
+    expect(await statusOf(`acme/many/manifests/${child.digest}`)).toBe(200);
+    await room.clear("acme/many");
+  });
 });
 
 describe("blobs of a gated repository", () => {
-  it("are served through any manifest that is, however many others name them", async () => {
+  it("are served through any manifest that is, however many others name them", { timeout: 90_000 }, async () => {
     for (let at = 0; at < 40; at += 1) {
       await room.pushImage("acme/base", `0.0.${at}`, "the base layer", { annotations: { at: String(at) } });
     }
@@ -254,6 +335,40 @@ describe("blobs of a gated repository", () => {
     await room.sign(image.digest);
     expect(await mount("&from=acme/inner")).toBe(201);
     await room.clear("acme/inner");
+  });
+});
+
+describe("a promotion out of a gated repository", () => {
+  it("takes nothing along that who promotes is not served there, neither the artifact nor its platforms", async () => {
+    const child = await room.pushImage("acme/within", "", "a platform");
+    const index = await room.pushIndex("acme/within", "1.0.0", [child]);
+    const text = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: OCI_INDEX,
+      artifactType: "application/vnd.example.note",
+      manifests: [],
+      subject: { mediaType: OCI_INDEX, digest: index.digest, size: index.size },
+    });
+    const note = await room.pushManifest("acme/within", sha256(text), text, OCI_INDEX);
+    await room.gate("acme/within");
+    const pat = (await room.person("pat", "acme", "reader")).token;
+    const role = { repository: "acme/without", role: "member" };
+    expect((await room.call("PUT", "/orgs/acme/repository-roles/person/pat", role)).status).toBe(200);
+    const body = { from: "acme/within", digest: index.digest, repository: "without", tags: ["1.0.0"] };
+    const promote = (as: string): Promise<string> => room.refusal("POST", "/orgs/acme/promotions", body, as);
+    const pulled = (): Promise<number> => statusOf("acme/without/manifests/1.0.0", { as: pat });
+    expect(await promote(pat)).toBe("403 pull-denied");
+    await room.sign(index.digest);
+    expect(await promote(pat)).toBe("403 pull-denied");
+    expect(await pulled()).toBe(404);
+    await room.sign(child.digest);
+    expect(await promote(pat)).toBe("200 no error");
+    expect(await pulled()).toBe(200);
+    // What is about it stays behind when it is not served; who is under no gate brings it.
+    expect(await statusOf(`acme/without/manifests/${note}`, { as: pat })).toBe(404);
+    expect(await promote(room.member)).toBe("200 no error");
+    expect(await statusOf(`acme/without/manifests/${note}`, { as: pat })).toBe(200);
+    await room.clear("acme/within");
   });
 });
 

@@ -128,7 +128,28 @@ describe("a manifest that was deleted", () => {
     // The admin of the repository alone may delete there, but not this.
     expect(await refusal(path, { digest: image.manifest, reason: "built wrong" }, rob)).toEqual([404, "org-unknown"]);
     await remove("app", { digest: image.manifest, reason: "built wrong" }, alice);
-    await restore((await newest("app"))["sequence"], alice);
+    const { sequence } = await newest("app");
+    // Nor does who may not delete it bring it back.
+    expect(await refusal(`/orgs/acme/deletions/${String(sequence)}/restore`, undefined, rob)).toEqual([
+      404,
+      "org-unknown",
+    ]);
+    expect((await registry("GET", `acme/app/manifests/${image.manifest}`)).status).toBe(404);
+    await restore(sequence, alice);
+  });
+
+  it("comes back without a tag that never moves and named something else since", async () => {
+    const image = await pushImage(instance.url, "acme/kept", "stable", randomBytes(32));
+    const gone = await remove("kept", { digest: image.manifest });
+    const other = await pushImage(instance.url, "acme/kept", "stable", randomBytes(32));
+    await remove("kept", { tag: "stable" });
+    await must("PATCH", "/orgs/acme/repositories/kept", { immutableTags: ["stable"] });
+    await restore(gone["sequence"]);
+    expect((await registry("GET", `acme/kept/manifests/${image.manifest}`)).status).toBe(200);
+    expect((await registry("GET", "acme/kept/manifests/stable")).status).toBe(404);
+    await restore((await newest("kept"))["sequence"]);
+    const stable = await registry("GET", "acme/kept/manifests/stable");
+    expect(stable.headers.get("docker-content-digest")).toBe(other.manifest);
   });
 
   it("does not come back when its bytes are gone", async () => {

@@ -110,6 +110,9 @@ describe("a promotion", () => {
     await promote("acme", { from: "acme/app", digest: one.index, repository: "kept", tags: ["2.0.0", "latest"] });
     const moved = await promote("acme", { from: "acme/app", digest: two.index, repository: "kept", tags: ["2.0.0"] });
     expect([moved.status, moved.body.error.code]).toEqual([403, "tag-immutable"]);
+    // That somebody tried is on record, as of a push.
+    const { body } = await room.call("GET", "/orgs/acme/repositories/kept/refused-moves");
+    expect(body.items).toMatchObject([{ tag: "2.0.0", names: one.index, refused: two.index, actor: "person:alice" }]);
     expect((await registry("GET", `acme/kept/manifests/${two.index}`)).status).toBe(404);
     const latest = await promote("acme", { from: "acme/app", digest: two.index, repository: "kept", tags: ["latest"] });
     expect(latest.status).toBe(200);
@@ -228,6 +231,45 @@ describe("a destination that demands a policy", () => {
     expect(
       (await promote("prod", { from: "prod/gated", digest: index, repository: "gated", tags: ["9.0.0"] })).status,
     ).toBe(200);
+  });
+
+  it("takes no image as evidence, neither by a push nor along with what it says it is about", async () => {
+    const { index } = await pushIndex("acme/app", "9.1.0");
+    await room.post("acme", await provenance(builder, index, "1"), "app");
+    const held = await (await registry("GET", `acme/app/manifests/${index}`)).text();
+    const subject = { mediaType: INDEX, digest: index, size: Buffer.byteLength(held) };
+    const config = JSON.stringify({ os: "linux", rootfs: { type: "layers", diff_ids: [] } });
+    const image = (layer: string): string =>
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MANIFEST,
+        config: {
+          mediaType: "application/vnd.oci.image.config.v1+json",
+          digest: sha256(config),
+          size: config.length,
+        },
+        layers: [{ mediaType: "application/vnd.oci.image.layer.v1.tar", digest: sha256(layer), size: layer.length }],
+        subject,
+      });
+    const push = async (repository: string, layer: string, reference = sha256(image(layer))): Promise<number> => {
+      for (const text of [config, layer]) {
+        const path = `${repository}/blobs/uploads/?digest=${sha256(text)}`;
+        expect((await registry("POST", path, { type: "application/octet-stream", text })).status).toBe(201);
+      }
+      const path = `${repository}/manifests/${reference}`;
+      return (await registry("PUT", path, { type: MANIFEST, text: image(layer) })).status;
+    };
+    const tag = `sha256-${index.slice("sha256:".length)}.sig`;
+    expect(await push("acme/app", "an image about another")).toBe(201);
+    expect(await push("acme/app", "an image under a signature's tag", tag)).toBe(201);
+    const done = await promote("prod", { from: "acme/app", digest: index, repository: "gated" });
+    expect([done.status, done.body.manifests]).toEqual([200, 3]);
+    for (const layer of ["an image about another", "an image under a signature's tag"]) {
+      expect((await registry("GET", `prod/gated/manifests/${sha256(image(layer))}`)).status).toBe(404);
+    }
+    expect((await registry("GET", `prod/gated/manifests/${tag}`)).status).toBe(404);
+    expect(await push("prod/gated", "an image about another")).toBe(403);
+    expect(await push("prod/gated", "an image about another", tag)).toBe(403);
   });
 
   it("does not take a decision about something else, or one that is void", async () => {

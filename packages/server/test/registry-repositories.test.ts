@@ -256,6 +256,32 @@ describe("a public repository", () => {
     }
   });
 
+  it("may be kept by any cache that asks again, as long as no gate stands over it and it is as everybody that somebody pulls", async () => {
+    const nobody = await token("repository:acme/open:pull");
+    const caching = async (as: string): Promise<(string | null)[]> => {
+      const said: (string | null)[] = [];
+      for (const path of ["manifests/1.0.0", `manifests/${digest}`, `blobs/${layer}`]) {
+        for (const method of ["GET", "HEAD"]) {
+          said.push((await registry(method, `acme/open/${path}`, as)).headers.get("cache-control"));
+        }
+      }
+      return [...new Set(said)];
+    };
+    expect(await caching(nobody.token)).toEqual(["public, no-cache"]);
+    expect(await caching(zoe)).toEqual(["public, no-cache"]);
+    expect(await caching(mia)).toEqual(["private, no-cache"]);
+    const signed = "https://sigstore.dev/cosign/sign/v1";
+    const yaml = `version: 1\nname: none\nrules:\n  - id: signed\n    evidence:\n      predicateType: ${signed}\n      identities: [nobody]\n`;
+    await must("PUT", "/orgs/acme/policies/none", { yaml });
+    await must("PUT", "/orgs/acme/pull-gates", { repository: "acme/open", policy: "none" });
+    expect(
+      (await registry("GET", `acme/open/manifests/${digest}`, nobody.token)).headers.get("cache-control"),
+    ).toBeNull();
+    expect(await caching(mia)).toEqual(["private, no-cache"]);
+    await must("DELETE", "/orgs/acme/pull-gates?repository=acme/open");
+    expect(await caching(nobody.token)).toEqual(["public, no-cache"]);
+  });
+
   it("gives nobody a token for what is private, and none that reaches the own API", async () => {
     expect((await token("repository:acme/shut:pull")).status).toBe(401);
     expect((await token("repository:acme/none:pull")).status).toBe(401);

@@ -89,7 +89,11 @@ export interface RegistryRoom {
 }
 
 /** A gate that lets everything through. */
-export const OPEN_GATE: PullGate = { manifest: async () => undefined, blob: async () => undefined };
+export const OPEN_GATE: PullGate = {
+  manifest: async () => undefined,
+  blob: async () => undefined,
+  stands: async () => false,
+};
 
 export function sha256(bytes: Uint8Array | string): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;

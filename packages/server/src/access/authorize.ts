@@ -95,6 +95,25 @@ export async function authorizeKnown(
 }
 
 /**
+ * {@link authorize} for who they are rather than for the token they show: a registry token that was narrowed to less counts for what its bearer could
+ * have asked for with the credential that bought it. Their role, then, and what that API key is bound to. For questions about whom something is
+ * served to; nothing is done on the strength of it that the token was not given for.
+ */
+export async function authorizeBearer(
+  reader: Reader,
+  actor: Actor,
+  action: Action,
+  target: Target,
+): Promise<Refusal | undefined> {
+  const refusal = await authorize(reader, actor, action, target);
+  if (refusal?.code !== "token-insufficient") return refusal;
+  const { id } = actor.credential;
+  if (id === undefined) return undefined;
+  // As whoever shows the key itself: what it is bound to, where and for what.
+  return await authorizeKnown(reader, { id: actor.id, credential: { kind: "api-key", id } }, action, target);
+}
+
+/**
  * What everybody may in a public repository, with a role there or without: the credential stands and, where it is a registry token, was
  * narrowed to it. Asked by the registry's door alone, for reading, after {@link authorize} and only of what is public: nothing is ever recorded for
  * somebody whom this alone lets in.

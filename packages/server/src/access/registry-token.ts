@@ -13,6 +13,8 @@ interface RegistryGrant extends TokenGrant {
   readonly epoch: number;
   readonly access: readonly TokenAccess[];
   readonly workload?: { readonly name: string; readonly since: number } | undefined;
+  /** The API key it is bought with, by its id. */
+  readonly key?: string | undefined;
 }
 
 /** The workload identity a token rests on, as an actor's credential names it. */
@@ -25,12 +27,13 @@ const claimsSchema = z.object({
   epoch: z.int().nonnegative(),
   access: z.array(z.strictObject({ type: z.string(), name: z.string(), actions: z.array(z.string()) })),
   workload: workloadClaim.optional(),
+  key: z.string().optional(),
 });
 
 /**
  * The tokens of the registry (Docker registry token authentication): JWTs signed with a key of their own (purpose `registry-token`),
  * narrow and short. They are good at /v2/ only, for what their `access` says, under the revocation epoch they were issued in and, where they
- * were bought with a workload's token, under the workload identity that one was.
+ * were bought with a workload's token, under the workload identity that one was. They say which API key they were bought with.
  */
 export class RegistryTokens {
   readonly #keyring: Pick<Keyring, "key" | "sign">;
@@ -58,6 +61,7 @@ export class RegistryTokens {
       access: grant.access,
       epoch: grant.epoch,
       ...(grant.workload === undefined ? {} : { workload: grant.workload }),
+      ...(grant.key === undefined ? {} : { key: grant.key }),
     });
   }
 
@@ -73,10 +77,16 @@ export class RegistryTokens {
     if (known !== undefined) return known;
     const claims = claimsSchema.safeParse(await verifyToken(this.#keyring, this.#kind, token, now));
     if (!claims.success) return undefined;
-    const { sub, nbf, exp, epoch, access, workload } = claims.data;
+    const { sub, nbf, exp, epoch, access, workload, key: id } = claims.data;
     const actor: Actor = {
       id: sub,
-      credential: { kind: "registry-token", access, epoch, ...(workload === undefined ? {} : { workload }) },
+      credential: {
+        kind: "registry-token",
+        access,
+        epoch,
+        ...(workload === undefined ? {} : { workload }),
+        ...(id === undefined ? {} : { id }),
+      },
     };
     this.#verified.keep(token, { of: actor, key, from: nbf, until: exp });
     return actor;

@@ -138,6 +138,7 @@ export function registerTokenRoutes(app: FastifyInstance, context: TokenRoutesCo
       epoch: principal.epoch,
       access,
       workload: actor.credential.workload,
+      key: key?.id,
       now: authenticator.now(),
       notAfter: key?.expires_time ?? actor.credential.expires ?? null,
     });

@@ -91,7 +91,7 @@ export function attachmentsOf(manifest: AttachedTo): Attachment[] {
   return attachments;
 }
 
-/** Types whose bytes are evidence and can be nothing that runs. */
+/** Types whose bytes are evidence, and nothing that a runtime which looks at types runs. */
 const EVIDENCE_TYPES: ReadonlySet<string> = new Set([
   SIMPLE_SIGNING_TYPE,
   ENVELOPE_TYPE,
@@ -101,24 +101,47 @@ const EVIDENCE_TYPES: ReadonlySet<string> = new Set([
   ...SBOM_TYPES.keys(),
 ]);
 
+/** The digest of `{}` (OCI image-spec, "Guidance for an Empty Descriptor"): a configuration that no image can be run by. */
+const EMPTY_CONFIG = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+
+/** A manifest that is evidence and nothing else, by what it says of itself. */
+export interface EvidenceAlone {
+  /** Its subject, or what its tags name. */
+  readonly about: readonly Digest[];
+  /**
+   * Digests of layers that must prove to be text, as they are written. There are clients that run an image by its configuration and never look at what
+   * its layers are called: under a configuration that could be an image's, bytes that could be an archive are not evidence by their type alone.
+   */
+  readonly texts: readonly string[];
+  /** Bytes of those layers together, as the manifest says. */
+  readonly textBytes: number;
+}
+
 /**
- * What a manifest is evidence about when it is evidence and nothing else: its subject, or what its tags name. None for every other manifest.
- * Each layer's own type says so: a manifest whose `artifactType` or subject only claims to be evidence may be an image that runs.
+ * What a manifest is evidence about when it is evidence and nothing else; undefined for every other manifest. Each layer's own type says so: a
+ * manifest whose `artifactType` or subject only claims to be evidence may be an image that runs.
  */
-export function evidenceAlone(manifest: Omit<AttachedTo, "artifactType" | "aliases">): Digest[] {
+export function evidenceAlone(manifest: Omit<AttachedTo, "artifactType" | "aliases">): EvidenceAlone | undefined {
   const parsed = parseJson(manifest.bytes);
-  const layers = isJsonObject(parsed) && parsed["manifests"] === undefined ? parsed["layers"] : undefined;
-  if (!isJsonArray(layers) || layers.length === 0) return [];
-  const alone = layers.every((layer) => {
-    const type = isJsonObject(layer) ? layer["mediaType"] : undefined;
-    if (typeof type !== "string") return false;
-    const bare = bareType(type);
-    return EVIDENCE_TYPES.has(bare) || bare.startsWith(BUNDLE_FAMILY);
-  });
-  if (!alone) return [];
-  return manifest.subject === undefined
-    ? taggedSubjects(manifest.tags).map(({ subject }) => subject)
-    : [manifest.subject];
+  if (!isJsonObject(parsed) || parsed["manifests"] !== undefined) return undefined;
+  const { config, layers } = parsed;
+  if (!isJsonArray(layers) || layers.length === 0) return undefined;
+  const texts: string[] = [];
+  let textBytes = 0;
+  const harmless = isJsonObject(config) && config["digest"] === EMPTY_CONFIG;
+  for (const layer of layers) {
+    if (!isJsonObject(layer)) return undefined;
+    const { mediaType, digest, size } = layer;
+    if (typeof mediaType !== "string" || typeof digest !== "string" || typeof size !== "number") return undefined;
+    const bare = bareType(mediaType);
+    if (!EVIDENCE_TYPES.has(bare) && !bare.startsWith(BUNDLE_FAMILY)) return undefined;
+    if (harmless) continue;
+    texts.push(digest);
+    textBytes += size;
+  }
+  const about =
+    manifest.subject === undefined ? taggedSubjects(manifest.tags).map(({ subject }) => subject) : [manifest.subject];
+  return { about, texts, textBytes };
 }
 
 function taggedSubjects(tags: readonly string[]): { subject: Digest; tag: string }[] {

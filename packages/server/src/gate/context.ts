@@ -3,6 +3,7 @@ import type { Authenticator } from "../access/authenticate.ts";
 import type { ArtifactBytes } from "../attestations/artifact-bytes.ts";
 import type { Keyring } from "../keys/keyring.ts";
 import type { RecordClient } from "../record/client.ts";
+import type { PullGate } from "../registry/pull-gate.ts";
 import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 
@@ -25,4 +26,6 @@ export interface GateContext extends ArtifactBytes {
 /** What the routes of the gate need. */
 export interface GateRoutesContext extends GateContext {
   readonly authenticator: Authenticator;
+  /** What a repository serves to whom: a promotion takes out of it no more than a pull. */
+  readonly pullGate: PullGate;
 }

@@ -7,10 +7,11 @@ import { canonicalRepository } from "../access/names.ts";
 import { API, orgParams, receiptField } from "../access/wire.ts";
 import { evidenceGivenOn } from "../attestations/giving.ts";
 import { Problem } from "../http/problem.ts";
-import type { Command } from "../record/command.ts";
+import type { Command, Refusal } from "../record/command.ts";
 import { promotionResult } from "../registry/promotion-commands.ts";
 import { companyOf } from "../registry/promotion-queries.ts";
 import { findManifest } from "../registry/queries.ts";
+import { noteRefusedMove } from "../registry/refused-moves.ts";
 import { findRepository } from "../registry/repository-queries.ts";
 import { admit, nameField } from "../registry/repository-wire.ts";
 import { isEvidenceTag, isTag } from "../registry/tag-rules.ts";
@@ -74,6 +75,14 @@ export function registerPromotionRoutes(instance: FastifyInstance, context: Gate
         throw new Problem(404, "manifest-unknown", `${from} has no manifest ${digest}`);
       }
       const company = await companyOf(reader, canonical.repository, digest);
+      // INVARIANT: nobody gets out of a repository, by promoting it to where they may pull, what its pull gate does not serve them there. Without what
+      // it consists of there is no artifact; what else refers to it stays behind.
+      const without: string[] = [];
+      for (const manifest of company.manifests) {
+        const denied = await context.pullGate.manifest({ ...canonical, actor }, manifest);
+        if (denied !== undefined && company.parts.has(manifest)) throw Problem.fromRefusal(denied);
+        if (denied !== undefined) without.push(manifest);
+      }
       const evidence = await evidenceGivenOn(context, {
         actor,
         from: canonical,
@@ -98,9 +107,12 @@ export function registerPromotionRoutes(instance: FastifyInstance, context: Gate
         type: "registry.promote",
         org,
         actor,
-        body: { from: canonical.repository, repository, digest, tags, decision },
+        body: { from: canonical.repository, repository, digest, tags, decision, without },
       };
-      const appended = await appendAll(policy === null ? [promote, ...evidence] : [promote]);
+      const tried = { org, actor, repository, log: request.log };
+      const appended = await appendAll(policy === null ? [promote, ...evidence] : [promote], (why) =>
+        noteRefusedMove(record, tried, why),
+      );
       const { manifests, changed } = promotionResult.parse(appended.results[0]);
       return {
         from: canonical.repository,
@@ -118,9 +130,10 @@ export function registerPromotionRoutes(instance: FastifyInstance, context: Gate
     },
   );
 
-  async function appendAll(commands: readonly Command[]) {
+  async function appendAll(commands: readonly Command[], refused?: (refusal: Refusal) => Promise<void>) {
     const appended = await record.append(commands);
-    if (!appended.ok) throw Problem.fromRefusal(appended.refusal);
-    return appended;
+    if (appended.ok) return appended;
+    await refused?.(appended.refusal);
+    throw Problem.fromRefusal(appended.refusal);
   }
 }

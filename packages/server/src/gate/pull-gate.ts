@@ -1,12 +1,17 @@
+import { isUtf8 } from "node:buffer";
 import { type Digest, matchesRepository } from "@assay/evidence";
-import { authorize } from "../access/authorize.ts";
+import { authorizeBearer } from "../access/authorize.ts";
 import { evidenceAlone } from "../attestations/attachments.ts";
+import { MAX_EVIDENCE_BYTES } from "../attestations/reading.ts";
 import { newestSequence } from "../record/newest.ts";
 import type { Refusal } from "../record/command.ts";
+import { canonicalDigest } from "../registry/alias-queries.ts";
+import { isNamedDigest } from "../registry/digest.ts";
 import { REGISTRY_LIMITS } from "../registry/limits.ts";
 import { holds, indexesListing, manifestsHolding, statedBy } from "../registry/naming-queries.ts";
 import type { Pull, PullGate } from "../registry/pull-gate.ts";
 import { tagsOf } from "../registry/queries.ts";
+import { isLost } from "../storage/blobs.ts";
 import type { GateContext } from "./context.ts";
 import { currentPolicy, onceAllowed, pullGates, type PullGateRow } from "./pull-gate-queries.ts";
 import type { RepeatCounter } from "./repeat-counter.ts";
@@ -18,9 +23,13 @@ const MOST = 20_000;
 /** How deep evidence about evidence, and indexes in indexes, are followed. */
 const DEPTH = 3;
 
-/** Indexes that list one manifest, and manifests that name one blob, which are judged for its sake. */
+/** Indexes that list one manifest, and manifests that name one blob, which are judged for its sake; and what one piece of evidence is about. */
 const INDEXES = 32;
 const HOLDERS = 32;
+const SUBJECTS = 32;
+
+/** Indexes that list one manifest, of which those are sought that were allowed before. */
+const INDEXES_SOUGHT = 5_000;
 
 /** Manifests that name one blob, of which those are sought that were allowed before. */
 const HOLDERS_SOUGHT = 20_000;
@@ -67,6 +76,8 @@ export class PullGates implements PullGate {
   readonly #settled = new Map<string, Settled>();
   /** Which manifest a blob was served for. */
   readonly #holders = new Map<string, Digest>();
+  /** Which layers are text. */
+  readonly #texts = new Map<Digest, boolean>();
 
   constructor(context: GateContext, repeats: RepeatCounter, answers = new StandingAnswers(context)) {
     this.#context = context;
@@ -103,8 +114,12 @@ export class PullGates implements PullGate {
     return await this.#throughManifests({ ...pull, gates }, digest, asOf, holder);
   }
 
+  async stands(place: Omit<Pull, "actor">): Promise<boolean> {
+    return (await this.#over(place, await newestSequence(this.#context.reader))).length > 0;
+  }
+
   /** The gates over a repository. */
-  async #over({ org, repository }: Pull, asOf: number): Promise<PullGateRow[]> {
+  async #over({ org, repository }: Omit<Pull, "actor">, asOf: number): Promise<PullGateRow[]> {
     let known = this.#gates.get(org);
     if (known === undefined || known.asOf !== asOf) {
       known = { asOf, rows: await pullGates(this.#context.reader, org) };
@@ -113,10 +128,12 @@ export class PullGates implements PullGate {
     return known.rows.filter((gate) => matchesRepository([gate.repository], repository));
   }
 
-  /** Whether somebody may write evidence here. By their role: a token narrowed to pulling is how a signing client reads what it signs. */
+  /**
+   * Whether somebody may write evidence here. By their role, and by the key they came with where that is bound: a token narrowed to pulling is
+   * how a signing client reads what it signs.
+   */
   async #producesEvidence({ org, repository, actor }: Pull): Promise<boolean> {
-    const refusal = await authorize(this.#context.reader, actor, "evidence.write", { org, repository });
-    return refusal === undefined || refusal.code === "token-insufficient";
+    return (await authorizeBearer(this.#context.reader, actor, "evidence.write", { org, repository })) === undefined;
   }
 
   #now(): number {
@@ -181,8 +198,8 @@ export class PullGates implements PullGate {
     const { reader } = this.#context;
     const found = new Set<Digest>();
     let below: readonly Digest[] = [digest];
-    for (let depth = 0; depth < DEPTH && below.length > 0 && found.size < INDEXES; depth += 1) {
-      const listing = await indexesListing(reader, repository, below, INDEXES);
+    for (let depth = 0; depth < DEPTH && below.length > 0 && found.size < INDEXES_SOUGHT; depth += 1) {
+      const listing = await indexesListing(reader, repository, below, INDEXES_SOUGHT);
       below = listing.map(({ index }) => index).filter((index) => !found.has(index));
       for (const index of below) found.add(index);
     }
@@ -200,7 +217,30 @@ export class PullGates implements PullGate {
     const tags = subject === undefined ? await tagsOf(reader, repository, digest) : [];
     if (subject === undefined && !tags.some((tag) => tag.startsWith("sha256-"))) return [];
     const bytes = await blobs.readSmall(digest, REGISTRY_LIMITS.manifestBytes);
-    return evidenceAlone({ bytes, subject, tags });
+    const alone = evidenceAlone({ bytes, subject, tags });
+    if (alone === undefined || alone.textBytes > MAX_EVIDENCE_BYTES) return [];
+    for (const layer of new Set(alone.texts)) if (!(await this.#isText(repository, layer))) return [];
+    return alone.about.slice(0, SUBJECTS);
+  }
+
+  /** Whether a layer is text: UTF-8 without a NUL, which no archive and nothing compressed is. Its bytes are what its digest says for ever. */
+  async #isText(repository: string, layer: string): Promise<boolean> {
+    const { reader, blobs } = this.#context;
+    const digest = isNamedDigest(layer) ? await canonicalDigest(reader, repository, layer, this.#now()) : undefined;
+    if (digest === undefined) return false;
+    const known = this.#texts.get(digest);
+    if (known !== undefined) return known;
+    let bytes: Uint8Array;
+    try {
+      bytes = await blobs.readSmall(digest, MAX_EVIDENCE_BYTES);
+    } catch (error) {
+      // A layer "distributed elsewhere", or one that is gone: nothing proves what it is.
+      if (isLost(error)) return false;
+      throw error;
+    }
+    const text = isUtf8(bytes) && !bytes.includes(0);
+    remember(this.#texts, digest, text);
+    return text;
   }
 
   /** A blob, through any manifest that names it and is served. Those that probably are come first. */

@@ -7,7 +7,7 @@ import { currentMirror } from "./queries.ts";
  * What a mirror holds is what its upstream has: nobody else sets its tags or adds manifests. What is about them is another matter: an
  * organisation signs and describes what it mirrors, as referrers or under cosign's tags, where evidence may be written.
  */
-export const mirrorPushRule: PushRule = async (reader, { repository, actor, tags, hasSubject }) => {
+export const mirrorPushRule: PushRule = async (reader, { repository, actor, tags, hasSubject, mayRun }) => {
   const mirror = await currentMirror(reader, repository);
   if (actor.credential.kind === "mirror") {
     // One that was removed while it was bringing something brings no more.
@@ -15,7 +15,7 @@ export const mirrorPushRule: PushRule = async (reader, { repository, actor, tags
     return { code: "mirror-removed", status: 409, message: `${repository} mirrors nothing any more` };
   }
   if (mirror === undefined) return undefined;
-  if (tags.every(isEvidenceTag) && (hasSubject || tags.length > 0)) return undefined;
+  if (!mayRun && tags.every(isEvidenceTag) && (hasSubject || tags.length > 0)) return undefined;
   return {
     code: "repository-mirrors",
     status: 403,

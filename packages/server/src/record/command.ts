@@ -19,7 +19,7 @@ export interface Actor {
   readonly id: string;
   readonly credential: {
     readonly kind: "admin-token" | "api-key" | "registry-token" | "workload-token" | "system" | "mirror";
-    /** The API key's id, where one was used. */
+    /** The API key's id, where one was used; of a registry token, that of the key it was bought with. */
     readonly id?: string;
     /**
      * The workload identity of the actor's organisation that a token was exchanged under, and the event that set it as it then was: a

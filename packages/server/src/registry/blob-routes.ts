@@ -9,6 +9,7 @@ import { type NamedDigest, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
 import {
   alreadyHas,
+  cachingOf,
   type Exchange,
   type Handler,
   holdAwaited,
@@ -81,8 +82,9 @@ async function renew(services: Services, exchange: RepositoryExchange, { named, 
   await services.record.operate("registry.renew-lease", { org, repository, digest, leaseMs: services.leaseMs });
 }
 
-function blobHeaders(named: NamedDigest): Record<string, string> {
-  return { ...storedBytesHeaders(named), "accept-ranges": "bytes", "content-type": "application/octet-stream" };
+function blobHeaders(named: NamedDigest, caching: string): Record<string, string> {
+  const own = { "accept-ranges": "bytes", "content-type": "application/octet-stream" };
+  return { ...storedBytesHeaders(named, caching), ...own };
 }
 
 /** HEAD /v2/<name>/blobs/<digest> (end-2). */
@@ -94,7 +96,7 @@ export const headBlob: Handler<"blob"> = {
     const { named, digest, blob } = seen;
     await requireServed(services.gate, "blob", exchange, digest);
     await renew(services, exchange, seen);
-    reply.headers(blobHeaders(named));
+    reply.headers(blobHeaders(named, await cachingOf(services, exchange)));
     if (alreadyHas(request, named)) return await reply.code(304).send();
     return await reply.header("content-length", String(blob.size)).send();
   },
@@ -112,7 +114,7 @@ export const getBlob: Handler<"blob"> = {
     const { request, reply } = exchange;
     const { named, digest, blob } = await visible(services, exchange);
     await requireServed(services.gate, "blob", exchange, digest);
-    const headers = blobHeaders(named);
+    const headers = blobHeaders(named, await cachingOf(services, exchange));
     if (alreadyHas(request, named)) return await reply.code(304).headers(headers).send();
     if (services.blobRedirects === true && isPlain(request) && blob.size >= LENT_FROM) {
       const url = await services.blobs.lend?.(digest, LENT_S);

@@ -22,6 +22,7 @@ import { findBlob, findBlobs, findManifest, findManifests, isAwaited, resolveTag
 import { foreignRepository, movedTag, nameHeld } from "./repository-commands.ts";
 import { findRepository } from "./repository-queries.ts";
 import { DEFAULT_SETTINGS, type RepositorySettings } from "./repository-settings.ts";
+import { mayRun } from "./runnable.ts";
 import { isEvidenceTag, isTag } from "./tag-rules.ts";
 
 const digest = z
@@ -192,7 +193,8 @@ export async function decidePutManifest(
   const { org, actor } = context;
   const foreign = foreignRepository(org, repository);
   if (foreign !== undefined) return foreign;
-  const push = { org, repository, actor, tags: body.tags, hasSubject: body.subject !== undefined };
+  const runs = mayRun(body.references);
+  const push = { org, repository, actor, tags: body.tags, hasSubject: body.subject !== undefined, mayRun: runs };
   const refusal = (await authorize(reader, actor, "registry.push", { org, repository })) ?? (await rule(reader, push));
   if (refusal !== undefined) return { accepted: false, refusal };
 
@@ -209,8 +211,9 @@ export async function decidePutManifest(
   const policy = place?.settings.promotionPolicy ?? null;
   if (known === undefined && policy !== null) {
     // Evidence comes as before: it says what it is about, or is kept under a tag that does. No other tag will ever name it.
-    const isEvidence = body.subject !== undefined || (body.tags.length > 0 && body.tags.every(isEvidenceTag));
-    if (!isEvidence) return { accepted: false, refusal: promotionOnly(repository, policy) };
+    // An image that says it is about another one is an image all the same: whoever pulls it by its digest runs it.
+    const isAbout = body.subject !== undefined || (body.tags.length > 0 && body.tags.every(isEvidenceTag));
+    if (!isAbout || runs) return { accepted: false, refusal: promotionOnly(repository, policy) };
   }
   if (known === undefined) {
     const held = await holdReferences(reader, body, aliases, context.time);

@@ -55,6 +55,18 @@ async function refuseDeleting(reader: Reader, name: string, context: DecideConte
 
 const saying = (why: string | undefined) => (why === undefined ? {} : { reason: why });
 
+/** What speaks against deleting a manifest without a word; undefined: nothing does. */
+async function heldBy(
+  reader: Reader,
+  holds: DeletionHolds,
+  org: string,
+  digest: string,
+): Promise<{ readonly environments: readonly string[]; readonly evidence: boolean } | undefined> {
+  const environments = await holds.runsIn(reader, org, digest);
+  const evidence = await holds.hasEvidence(reader, org, digest);
+  return environments.length === 0 && !evidence ? undefined : { environments, evidence };
+}
+
 /** Why a manifest that has evidence, or runs somewhere, is not deleted so; undefined when nothing holds it, or who may says why. */
 async function refuseHeld(
   reader: Reader,
@@ -62,9 +74,9 @@ async function refuseHeld(
   gone: { readonly repository: string; readonly digest: string; readonly reason?: string | undefined },
   { actor, org }: DecideContext,
 ): Promise<Refusal | undefined> {
-  const environments = await holds.runsIn(reader, org, gone.digest);
-  const evidence = await holds.hasEvidence(reader, org, gone.digest);
-  if (environments.length === 0 && !evidence) return undefined;
+  const held = await heldBy(reader, holds, org, gone.digest);
+  if (held === undefined) return undefined;
+  const { environments, evidence } = held;
   const [first, ...others] = environments;
   const runs =
     first === undefined ? [] : [`runs in ${first}${others.length === 0 ? "" : ` and ${others.length} more`}`];
@@ -102,13 +114,16 @@ async function bringTagBack(reader: Reader, gone: DeletionRow, place: KnownRepos
   return moved === undefined ? { event: restored(gone, [tag]) } : { accepted: false, refusal: moved };
 }
 
-async function bringManifestBack(reader: Reader, gone: DeletionRow): Promise<Return> {
-  const here = await findManifest(reader, gone.repository, parseDigest(gone.digest ?? ""));
+async function bringManifestBack(reader: Reader, gone: DeletionRow, place: KnownRepository): Promise<Return> {
+  const named = parseDigest(gone.digest ?? "");
+  const here = await findManifest(reader, gone.repository, named);
   if (here !== undefined) return refuse("manifest-exists", `${gone.digest} is in ${gone.repository} again already`);
   const tags: string[] = [];
   for (const tag of await tagsDeletedWith(reader, gone)) {
-    // What names something else by now goes on naming it.
-    if ((await resolveTag(reader, gone.repository, tag)) === undefined) tags.push(tag);
+    // What names something else by now goes on naming it, and what named something else since and never moves stays deleted.
+    if ((await resolveTag(reader, gone.repository, tag)) !== undefined) continue;
+    const moved = await movedTag(reader, { repository: gone.repository, tag, digest: named }, place.settings);
+    if (moved === undefined) tags.push(tag);
   }
   return { event: restored(gone, tags) };
 }
@@ -213,6 +228,11 @@ export function deletionCommands(holds: DeletionHolds): readonly CommandDefiniti
         const refusal = await authorize(reader, actor, action, target);
         if (refusal !== undefined) return { accepted: false, refusal };
         if (known === undefined) return deletionUnknown(deletion);
+        // Who may not delete it does not undo that somebody who may did.
+        if (known.kind === "manifest" && (await heldBy(reader, holds, org, known.digest ?? "")) !== undefined) {
+          const undone = await authorize(reader, actor, "org.administer", { org });
+          if (undone !== undefined) return { accepted: false, refusal: undone };
+        }
         if (known.restored_seq !== null) {
           return refuse("deletion-restored", `event ${known.restored_seq} brought it back already`);
         }
@@ -235,8 +255,8 @@ export function deletionCommands(holds: DeletionHolds): readonly CommandDefiniti
         if (place === undefined || place.ended !== undefined) {
           return nameHeld(place ?? { name: known.repository, ended: undefined });
         }
-        const back =
-          known.kind === "tag" ? await bringTagBack(reader, known, place) : await bringManifestBack(reader, known);
+        const bring = known.kind === "tag" ? bringTagBack : bringManifestBack;
+        const back = await bring(reader, known, place);
         return "event" in back ? await withRoom(reader, known, back.event) : back;
       },
     }),

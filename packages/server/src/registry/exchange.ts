@@ -35,6 +35,8 @@ export interface RepositoryExchange {
   readonly org: string;
   /** The canonical name, `org/path`. */
   readonly repository: string;
+  /** Whether it is only as everybody that they may: because the repository is public, and by no role of theirs. */
+  readonly asEverybody: boolean;
 }
 
 /** {@link RepositoryExchange}, and what in the repository it is about. */
@@ -63,12 +65,13 @@ export function blobLocation(services: Services, exchange: RepositoryExchange, d
  * this origin.
  *
  * @param digest as the client named the bytes: it compares.
+ * @param caching who may keep them: {@link cachingOf}.
  */
-export function storedBytesHeaders(digest: NamedDigest): Record<string, string> {
+export function storedBytesHeaders(digest: NamedDigest, caching: string): Record<string, string> {
   return {
     "docker-content-digest": digest,
     etag: `"${digest}"`,
-    "cache-control": caching(),
+    "cache-control": caching,
     "x-content-type-options": "nosniff",
     "content-disposition": "attachment",
     "content-security-policy": "sandbox",
@@ -76,11 +79,13 @@ export function storedBytesHeaders(digest: NamedDigest): Record<string, string> 
 }
 
 /**
- * Who may keep an answer with stored bytes: only the client itself, and it asks again each time, because a role, a decision or the manifest
- * can end. THE place that would say otherwise for what everybody may pull and no gate judges.
+ * Who may keep an answer with stored bytes (RFC 9111 §5.2.2): the client itself, or any cache on the way where everybody gets the same answer,
+ * because the repository is public and no gate judges what is pulled. Whoever keeps it asks again each time, with the credential of who asks: the
+ * repository may be public no more, a role or the manifest may end, and a gate may be set.
  */
-function caching(): string {
-  return "private, no-cache";
+export async function cachingOf(services: Services, exchange: RepositoryExchange): Promise<string> {
+  if (!exchange.asEverybody || (await services.gate.stands(exchange))) return "private, no-cache";
+  return "public, no-cache";
 }
 
 /** Whether a request already has these bytes (RFC 9110 §13.1.2). */

@@ -1,6 +1,8 @@
 import type { FastifyReply } from "fastify";
 import { authorizePublic, authorizeSight } from "../access/authorize.ts";
-import { ANONYMOUS } from "../access/denials.ts";
+import { BOOTSTRAP_ADMIN } from "../access/names.ts";
+import { currentRoles } from "../access/queries.ts";
+import { repositoryRolesOf } from "../access/repository-role-queries.ts";
 import { Problem } from "../http/problem.ts";
 import type { Actor } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
@@ -139,6 +141,21 @@ async function sourceIn({ reader }: Services, actor: Actor, org: string): Promis
 }
 
 /**
+ * The first organisation after another in which somebody may see anything: where they have a role, or something is public. Nobody is led through all
+ * the others, which would say how many there are, and keep the server busy over them; all are the bootstrap admin's.
+ */
+async function organisationsOf(reader: Reader, actor: Actor): Promise<(last: string) => Promise<string | undefined>> {
+  if (actor.id === BOOTSTRAP_ADMIN) return (last) => nextOrganisation(reader, last);
+  const roles = [...(await currentRoles(reader, actor.id)), ...(await repositoryRolesOf(reader, actor.id))];
+  const own = [...new Set(roles.map(({ org }) => org))].toSorted();
+  return async (last) => {
+    const open = await nextPublicOrganisation(reader, last);
+    const mine = own.find((org) => org > last);
+    return mine === undefined || (open !== undefined && open < mine) ? open : mine;
+  };
+}
+
+/**
  * GET /v2/_catalog (an old extension): the repositories the caller may pull from, by organisation and name, and no others.
  */
 export async function catalog(
@@ -151,17 +168,16 @@ export async function catalog(
   const last = query.get("last") ?? "";
   const repositories: string[] = [];
   const { reader } = services;
-  // Who has no role anywhere is not led through every organisation.
-  const next = actor.id === ANONYMOUS ? nextPublicOrganisation : nextOrganisation;
   const narrowed = await authorizePublic(reader, actor, "registry.list", { org: "" });
   if (narrowed !== undefined) throw Problem.fromRefusal(narrowed);
+  const next = await organisationsOf(reader, actor);
   // The organisation `last` lies in comes first; then every later one.
   const first = last === "" ? undefined : last.split("/")[0];
-  let org = first ?? (await next(reader, ""));
+  let org = first ?? (await next(""));
   while (org !== undefined && limit > 0 && repositories.length <= limit) {
     const source = await sourceIn(services, actor, org);
     repositories.push(...(await source({ last: org === first ? last : "", limit: limit + 1 - repositories.length })));
-    org = await next(reader, org);
+    org = await next(org);
   }
   const shown = repositories.slice(0, limit);
   const lastShown = shown.at(-1);

@@ -1,5 +1,4 @@
-import { z } from "zod";
-import type { Command, Refusal } from "../record/command.ts";
+import type { Command } from "../record/command.ts";
 import { note } from "../signals/about.ts";
 import { acceptManifest } from "./accept-manifest.ts";
 import { canonicalDigest } from "./alias-queries.ts";
@@ -8,6 +7,7 @@ import { OciError } from "./errors.ts";
 import {
   alreadyHas,
   append,
+  cachingOf,
   type Exchange,
   type Handler,
   location,
@@ -18,6 +18,7 @@ import { readBody } from "./incoming.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { requireServed } from "./pull-gate.ts";
 import { findManifest, findTagged, type StoredManifest } from "./queries.ts";
+import { noteRefusedMove } from "./refused-moves.ts";
 import { isTag } from "./tag-rules.ts";
 
 /** What a manifest's path ends in. */
@@ -76,8 +77,8 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   return found;
 }
 
-function manifestHeaders(manifest: Found): Record<string, string> {
-  return { ...storedBytesHeaders(manifest.named), "content-type": manifest.mediaType };
+function manifestHeaders(manifest: Found, caching: string): Record<string, string> {
+  return { ...storedBytesHeaders(manifest.named, caching), "content-type": manifest.mediaType };
 }
 
 /** HEAD /v2/<name>/manifests/<reference> (end-3). */
@@ -87,7 +88,7 @@ export const headManifest: Handler<"manifest"> = {
     const { request, reply } = exchange;
     const manifest = await stored(services, exchange);
     await requireServed(services.gate, "manifest", exchange, manifest.digest);
-    reply.headers(manifestHeaders(manifest));
+    reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     return await reply.header("content-length", String(manifest.size)).send();
   },
@@ -101,7 +102,7 @@ export const getManifest: Handler<"manifest"> = {
     const manifest = await stored(services, exchange);
     // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are sent.
     await requireServed(services.gate, "manifest", exchange, manifest.digest);
-    reply.headers(manifestHeaders(manifest));
+    reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     const bytes = await services.manifests.read(manifest.digest);
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {
@@ -129,31 +130,6 @@ function warning(missing: NamedDigest, others: number): string {
   return `299 - "this repository does not have ${all}, which the manifest names: nobody can pull the whole until then"`;
 }
 
-const refusedMove = z.object({ tag: z.string(), refused: z.string() });
-const noted = z.object({ recorded: z.boolean() });
-
-/** Puts on record, or counts, that somebody tried to move a tag that never moves. The refusal itself stands whatever comes of this. */
-async function noteRefusedMove(services: Services, exchange: Exchange<"manifest">, refusal: Refusal): Promise<void> {
-  if (refusal.code !== "tag-immutable") return;
-  const { org, actor, repository, request } = exchange;
-  const { tag, refused } = refusedMove.parse(refusal.detail);
-  try {
-    const note = await services.record.append({
-      type: "registry.note-refused-move",
-      org,
-      actor,
-      body: { repository, tag, digest: refused },
-    });
-    // Whoever may not push here any more leaves no trace: what they are refused from now on is counted as such.
-    if (!note.ok) return;
-    await services.record.operate("registry.count-refused-move", { org, repository, tag, actor: actor.id });
-    const { recorded } = noted.parse(note.results[0]);
-    request.log.info({ repository, tag, refused, actor: actor.id, recorded }, "an immutable tag was not moved");
-  } catch (error) {
-    request.log.error({ err: error }, "a refused move of a tag could not be recorded");
-  }
-}
-
 /** PUT /v2/<name>/manifests/<reference> (end-7). */
 export const putManifest: Handler<"manifest"> = {
   action: "registry.push",
@@ -171,7 +147,7 @@ export const putManifest: Handler<"manifest"> = {
       contentType: request.headers["content-type"],
       tags,
       sparse: services.sparseManifests === true,
-      refused: (refusal) => noteRefusedMove(services, exchange, refusal),
+      refused: (refusal) => noteRefusedMove(services.record, { org, actor, repository, log: request.log }, refusal),
     });
     note(request, { digest, manifest: true });
     if (sequence !== undefined) reply.header("assay-sequence", String(sequence));

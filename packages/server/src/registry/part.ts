@@ -35,7 +35,7 @@ export const registryPart = ({ holds, promotionGate, pushRule, renameRule }: Reg
     ...registryCommands(pushRule),
     ...repositoryCommands,
     ...deletionCommands(holds),
-    ...promotionCommands(promotionGate),
+    ...promotionCommands(promotionGate, pushRule),
     ...renameCommands(renameRule),
     ...retentionCommands(holds),
     ...quotaCommands,

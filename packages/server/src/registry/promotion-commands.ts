@@ -4,7 +4,8 @@ import { authorize } from "../access/authorize.ts";
 import { accept, type CommandDefinition, defineCommand, type Refusal, refuse } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
-import { companyOf } from "./promotion-queries.ts";
+import { companyOf, runningAmong } from "./promotion-queries.ts";
+import type { PushRule } from "./push-rule.ts";
 import { findManifest, findManifests, resolveTag } from "./queries.ts";
 import { contentOf } from "./quota-queries.ts";
 import { roomFor } from "./quota-rule.ts";
@@ -42,7 +43,7 @@ const name = z.string().max(255);
 export const promotionResult = z.strictObject({ manifests: z.int(), changed: z.boolean() });
 
 /** Copying an artifact by its digest, with all that belongs to it, where a policy may be asked first. */
-export function promotionCommands(gate: PromotionGate): readonly CommandDefinition[] {
+export function promotionCommands(gate: PromotionGate, rule: PushRule): readonly CommandDefinition[] {
   return [
     defineCommand({
       type: "registry.promote",
@@ -55,8 +56,10 @@ export function promotionCommands(gate: PromotionGate): readonly CommandDefiniti
           .max(REGISTRY_LIMITS.tagsPerPut),
         /** The decision the destination's policy came to; null where it demands none. */
         decision: z.string().nullable(),
+        /** What refers to it and stays behind: it is not served to who promotes. */
+        without: z.array(digest).max(REGISTRY_LIMITS.promotedManifests).default([]),
       }),
-      decide: async (reader, { from, repository, digest: artifact, tags, decision }, context) => {
+      decide: async (reader, { from, repository, digest: artifact, tags, decision, without }, context) => {
         const { actor, org } = context;
         const foreign = foreignRepository(org, repository);
         if (foreign !== undefined) return foreign;
@@ -68,6 +71,9 @@ export function promotionCommands(gate: PromotionGate): readonly CommandDefiniti
           const refusal = await authorize(reader, actor, action, target);
           if (refusal !== undefined) return { accepted: false, refusal };
         }
+        // What stands against a push stands against this way in too.
+        const ruled = await rule(reader, { org, repository, actor, tags, hasSubject: false, mayRun: true });
+        if (ruled !== undefined) return { accepted: false, refusal: ruled };
         const place = await findRepository(reader, repository);
         if (place?.ended !== undefined) return nameHeld(place);
         if ((await findManifest(reader, from, artifact)) === undefined) {
@@ -91,8 +97,11 @@ export function promotionCommands(gate: PromotionGate): readonly CommandDefiniti
             },
           );
         }
+        // What comes along was not asked about. Where a policy is demanded, that is evidence and notes, and nothing that is run for itself.
+        const beside = policy === null ? [] : company.manifests.filter((one) => !company.parts.has(one));
+        const left = new Set<string>([...without, ...(await runningAmong(reader, from, beside))]);
         const here = await findManifests(reader, repository, company.manifests);
-        const manifests = company.manifests.filter((one) => !here.has(one));
+        const manifests = company.manifests.filter((one) => !here.has(one) && !left.has(one));
         const set: { tag: string; digest: string; previous: string | null }[] = [];
         for (const tag of new Set(tags)) {
           const current = await resolveTag(reader, repository, tag);
@@ -102,6 +111,7 @@ export function promotionCommands(gate: PromotionGate): readonly CommandDefiniti
           set.push({ tag, digest: artifact, previous: current?.digest ?? null });
         }
         for (const { tag, digest: named } of company.evidenceTags) {
+          if (left.has(named)) continue;
           // What the destination keeps under such a tag stays: both are in the index of evidence.
           if ((await resolveTag(reader, repository, tag)) !== undefined) continue;
           const refusal = await authorize(reader, actor, "evidence.write", { org, repository });

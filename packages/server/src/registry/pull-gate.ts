@@ -25,6 +25,8 @@ export interface PullGate {
   manifest(pull: Pull, digest: Digest): Promise<Refusal | undefined>;
   /** @returns why the blob is not served; undefined when it is. */
   blob(pull: Pull, digest: Digest): Promise<Refusal | undefined>;
+  /** Whether anything at all stands between a repository and who may pull from it: what is served there may be refused to the next who asks. */
+  stands(place: Omit<Pull, "actor">): Promise<boolean>;
 }
 
 const UNFILLED: Refusal = {
@@ -38,6 +40,7 @@ const UNFILLED: Refusal = {
 export const CLOSED_GATE: PullGate = {
   manifest: async () => UNFILLED,
   blob: async () => UNFILLED,
+  stands: async () => true,
 };
 
 /**

@@ -11,6 +11,8 @@ export interface AskedPush {
   readonly tags: readonly string[];
   /** Whether the manifest is about another one. */
   readonly hasSubject: boolean;
+  /** Whether it is, by its types, something that is run, whatever it is about (runnable.ts). */
+  readonly mayRun: boolean;
 }
 
 /**

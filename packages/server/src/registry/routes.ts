@@ -113,7 +113,8 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
   const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
   if (refused !== undefined) throw Problem.fromRefusal(refused);
-  const exchange = { request, reply, path, query, actor, name: path.name, ...canonical };
+  const asEverybody = refusal !== undefined;
+  const exchange = { request, reply, path, query, actor, name: path.name, asEverybody, ...canonical };
   try {
     return await handler.run(services, exchange);
   } catch (error) {
