@@ -25,7 +25,7 @@ import { newestAbout } from "../src/attestations/queries.ts";
 import { currentPolicy, findPullGate, onceAllowed, pullGates } from "../src/gate/pull-gate-queries.ts";
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
-import { holds, indexesListing, manifestsHolding, statedBy } from "../src/registry/naming-queries.ts";
+import { evidenceTagsOf, holds, indexesListing, manifestsHolding, statedBy } from "../src/registry/naming-queries.ts";
 import { anyMirror, countMirrors, lastLook, sealedCredential, tagRefused, wasMirror } from "../src/mirrors/queries.ts";
 import {
   allReplications,
@@ -503,6 +503,7 @@ async function askDirectly(
   await holds(reader, "default/app", digest, parseDigest(image.layer));
   await indexesListing(reader, "default/app", [digest], 10);
   await statedBy(reader, "default/app", digest);
+  await evidenceTagsOf(reader, "default/app", digest, 2);
   await boundKey(reader, "witness");
   await manifestsNaming(reader, "default/app", digest, 10);
   await keysSince(reader, org, 0);

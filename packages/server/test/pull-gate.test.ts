@@ -1,6 +1,7 @@
 import type { Digest } from "@assay/evidence";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { GateTables } from "../src/gate/schema.ts";
+import { evidenceTagsOf } from "../src/registry/naming-queries.ts";
 import { attest, makeKey, replayDifferences } from "./evidence-room.ts";
 import { BUNDLE_TYPE, EMPTY_TYPE, type GatedRoom, ociError, openGatedRoom, signedPolicy } from "./gated-room.ts";
 import { sha256 } from "./pushing.ts";
@@ -232,6 +233,18 @@ describe("evidence in a gated repository", () => {
     expect(await statusOf(`acme/signed/manifests/${tag}`)).toBe(200);
     expect(await decisionsAbout(evidence.digest)).toBe(0);
     await room.clear("acme/signed");
+  });
+
+  it("is known by its own tags, however many others a manifest has", async () => {
+    const { digest } = await room.pushImage("acme/tagged", "0.0.0", "tagged");
+    const evidence = [1, 2, 3].map((at) => `sha256-${String(at).repeat(64)}.sig`);
+    const others = Array.from({ length: 25 }, (_, at) => `build-${at}`).concat("sha256", "sha256.", "sha257-1");
+    const text = (await room.pull("acme/tagged/manifests/0.0.0")).text;
+    const query = [...others, ...evidence].map((tag) => `tag=${tag}`).join("&");
+    await room.pushManifest("acme/tagged", `${digest}?${query}`, text);
+    const { reader } = room.instance;
+    expect(await evidenceTagsOf(reader, "acme/tagged", digest, 10)).toEqual(evidence);
+    expect(await evidenceTagsOf(reader, "acme/tagged", digest, 2)).toEqual(evidence.slice(0, 2));
   });
 
   it("is no wrapping for an image: a manifest that only claims to be evidence about an allowed one is judged itself", async () => {

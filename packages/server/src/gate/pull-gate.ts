@@ -8,9 +8,8 @@ import type { Refusal } from "../record/command.ts";
 import { canonicalDigest } from "../registry/alias-queries.ts";
 import { isNamedDigest } from "../registry/digest.ts";
 import { REGISTRY_LIMITS } from "../registry/limits.ts";
-import { holds, indexesListing, manifestsHolding, statedBy } from "../registry/naming-queries.ts";
+import { evidenceTagsOf, holds, indexesListing, manifestsHolding, statedBy } from "../registry/naming-queries.ts";
 import type { Pull, PullGate } from "../registry/pull-gate.ts";
-import { tagsOf } from "../registry/queries.ts";
 import { isLost } from "../storage/blobs.ts";
 import type { GateContext } from "./context.ts";
 import { currentPolicy, onceAllowed, pullGates, type PullGateRow } from "./pull-gate-queries.ts";
@@ -214,13 +213,13 @@ export class PullGates implements PullGate {
     const stated = await statedBy(reader, repository, digest);
     if (stated === undefined) return [];
     const { subject } = stated;
-    const tags = subject === undefined ? await tagsOf(reader, repository, digest) : [];
-    if (subject === undefined && !tags.some((tag) => tag.startsWith("sha256-"))) return [];
+    const tags = subject === undefined ? await evidenceTagsOf(reader, repository, digest, SUBJECTS) : [];
+    if (subject === undefined && tags.length === 0) return [];
     const bytes = await blobs.readSmall(digest, REGISTRY_LIMITS.manifestBytes);
     const alone = evidenceAlone({ bytes, subject, tags });
     if (alone === undefined || alone.textBytes > MAX_EVIDENCE_BYTES) return [];
     for (const layer of new Set(alone.texts)) if (!(await this.#isText(repository, layer))) return [];
-    return alone.about.slice(0, SUBJECTS);
+    return [...alone.about];
   }
 
   /** Whether a layer is text: UTF-8 without a NUL, which no archive and nothing compressed is. Its bytes are what its digest says for ever. */

@@ -77,6 +77,31 @@ export async function indexesListing(
   return found;
 }
 
+/**
+ * The tags that begin as those do under which signing clients keep evidence, and that name a manifest of a repository now: at most `limit`, by name.
+ * However many other tags name it.
+ */
+export async function evidenceTagsOf(
+  reader: Reader,
+  repository: string,
+  digest: Digest,
+  limit: number,
+): Promise<string[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select("name")
+    .where("repository", "=", repository)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .where("name", ">=", "sha256-")
+    .where("name", "<", "sha256.")
+    .orderBy("name")
+    .limit(limit)
+    .execute();
+  return rows.map((row) => row.name);
+}
+
 /** What a manifest of a repository says it is and is about. A subject that stands for nothing there is none. */
 export async function statedBy(
   reader: Reader,
