@@ -53,7 +53,7 @@ import type { Keeps } from "../src/collection/commands.ts";
 import { collectedAt, collectedSince } from "../src/collection/generation.ts";
 import { collectionJob } from "../src/collection/run.ts";
 import { composeParts } from "../src/composition.ts";
-import { nextRetentions } from "../src/registry/retention-queries.ts";
+import { nextRetentions, standsAlone, standsApart } from "../src/registry/retention-queries.ts";
 import { RETENTION_ACTOR } from "../src/registry/retention-run.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
@@ -102,6 +102,7 @@ async function liveThroughCollection(instance: Instance): Promise<void> {
   await collectedAt(reader, digest);
   await collectedSince(reader, [digest], 0);
   await nextRetentions(reader, "", 10);
+  for (const alone of [standsAlone, standsApart]) await alone(reader, "default/none", digest, digest);
   await record.append({
     type: "registry.apply-retention",
     org: "default",

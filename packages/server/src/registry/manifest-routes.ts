@@ -102,11 +102,12 @@ export const getManifest: Handler<"manifest"> = {
     // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are sent.
     await requireServed(services.gate, "manifest", exchange, manifest.digest);
     reply.headers(manifestHeaders(manifest));
-    if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
-    const bytes = await services.manifests.read(manifest.digest);
+    // Also where the client has it: what is asked for and used every day is not what nobody pulls.
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {
       services.pulls.flush().catch((error: unknown) => request.log.error({ err: error }, "pulls could not be counted"));
     }
+    if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
+    const bytes = await services.manifests.read(manifest.digest);
     return await reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   },
 };
