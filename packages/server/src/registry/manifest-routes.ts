@@ -63,6 +63,11 @@ async function lookFor(services: Services, repository: string, reference: Refere
   return manifest && { ...manifest, named: reference.digest };
 }
 
+/** A text as it may stand in a header: it may tell what another registry said, and that may be anything. */
+function quoted(text: string): string {
+  return JSON.stringify(text.replaceAll(/[^\x20-\x7e]/g, "?"));
+}
+
 /** What is asked for, from wherever the repository gets what it does not have. */
 async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
   const { org, repository, reply } = exchange;
@@ -72,7 +77,7 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   if (brought?.changed === true) found = await lookFor(services, repository, reference);
   if (found === undefined) throw manifestUnknown(exchange);
   note(exchange.request, { digest: found.digest, manifest: true });
-  if (brought?.warning !== undefined) reply.header("warning", `299 - ${JSON.stringify(brought.warning)}`);
+  if (brought?.warning !== undefined) reply.header("warning", `299 - ${quoted(brought.warning)}`);
   return found;
 }
 
