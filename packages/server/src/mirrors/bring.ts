@@ -20,7 +20,7 @@ import { AtOnce } from "./at-once.ts";
 import { mirrorActor } from "./commands.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
 import type { MirrorRow } from "./queries.ts";
-import { type Asking, type RemoteContext, upstreamFailed } from "./remote.ts";
+import { type Asking, askingUntil, type RemoteContext, upstreamFailed } from "./remote.ts";
 import { remoteBlob, type RemoteManifest } from "./remote-reads.ts";
 
 /** What mirrors stand on. */
@@ -73,14 +73,19 @@ export class Bringer {
   async manifest(
     way: Way,
     { bytes, mediaType, digest }: RemoteManifest,
-    named: { readonly tag: string | undefined; readonly expected: NamedDigest | undefined },
+    asked: { readonly tag: string | undefined; readonly expected: NamedDigest | undefined },
   ): Promise<AcceptedManifest> {
     const { org, repository } = way.mirror;
     const facts = this.#facts(way, bytes, mediaType, digest);
-    if (facts.subject !== undefined || (named.tag !== undefined && isEvidenceTag(named.tag))) {
-      for (const reference of facts.references) {
-        if (reference.kind === "child" || reference.mayBeMissing) continue;
-        if (reference.size <= MIRROR_LIMITS.evidenceBlobBytes) await this.blob(way, reference.digest, reference.size);
+    if (facts.subject !== undefined || (asked.tag !== undefined && isEvidenceTag(asked.tag))) {
+      const { now } = this.#context;
+      // Whoever asked for the manifest waits for all of this, and nothing says that it is any evidence.
+      const soon = { ...way, remote: askingUntil(way.remote, now() + MIRROR_LIMITS.evidenceMs, now) };
+      let left: number = MIRROR_LIMITS.evidenceBlobBytes;
+      for (const { kind, mayBeMissing, digest: named, size } of facts.references) {
+        if (kind === "child" || mayBeMissing || size > left) continue;
+        left -= size;
+        await this.blob(soon, named, size);
       }
     }
     return await acceptManifest(this.#context, {
@@ -88,9 +93,9 @@ export class Bringer {
       repository,
       actor: mirrorActor(repository, way.mirror.from_seq),
       bytes,
-      expected: named.expected,
+      expected: asked.expected,
       contentType: mediaType,
-      tags: named.tag === undefined ? [] : [named.tag],
+      tags: asked.tag === undefined ? [] : [asked.tag],
       sparse: true,
     });
   }

@@ -49,7 +49,7 @@ export const MIRROR_LIMITS = {
   looksRemembered: 10_000,
   /** Pieces of evidence brought for one artifact, at each look. */
   evidence: 500,
-  /** Bytes of one blob of a piece of evidence that are brought with it; larger ones come when they are asked for. */
+  /** Bytes of the blobs of a piece of evidence that are brought with it; what is more comes when it is asked for. */
   evidenceBlobBytes: 64 * 1024 * 1024,
   /** How deep evidence about evidence is followed. */
   evidenceDepth: 2,
