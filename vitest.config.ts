@@ -26,7 +26,7 @@ const suitesOnPostgres = [
   "webhooks",
   "webhook-*",
   "mirrors",
-  "replications",
+  "replications*",
   "plans",
   "app",
   "hostile-requests",

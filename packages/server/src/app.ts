@@ -440,7 +440,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       collection: { keeps, graceMs },
       webhooks: { reader, record, lift, sender, watch, told },
       tracing: options.tracing,
-      mirrors: { ...upstreams, mirrors, watch: replications },
+      mirrors: { ...upstreams, mirrors, origin: new URL(publicUrl).origin, watch: replications },
     }),
     record,
     reader,

@@ -123,6 +123,7 @@ export function composeJobs(context: JobsContext): {
         maxAttempts: MIRROR_LIMITS.attempts,
         leaseMs: MIRROR_LIMITS.leaseMs,
         atOnce: MIRROR_LIMITS.runsAtOnce,
+        perLane: MIRROR_LIMITS.runsPerOrganisation,
         run: (body, job) => replicate(mirrors, body, job),
       }),
       defineJob({
@@ -131,6 +132,7 @@ export function composeJobs(context: JobsContext): {
         maxAttempts: MIRROR_LIMITS.attempts,
         leaseMs: MIRROR_LIMITS.leaseMs,
         atOnce: MIRROR_LIMITS.runsAtOnce,
+        perLane: MIRROR_LIMITS.runsPerOrganisation,
         run: (body, job) => fill(mirrors, body, job),
       }),
       defineJob({

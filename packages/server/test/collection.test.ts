@@ -205,6 +205,39 @@ describe("bytes that come back", () => {
   });
 });
 
+describe("a run", () => {
+  it("does what a preview said, also of bytes that are ahead of the record", async () => {
+    const bytes = Buffer.from("from a store that went on beside an older record");
+    await leasesOver();
+    await collect();
+    await room.blobs.putSmall(bytes, 3);
+    const expected = { collected: 1, collectedBytes: bytes.length, leftovers: 0 };
+    expect(await collect({ mode: "preview" })).toMatchObject(expected);
+    expect(await collect()).toMatchObject(expected);
+    expect(await lying(sha256(bytes))).toEqual([]);
+  });
+
+  it("that cannot remove one blob removes the others, and says so at its end", async () => {
+    const images = [await garbage("acme/stuck", "a layer that sticks"), await garbage("acme/stuck", "another")];
+    const [stuck] = images.flatMap(({ digest, layer }) => [digest, layer]).toSorted();
+    const refusing: BlobStore = Object.assign(Object.create(room.blobs) as BlobStore, {
+      entries: (after?: Digest) => room.blobs.entries(after),
+      remove: async (digest: Digest, generation: number) => {
+        if (digest === stuck) throw new Error("it is locked");
+        await room.blobs.remove(digest, generation);
+      },
+    });
+    await expect(collect({ blobs: refusing })).rejects.toThrow(
+      "1 collected blobs could not be removed; the first: it is locked",
+    );
+    for (const { digest, layer } of images) {
+      for (const one of [digest, layer]) expect(await lying(one)).toEqual(one === stuck ? [0] : []);
+    }
+    expect(await collect()).toMatchObject({ collected: 0, leftovers: 1 });
+    expect(await lying(stuck ?? "")).toEqual([]);
+  });
+});
+
 async function collectionEvents(): Promise<number> {
   const rows = await room.reader
     .tables<RecordTables>()

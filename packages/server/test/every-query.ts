@@ -26,14 +26,29 @@ import { currentPolicy, findPullGate, onceAllowed, pullGates } from "../src/gate
 import { decidedByPolicy, findPolicyByDigest } from "../src/gate/queries.ts";
 import { boundKey } from "../src/record/service-key-queries.ts";
 import { evidenceTagsOf, holds, indexesListing, manifestsHolding, statedBy } from "../src/registry/naming-queries.ts";
-import { anyMirror, countMirrors, lastLook, sealedCredential, tagRefused, wasMirror } from "../src/mirrors/queries.ts";
+import {
+  anyMirror,
+  countMirrors,
+  currentMirror,
+  lastLook,
+  sealedCredential,
+  tagRefused,
+  wasMirror,
+} from "../src/mirrors/queries.ts";
 import {
   allReplications,
   countReplications,
   findRun,
   replicationsOnEvents,
 } from "../src/mirrors/replication-queries.ts";
-import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
+import {
+  artifactSize,
+  awaitedBlob,
+  manifestsNaming,
+  referrersAfter,
+  tagSetBy,
+  tagsSetAfter,
+} from "../src/registry/queries.ts";
 import { companyOf, runningAmong } from "../src/registry/promotion-queries.ts";
 import {
   contentOf,
@@ -62,7 +77,7 @@ import type { Keeps } from "../src/collection/commands.ts";
 import { collectedAt, collectedSince } from "../src/collection/generation.ts";
 import { collectionJob } from "../src/collection/run.ts";
 import { composeParts } from "../src/composition.ts";
-import { nextRetentions } from "../src/registry/retention-queries.ts";
+import { nextRetentions, standsAlone, standsApart } from "../src/registry/retention-queries.ts";
 import { RETENTION_ACTOR } from "../src/registry/retention-run.ts";
 import type { Reader } from "../src/storage/database.ts";
 import { currentEntry, currentRoot, keysSince } from "../src/trust/queries.ts";
@@ -111,6 +126,7 @@ async function liveThroughCollection(instance: Instance): Promise<void> {
   await collectedAt(reader, digest);
   await collectedSince(reader, [digest], 0);
   await nextRetentions(reader, "", 10);
+  for (const alone of [standsAlone, standsApart]) await alone(reader, "default/none", digest, digest);
   await record.append({
     type: "registry.apply-retention",
     org: "default",
@@ -212,12 +228,14 @@ async function liveThroughMirrors({ record, reader, url }: Instance): Promise<vo
   await countReplications(reader, "default");
   await allReplications(reader, { org: "", name: "" }, 10);
   await replicationsOnEvents(reader, "default");
+  await tagSetBy(reader, 3);
   await tagsSetAfter(reader, "default", 3, 10);
   await referrersAfter(reader, "default", 3, 10);
   const run = { state: "done" as const, started: 1, copied: 0, present: 0, failed: 0, at: null, problem: null };
   await record.operate("mirrors.ran", { org: "default", subject: "replication/out/all", ...run, covered: 3 });
   await findRun(reader, "default", "replication/out/all");
-  await record.operate("mirrors.looked", { org: "default", repository, reference: "latest" });
+  const setting = (await currentMirror(reader, repository))?.from_seq ?? -1;
+  await record.operate("mirrors.looked", { org: "default", repository, setting, reference: "latest" });
   await lastLook(reader, repository, "latest");
   const answer = await fetch(`${url}/v2/${repository}/manifests/latest`, { headers: { authorization: ADMIN_BASIC } });
   if (answer.status !== 502) throw new Error(`mirror: ${answer.status} ${await answer.text()}`);

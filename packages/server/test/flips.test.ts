@@ -32,6 +32,7 @@ import { composeParts } from "../src/composition.ts";
 import { Keyring, rawEd25519 } from "../src/keys/keyring.ts";
 import { MasterKey } from "../src/keys/master.ts";
 import { mirrorActor } from "../src/mirrors/commands.ts";
+import { currentMirror } from "../src/mirrors/queries.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "../src/record/command.ts";
 import type { WitnessLogs } from "../src/witness/logs-file.ts";
 import { makeRoot } from "./certified.ts";
@@ -138,7 +139,8 @@ async function fill(room: Room): Promise<void> {
     ["registry.put-manifest", { ...brought, digest: artifact("{}"), references: [], tags: ["3.0.0"] }],
     ["mirrors.refuse-tag", { repository: "acme/mirrored", tag: "3.0.0", refused: artifact("moved") }],
   ] as const) {
-    const actor = mirrorActor("acme/mirrored");
+    const mirror = await currentMirror(instance.reader, "acme/mirrored");
+    const actor = mirrorActor("acme/mirrored", mirror?.from_seq ?? -1);
     const made = await instance.record.append({ type, org: "acme", actor, body: { ...body } });
     if (!made.ok) throw new Error(made.refusal.message);
   }

@@ -432,6 +432,24 @@ describe("31: bytes of another repository", () => {
     const mounted = await v2(mirror, "POST", `default/other/blobs/uploads/?mount=${sha256(secret)}&from=${name}`);
     expect(mounted.status).toBe(202);
   });
+
+  it("become nobody's evidence by pushing once more a manifest that a mirror brought without them", async () => {
+    const secret = Buffer.from('{"the rival\'s": "own envelope"}');
+    await pushBlob(mirror.url, "rival/private", secret);
+    const name = await mirrored();
+    const mediaType = "application/vnd.dsse.envelope.v1+json";
+    const layers = [{ mediaType, digest: sha256(secret), size: secret.length }];
+    const thief = imageOf(Buffer.from("{}"), [], { layers });
+    upstream.manifests.set("latest", thief);
+    expect((await get(name, "manifests/latest")).status).toBe(200);
+    const subject = sha256("anything");
+    const tag = `${subject.replace(":", "-")}.att`;
+    const put = await v2(mirror, "PUT", `${name}/manifests/${tag}`, { body: thief.bytes, type: thief.type });
+    expect(put.status, put.problem).toBe(201);
+    const { body } = await mirror.api("GET", `/api/assay/v1/orgs/default/attestations/${subject}`);
+    expect(body).toMatchObject({ items: [] });
+    expect(await recorded(mirror, "attestations.")).toEqual([]);
+  });
 });
 
 describe("32: a tag of a mirror", () => {

@@ -14,6 +14,8 @@ export interface PlainRegistry {
   readonly asked: string[];
   /** Where uploads are sent to instead of here. */
   location: string | undefined;
+  /** Awaited before a request is answered: `METHOD url`. It may answer with a status of its own. */
+  before: (question: string) => Promise<{ status: number; headers: Record<string, string> } | undefined>;
   close(): Promise<void>;
 }
 
@@ -24,8 +26,13 @@ export async function plainRegistry(): Promise<PlainRegistry> {
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
+    const answerTo = async (): Promise<void> => {
       asked.push(`${request.method} ${request.url}`);
+      const other = await registry.before(`${request.method} ${request.url}`);
+      if (other !== undefined) {
+        response.writeHead(other.status, other.headers).end();
+        return;
+      }
       const bytes = Buffer.concat(chunks);
       const url = new URL(request.url ?? "/", "http://x");
       const [, repository = "", kind = "", rest = ""] =
@@ -68,7 +75,8 @@ export async function plainRegistry(): Promise<PlainRegistry> {
           answer(200, headers, request.method === "HEAD" ? undefined : there);
         }
       }
-    });
+    };
+    request.on("end", () => void answerTo());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
@@ -79,6 +87,7 @@ export async function plainRegistry(): Promise<PlainRegistry> {
     blobs,
     asked,
     location: undefined,
+    before: () => Promise.resolve(undefined),
     async close() {
       server.closeAllConnections();
       await new Promise<void>((resolve) => server.close(() => resolve()));

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import fc from "fast-check";
 import type { RecordTables } from "../src/record/schema.ts";
-import { currentRetention } from "../src/registry/retention-queries.ts";
+import { currentRetention, lastPulls } from "../src/registry/retention-queries.ts";
 import {
   judge,
   matchesTag,
@@ -129,28 +129,38 @@ describe("a repository's rules", () => {
     return ((await answer.json()) as { tags: string[] }).tags;
   }
 
-  it("are previewed before they are set: what goes, what stays, and why, page by page", async () => {
-    const whole = await ask("POST", "/preview", { repository: "app", rules });
-    const verdicts = new Map(
-      (whole["items"] as { tag: string; goes: boolean; why: string }[]).map((one) => [one.tag, one]),
-    );
-    expect([...verdicts].flatMap(([tag, { goes }]) => (goes ? [tag] : []))).toEqual(["1-dev", "2-dev"]);
-    expect(verdicts.get("1-dev")?.why).toBe("not one of the newest 2");
-    expect(verdicts.get("4-dev")?.why).toBe("it is one of the newest 2");
-    expect(verdicts.get("latest")?.why).toBe("no rule is about it");
-    const pages: unknown[] = [];
+  interface Planned {
+    readonly tag: string | null;
+    readonly goes: boolean;
+    readonly why: string;
+  }
+
+  /** All pages of a preview. */
+  async function planned(repository: string, given: readonly object[], limit?: number): Promise<Planned[]> {
+    const pages: Planned[] = [];
     let from: unknown;
     do {
       const page = await ask("POST", "/preview", {
-        repository: "app",
-        rules,
-        limit: 2,
+        repository,
+        rules: given,
+        ...(limit === undefined ? {} : { limit }),
         ...(from === undefined ? {} : { from }),
       });
-      pages.push(...(page["items"] as unknown[]));
+      pages.push(...(page["items"] as Planned[]));
       from = page["next"] ?? undefined;
     } while (from !== undefined);
-    expect(pages).toEqual(whole["items"]);
+    return pages;
+  }
+
+  it("are previewed before they are set: what goes, what stays, and why, page by page", async () => {
+    const whole = await planned("app", rules);
+    const verdicts = new Map(whole.map((one) => [one.tag, one]));
+    // Two tags, and what only they name: it is what the run does.
+    expect(whole.flatMap(({ tag, goes }) => (goes ? [tag] : []))).toEqual(["1-dev", "2-dev", null, null]);
+    expect(verdicts.get("1-dev")?.why).toBe("not one of the newest 2");
+    expect(verdicts.get("4-dev")?.why).toBe("it is one of the newest 2");
+    expect(verdicts.get("latest")?.why).toBe("no rule is about it");
+    expect(await planned("app", rules, 2)).toEqual(whole);
     expect(await tags()).toHaveLength(6);
     expect(await ask("GET", "?repository=app")).toMatchObject({ version: 0, rules: [] });
   });
@@ -241,6 +251,52 @@ describe("a repository's rules", () => {
     ]);
     expect((await back(deleted[0]?.sequence ?? 0)).status).toBe(200);
     expect(await named("ahead")).toEqual(["7-dev", "lts-1", "stable"]);
+  });
+
+  it("keep what lies under an evidence tag as long as what it is about, and count it among no newest", async () => {
+    const other = "/api/assay/v1/orgs/default/retention";
+    const images = new Map<string, string>();
+    for (const tag of ["a-dev", "b-dev", "c-dev"]) {
+      const { manifest } = await pushImage(instance.url, "default/signed", tag, Buffer.from(`layer of ${tag}`));
+      images.set(tag, manifest);
+      const signature = `${manifest.replace(":", "-")}.sig`;
+      await pushImage(instance.url, "default/signed", signature, Buffer.from(`signature of ${tag}`));
+    }
+    const names = async (): Promise<string[]> => {
+      const headers = { authorization: `Bearer ${instance.adminToken}` };
+      const answer = await fetch(`${instance.url}/v2/default/signed/tags/list`, { headers });
+      const { tags } = (await answer.json()) as { tags: string[] };
+      return tags.map(
+        (tag) => [...images].find(([, digest]) => tag.startsWith(digest.replace(":", "-")))?.[0] ?? `${tag}!`,
+      );
+    };
+    const rules = [
+      { name: "all", tags: ["*"], keepLast: 2 },
+      { name: "loose", untagged: true, keepPushedDays: 0 },
+    ];
+    const items = await planned("signed", rules);
+    expect(items.filter(({ goes }) => goes).map(({ tag }) => tag)).toEqual(["a-dev", null]);
+    const signed = items.filter(({ tag }) => tag?.endsWith(".sig"));
+    expect(signed.map(({ why }) => why.startsWith("it is evidence about sha256:"))).toEqual([true, true, true]);
+    await instance.api("PUT", other, { repository: "signed", rules });
+    const run = async (): Promise<unknown> =>
+      (await instance.api("POST", `${other}/run`, { repository: "signed", version: 1 })).body;
+    expect(await run()).toMatchObject({ tags: 1, manifests: 1 });
+    expect((await names()).toSorted()).toEqual(["a-dev", "b-dev", "b-dev!", "c-dev", "c-dev!"]);
+    // When what it is about is gone, it goes as the rules have it.
+    await run();
+    await run();
+    expect((await names()).toSorted()).toEqual(["b-dev", "b-dev!", "c-dev", "c-dev!"]);
+  });
+
+  it("keep what clients ask for and have already: that it has not changed is an answer to a pull", async () => {
+    const { manifest } = await pushImage(instance.url, "default/cached", "1-dev", Buffer.from("cached everywhere"));
+    const headers = { authorization: `Bearer ${instance.adminToken}`, "if-none-match": `"${manifest}"` };
+    const answer = await fetch(`${instance.url}/v2/default/cached/manifests/1-dev`, { headers });
+    expect(answer.status).toBe(304);
+    await instance.restart();
+    const pulls = await lastPulls(instance.reader, "default/cached", [manifest]);
+    expect([...pulls.keys()]).toEqual([manifest]);
   });
 
   it("keep what is listed by an index or about a manifest that is here", async () => {

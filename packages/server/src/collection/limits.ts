@@ -6,4 +6,6 @@ export const COLLECTION_LIMITS = {
   runs: 100,
   /** How often what names bytes is tried again when they were collected before it could be recorded. */
   attempts: 8,
+  /** Blobs that a run cannot remove before it takes the store for broken: a few keep back nothing else. */
+  failures: 10,
 } as const;

@@ -75,9 +75,10 @@ export async function runCollection(
   };
   const after = run.after as Digest | null;
   let told = Date.now();
+  const failures: unknown[] = [];
   for await (const step of inSteps(context.blobs.entries(after ?? undefined))) {
     signal?.throwIfAborted();
-    await collectStep(context, run, step, counts);
+    await collectStep(context, run, step, { counts, failures });
     counts.after = step.at(-1)?.digest ?? counts.after;
     if (Date.now() - told < KEEP_MS) continue;
     await tell(false);
@@ -85,6 +86,7 @@ export async function runCollection(
     told = Date.now();
   }
   await tell(true);
+  if (failures.length > 0) throw notRemoved(failures);
   return counts;
 }
 
@@ -127,7 +129,7 @@ async function collectStep(
   context: CollectionContext,
   run: RunRow,
   step: readonly Lying[],
-  counts: CollectionCounts,
+  { counts, failures }: { readonly counts: CollectionCounts; readonly failures: unknown[] },
 ): Promise<void> {
   const { reader, graceMs } = context;
   const digests = step.map(({ digest }) => digest);
@@ -162,8 +164,24 @@ async function collectStep(
   await collect(context, run, asked, current, remove);
   if (run.mode === "preview") return;
   for (let at = 0; at < removals.length; at += AT_ONCE) {
-    await Promise.all(removals.slice(at, at + AT_ONCE).map((remove) => remove()));
+    const ended = await Promise.allSettled(removals.slice(at, at + AT_ONCE).map((removal) => removal()));
+    for (const one of ended) if (one.status === "rejected") failures.push(one.reason);
+    if (failures.length > COLLECTION_LIMITS.failures) throw notRemoved(failures);
   }
+}
+
+/** What counts no more lies there still: a later run removes it. */
+function notRemoved(failures: readonly unknown[]): ServerError {
+  const [first] = failures;
+  const why = first instanceof Error ? first.message : String(first);
+  return new ServerError(
+    "storage-failed",
+    `${failures.length} collected blobs could not be removed; the first: ${why}`,
+    {
+      cause: first,
+      hint: "they do no harm; look why the store refuses",
+    },
+  );
 }
 
 /** Has the generations of what nothing needs ended, if nothing needs it still, and says what may go then. */
@@ -178,7 +196,9 @@ async function collect(
   if (asked.size === 0) return;
   let gone: ReadonlyMap<string, number>;
   if (run.mode === "preview") {
-    gone = new Map([...asked.keys()].map((digest) => [digest, counting(digest)]));
+    // As a run has it: all that lies there, also what is ahead of the record.
+    const newest = ({ generations }: Lying): number => Math.max(...generations.map((one) => one.generation));
+    gone = new Map([...asked.values()].map((one) => [one.digest, Math.max(counting(one.digest), newest(one))]));
   } else {
     const blobs: JsonObject[] = [...asked.values()].map(({ digest, generations }) => {
       const newest = generations.reduce((one, other) => (other.generation > one.generation ? other : one));

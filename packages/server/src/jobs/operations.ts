@@ -140,12 +140,13 @@ export async function hasten(transactor: Transactor, kind: string, key: string, 
 
 /** Makes a job, durably. @throws ServerError `jobs-overloaded`, and what the writer throws. */
 export async function enqueueJob(record: Pick<RecordClient, "operate">, job: NewJob): Promise<Enqueued> {
-  const { key, delayMs } = job;
+  const { key, lane, delayMs } = job;
   const answer = await record.operate("jobs.enqueue", {
     kind: job.kind,
     body: job.body,
     maxAttempts: job.maxAttempts,
     ...(key === undefined ? {} : { key }),
+    ...(lane === undefined ? {} : { lane }),
     ...(delayMs === undefined ? {} : { delayMs }),
   });
   return enqueuedAnswer.parse(answer);
@@ -269,6 +270,7 @@ export const jobOperations: readonly OperationDefinition[] = [
     body: z.strictObject({
       kind,
       key: key.optional(),
+      lane: z.string().min(1).max(64).optional(),
       body: jobBody,
       maxAttempts,
       delayMs: z

@@ -6,7 +6,7 @@ import type { PushedManifest } from "../registry/context.ts";
 import { canonicalDigest } from "../registry/alias-queries.ts";
 import { algorithmOf, type NamedDigest } from "../registry/digest.ts";
 import { OciError } from "../registry/errors.ts";
-import { LEASE_MS } from "../registry/limits.ts";
+import { LEASE_MS, REGISTRY_LIMITS } from "../registry/limits.ts";
 import { type ManifestFacts, parseManifest } from "../registry/manifest.ts";
 import type { PushRule } from "../registry/push-rule.ts";
 import { findBlob } from "../registry/queries.ts";
@@ -20,7 +20,7 @@ import { AtOnce } from "./at-once.ts";
 import { mirrorActor } from "./commands.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
 import type { MirrorRow } from "./queries.ts";
-import { type Remote, type RemoteContext, upstreamFailed } from "./remote.ts";
+import { type Asking, askingUntil, type RemoteContext, upstreamFailed } from "./remote.ts";
 import { remoteBlob, type RemoteManifest } from "./remote-reads.ts";
 
 /** What mirrors stand on. */
@@ -41,7 +41,7 @@ export interface MirrorsContext extends RemoteContext {
 /** Where something is brought from, and to. */
 export interface Way {
   readonly mirror: MirrorRow;
-  readonly remote: Remote;
+  readonly remote: Asking;
 }
 
 /**
@@ -53,7 +53,11 @@ export interface Way {
 export class Bringer {
   readonly #context: MirrorsContext;
   readonly #uploads: Uploads;
-  readonly #places = new AtOnce(MIRROR_LIMITS.blobsAtOnce, MIRROR_LIMITS.waiting);
+  readonly #places = new AtOnce({
+    places: MIRROR_LIMITS.blobsAtOnce,
+    each: MIRROR_LIMITS.blobsPerOrganisation,
+    waiting: MIRROR_LIMITS.waiting,
+  });
 
   constructor(context: MirrorsContext) {
     this.#context = context;
@@ -69,24 +73,29 @@ export class Bringer {
   async manifest(
     way: Way,
     { bytes, mediaType, digest }: RemoteManifest,
-    named: { readonly tag: string | undefined; readonly expected: NamedDigest | undefined },
+    asked: { readonly tag: string | undefined; readonly expected: NamedDigest | undefined },
   ): Promise<AcceptedManifest> {
     const { org, repository } = way.mirror;
     const facts = this.#facts(way, bytes, mediaType, digest);
-    if (facts.subject !== undefined || (named.tag !== undefined && isEvidenceTag(named.tag))) {
-      for (const reference of facts.references) {
-        if (reference.kind === "child" || reference.mayBeMissing) continue;
-        if (reference.size <= MIRROR_LIMITS.evidenceBlobBytes) await this.blob(way, reference.digest, reference.size);
+    if (facts.subject !== undefined || (asked.tag !== undefined && isEvidenceTag(asked.tag))) {
+      const { now } = this.#context;
+      // Whoever asked for the manifest waits for all of this, and nothing says that it is any evidence.
+      const soon = { ...way, remote: askingUntil(way.remote, now() + MIRROR_LIMITS.evidenceMs, now) };
+      let left: number = MIRROR_LIMITS.evidenceBlobBytes;
+      for (const { kind, mayBeMissing, digest: named, size } of facts.references) {
+        if (kind === "child" || mayBeMissing || size > left) continue;
+        left -= size;
+        await this.blob(soon, named, size);
       }
     }
     return await acceptManifest(this.#context, {
       org,
       repository,
-      actor: mirrorActor(repository),
+      actor: mirrorActor(repository, way.mirror.from_seq),
       bytes,
-      expected: named.expected,
+      expected: asked.expected,
       contentType: mediaType,
-      tags: named.tag === undefined ? [] : [named.tag],
+      tags: asked.tag === undefined ? [] : [asked.tag],
       sparse: true,
     });
   }
@@ -115,8 +124,15 @@ export class Bringer {
     const { org, repository } = way.mirror;
     const digest = await canonicalDigest(reader, repository, named, now());
     if (digest !== undefined && (await findBlob(reader, repository, digest, now())) !== undefined) return false;
-    const actor = mirrorActor(repository);
-    const awaited = await this.#places.run(() =>
+    // More than a blob may have, whoever pushes it.
+    if (size > REGISTRY_LIMITS.blobBytes) {
+      throw upstreamFailed(
+        way.mirror.url,
+        `names ${named} with ${size} bytes: a blob has at most ${REGISTRY_LIMITS.blobBytes}`,
+      );
+    }
+    const actor = mirrorActor(repository, way.mirror.from_seq);
+    const awaited = await this.#places.run(org, () =>
       this.#uploads.once({ actor, org, repository }, algorithmOf(named), async (session) => {
         // Bytes that lie in the store for somebody else are no answer: that the upstream has them, only the upstream can say.
         const source = await remoteBlob(way.remote, named, size);

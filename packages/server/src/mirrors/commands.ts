@@ -8,9 +8,13 @@ import { MIRROR_LIMITS } from "./limits.ts";
 import { countMirrors, currentMirror, tagRefused, wasMirror } from "./queries.ts";
 import { credentialId, hostsOfRow, mirrorSchema, readRemoteUrl } from "./setting.ts";
 
-/** Who writes into a repository what its upstream has. No request can make such an actor (access/authenticate.ts never does). */
-export function mirrorActor(repository: string): Actor {
-  return { id: mirrorId(repository), credential: { kind: "mirror" } };
+/**
+ * Who writes into a repository what its upstream has. No request can make such an actor (access/authenticate.ts never does).
+ *
+ * @param setting the event that set the mirror.
+ */
+export function mirrorActor(repository: string, setting: number): Actor {
+  return { id: mirrorId(repository), credential: { kind: "mirror", setting } };
 }
 
 /** The one answer for a mirror that is not there and for one that is not yours. */

@@ -6,7 +6,6 @@ import {
   isJsonObject,
   type JsonValue,
   parseDigest,
-  parseJson,
 } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
@@ -14,12 +13,13 @@ import { canonicalDigest, repositoriesHolding } from "../registry/alias-queries.
 import { REGISTRY_LIMITS } from "../registry/limits.ts";
 import { OCI_INDEX, type ManifestFacts, parseManifest } from "../registry/manifest.ts";
 import { findBlob, findManifest, listReferrers, resolveTag, type StoredManifest } from "../registry/queries.ts";
+import { evidenceTagSubject } from "../registry/tag-rules.ts";
 import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
 import type { Outcome } from "./progress.ts";
 import type { Remote } from "./remote.ts";
-import { remoteDigest, remoteManifest } from "./remote-reads.ts";
+import { listsReferrers, readListed, remoteDigest, remoteManifest } from "./remote-reads.ts";
 import { hasBlob, putBlob, putManifest } from "./remote-writes.ts";
 
 /** Under what cosign 1 and 2 keep evidence about a digest. */
@@ -51,35 +51,57 @@ function gone(repository: string, digest: string): ServerError {
  */
 export class CopyOut {
   readonly #context: CopyOutContext;
+  /** Of which registries it is known whether they list referrers. */
+  readonly #listing = new WeakMap<Remote, boolean>();
 
   constructor(context: CopyOutContext) {
     this.#context = context;
   }
 
   /** Copies what a tag names, the tag, and the evidence about it. */
-  async tag(remote: Remote, repository: string, tag: string, digest: Digest): Promise<Outcome> {
+  async tag(remote: Remote, repository: string, tag: string): Promise<Outcome> {
+    const { outcome, digest } = await this.#tagged(remote, repository, tag);
+    if (!this.#context.evidence || digest === undefined) return outcome;
+    return (await this.#about(remote, repository, digest, 0)) === "copied" ? "copied" : outcome;
+  }
+
+  /**
+   * Copies a tag and what it names.
+   *
+   * INVARIANT: whoever set it there last has looked here after that. Another run, or another process that takes longer, may copy the same tag
+   * as it was before it moved here; without the second look the older one would stay there, and nobody would look again.
+   *
+   * @returns what it names here; undefined: it is gone.
+   */
+  async #tagged(
+    remote: Remote,
+    repository: string,
+    tag: string,
+  ): Promise<{ readonly outcome: Outcome; readonly digest: Digest | undefined }> {
     let outcome: Outcome = "present";
-    if ((await remoteDigest(remote, tag)) !== digest) {
+    let put: Digest | undefined;
+    for (let moves = 0; moves <= MIRROR_LIMITS.movesFollowed; moves += 1) {
+      const digest = (await resolveTag(this.#context.reader, repository, tag))?.digest;
+      if (digest === undefined || digest === put) return { outcome, digest };
+      if ((await remoteDigest(remote, tag)) === digest) return { outcome, digest };
       await this.#manifest(remote, repository, digest, { reference: tag, depth: 0 });
       outcome = "copied";
+      put = digest;
     }
-    if (!this.#context.evidence) return outcome;
-    return (await this.#about(remote, repository, digest, 0)) === "copied" ? "copied" : outcome;
+    throw new ServerError("upstream-failed", `${repository}:${tag} moves faster than it is copied`);
   }
 
   /** Copies evidence by its digest, if what it is about is there. */
   async referrer(remote: Remote, repository: string, digest: Digest, subject: string): Promise<Outcome> {
     if ((await remoteDigest(remote, subject)) === undefined) return "present";
-    return await this.#piece(remote, repository, digest);
+    return await this.#piece(remote, repository, digest, isDigest(subject) ? subject : undefined);
   }
 
   /** Copies what lies under one of cosign's tags, if what it is about is there. */
-  async evidenceTag(remote: Remote, repository: string, tag: string, digest: Digest): Promise<Outcome> {
-    const subject = tag.replace("-", ":").split(".")[0] ?? "";
-    if (!isDigest(subject) || (await remoteDigest(remote, subject)) === undefined) return "present";
-    if ((await remoteDigest(remote, tag)) === digest) return "present";
-    await this.#manifest(remote, repository, digest, { reference: tag, depth: 0 });
-    return "copied";
+  async evidenceTag(remote: Remote, repository: string, tag: string): Promise<Outcome> {
+    const subject = evidenceTagSubject(tag);
+    if (subject === undefined || (await remoteDigest(remote, subject)) === undefined) return "present";
+    return (await this.#tagged(remote, repository, tag)).outcome;
   }
 
   /** The evidence about a manifest and, for an index, about its members. */
@@ -94,7 +116,7 @@ export class CopyOut {
       const found = await listReferrers(reader, repository, digest, page);
       for (const referrer of found) {
         await this.#context.beat();
-        took(await this.#piece(remote, repository, referrer.digest));
+        took(await this.#piece(remote, repository, referrer.digest, digest));
         if (depth < MIRROR_LIMITS.evidenceDepth)
           took(await this.#about(remote, repository, referrer.digest, depth + 1));
         last = referrer.digest;
@@ -103,10 +125,7 @@ export class CopyOut {
     }
     for (const suffix of COSIGN) {
       const tag = `${digest.replace(":", "-")}${suffix}`;
-      const set = await resolveTag(reader, repository, tag);
-      if (set === undefined || (await remoteDigest(remote, tag)) === set.digest) continue;
-      await this.#manifest(remote, repository, set.digest, { reference: tag, depth: 0 });
-      took("copied");
+      took((await this.#tagged(remote, repository, tag)).outcome);
     }
     if (depth > 0) return outcome;
     const { facts } = await this.#read(repository, digest);
@@ -118,8 +137,13 @@ export class CopyOut {
     return outcome;
   }
 
-  async #piece(remote: Remote, repository: string, digest: Digest): Promise<Outcome> {
-    if ((await remoteDigest(remote, digest)) !== undefined) return "present";
+  async #piece(remote: Remote, repository: string, digest: Digest, subject: Digest | undefined): Promise<Outcome> {
+    if ((await remoteDigest(remote, digest)) !== undefined) {
+      // A run may have been broken off between the two, and two runs may have overwritten each other's list.
+      if (subject === undefined || (await this.#lists(remote, subject))) return "present";
+      const piece = await this.#read(repository, digest);
+      return (await this.#listByTag(remote, subject, piece)) ? "copied" : "present";
+    }
     await this.#manifest(remote, repository, digest, { reference: digest, depth: 0 });
     return "copied";
   }
@@ -178,9 +202,20 @@ export class CopyOut {
     await putBlob(remote, { digest, size, bytes }, from);
   }
 
+  /** Whether a registry lists referrers itself: asked once. */
+  async #lists(remote: Remote, subject: Digest): Promise<boolean> {
+    const known = this.#listing.get(remote);
+    if (known !== undefined) return known;
+    const lists = await listsReferrers(remote, subject);
+    this.#listing.set(remote, lists);
+    return lists;
+  }
+
   /**
    * For a registry that knows no referrers: adds a manifest to the index under its subject's tag (OCI distribution 1.1, "Referrers Tag
    * Schema").
+   *
+   * @returns whether it was not in it.
    */
   async #listByTag(
     remote: Remote,
@@ -190,14 +225,14 @@ export class CopyOut {
       bytes,
       facts,
     }: { readonly stored: StoredManifest; readonly bytes: Uint8Array; readonly facts: ManifestFacts },
-  ): Promise<void> {
+  ): Promise<boolean> {
     const tag = subject.replace(":", "-");
     const there = await remoteManifest(remote, tag);
-    const read = there && parseJson(there.bytes, { maxBytes: REGISTRY_LIMITS.manifestBytes, maxDepth: 64 });
+    const read = there && readListed(remote, there);
     const listed = isJsonObject(read) ? read["manifests"] : undefined;
     const manifests: JsonValue[] = isJsonArray(listed) ? [...listed] : [];
     const digest = parseDigest(digestOf(nodeCrypto, bytes));
-    if (manifests.some((entry) => isJsonObject(entry) && entry["digest"] === digest)) return;
+    if (manifests.some((entry) => isJsonObject(entry) && entry["digest"] === digest)) return false;
     manifests.push({
       mediaType: stored.mediaType,
       digest,
@@ -207,5 +242,6 @@ export class CopyOut {
     });
     const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }));
     await putManifest(remote, tag, { bytes: index, mediaType: OCI_INDEX });
+    return true;
   }
 }

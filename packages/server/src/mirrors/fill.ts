@@ -9,24 +9,33 @@ import { MIRROR_LIMITS } from "./limits.ts";
 import { upstreamFailed } from "./remote.ts";
 import { remoteManifest } from "./remote-reads.ts";
 
+/** What a mirror is filled with. */
+export interface FillContext {
+  readonly reader: Reader;
+  readonly blobs: BlobStore;
+  readonly bringer: Bringer;
+  /** What else comes with a manifest that was brought. */
+  readonly with: (way: Way, digest: Digest) => Promise<void>;
+  /** Called as it gets on; a rejection ends it. */
+  readonly beat: () => Promise<void>;
+}
+
 /**
  * Brings everything that a manifest of a mirror names: members of an index, their config and layers. What is here is passed over.
  *
- * @param beat called as it gets on; a rejection ends it.
  * @returns whether anything was brought.
+ * @throws ServerError `upstream-failed` for indexes that are too deep, or name too much.
  */
-export async function fillManifest(
-  context: {
-    readonly reader: Reader;
-    readonly blobs: BlobStore;
-    readonly bringer: Bringer;
-    /** What else comes with a manifest that was brought. */
-    readonly with: (way: Way, digest: Digest) => Promise<void>;
-    readonly beat: () => Promise<void>;
-  },
+export function fillManifest(context: FillContext, way: Way, digest: Digest): Promise<boolean> {
+  return fillOne(context, way, { digest, depth: 0 }, new Set([digest]));
+}
+
+/** @param seen INVARIANT: each manifest is gone through once, however many indexes list it: those in each other could make a few into millions. */
+async function fillOne(
+  context: FillContext,
   way: Way,
-  digest: Digest,
-  depth = 0,
+  { digest, depth }: { readonly digest: Digest; readonly depth: number },
+  seen: Set<string>,
 ): Promise<boolean> {
   const { reader, blobs, bringer, beat } = context;
   const { repository } = way.mirror;
@@ -34,22 +43,29 @@ export async function fillManifest(
   if (stored === undefined || depth > MIRROR_LIMITS.indexDepth) {
     throw upstreamFailed(way.mirror.url, `has ${digest} in indexes that are too deep`);
   }
+  if (seen.size > MIRROR_LIMITS.filledManifests) {
+    throw upstreamFailed(way.mirror.url, `names more than ${MIRROR_LIMITS.filledManifests} manifests in one`);
+  }
   const bytes = await blobs.readSmall(digest, REGISTRY_LIMITS.manifestBytes);
   let brought = false;
   for (const named of parseManifest(bytes, stored.mediaType).references) {
     await beat();
-    if (named.mayBeMissing) continue;
     const { digest: of } = named;
     const child = named.kind === "child" && isDigest(of) ? of : undefined;
-    if (child !== undefined && (await findManifest(reader, repository, child)) === undefined) {
+    if (named.mayBeMissing || (child !== undefined && seen.has(child))) continue;
+    if (child === undefined) {
+      brought = (await bringer.blob(way, of, named.size)) || brought;
+      continue;
+    }
+    seen.add(child);
+    if ((await findManifest(reader, repository, child)) === undefined) {
       const manifest = await remoteManifest(way.remote, child);
       if (manifest === undefined) throw upstreamFailed(way.mirror.url, `does not have ${child}, which it names`);
       await bringer.manifest(way, manifest, { tag: undefined, expected: child });
       await context.with(way, child);
       brought = true;
     }
-    if (child === undefined) brought = (await bringer.blob(way, of, named.size)) || brought;
-    else brought = (await fillManifest(context, way, child, depth + 1)) || brought;
+    brought = (await fillOne(context, way, { digest: child, depth: depth + 1 }, seen)) || brought;
   }
   return brought;
 }

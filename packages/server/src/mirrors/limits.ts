@@ -33,15 +33,23 @@ export const MIRROR_LIMITS = {
   pages: 100,
   /** Manifests one process brings at once, each with its evidence; others wait. */
   manifestsAtOnce: 64,
+  /** Of those, for one organisation. */
+  manifestsPerOrganisation: 48,
   /** Blobs one process brings at once; others wait. */
-  blobsAtOnce: 16,
+  blobsAtOnce: 24,
+  /** Of those, for one organisation. */
+  blobsPerOrganisation: 16,
   /** Pulls that wait for such a place; beyond, they are told to come again. */
   waiting: 1_000,
   /** How long an upstream that gave no answer is left alone, ms. */
   restMs: 10_000,
+  /** And how long at most one that asks for it itself (Retry-After), ms. */
+  longestRestMs: 10 * 60_000,
+  /** Looks for evidence that did not bring everything, of which one process remembers when they were. */
+  looksRemembered: 10_000,
   /** Pieces of evidence brought for one artifact, at each look. */
   evidence: 500,
-  /** Bytes of one blob of a piece of evidence that are brought with it; larger ones come when they are asked for. */
+  /** Bytes of the blobs of a piece of evidence that are brought with it; what is more comes when it is asked for. */
   evidenceBlobBytes: 64 * 1024 * 1024,
   /** How deep evidence about evidence is followed. */
   evidenceDepth: 2,
@@ -59,8 +67,13 @@ export const MIRROR_LIMITS = {
   filledAtOnce: 100,
   /** How deep indexes in indexes are followed. */
   indexDepth: 4,
-  /** Runs of one kind one process makes at once. */
-  runsAtOnce: 2,
+  /** Manifests that are filled for one tag. */
+  filledManifests: 10_000,
+  /** How often a tag that moves while it is copied is copied again at once. */
+  movesFollowed: 5,
+  /** Runs of one kind one process makes at once, and all processes together for one organisation. */
+  runsAtOnce: 4,
+  runsPerOrganisation: 3,
   /** How often a run that could not copy everything is tried before it is dead. With the queue's back-off: for about 2 hours. */
   attempts: 13,
   /** A run's lease, and how often it is renewed, ms. */

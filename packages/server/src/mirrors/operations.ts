@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { defineOperation, type OperationDefinition } from "../record/command.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
+import { currentMirror } from "./queries.ts";
+import { currentReplication } from "./replication-queries.ts";
 import { credentialId } from "./setting.ts";
 import { type MirrorTables, RUN_STATES } from "./schema.ts";
 
@@ -56,11 +58,39 @@ export const mirrorOperations: readonly OperationDefinition[] = [
       return null;
     },
   }),
-  /** The upstream was asked about a tag, or about evidence for a digest. */
+  /** Lets a credential go that nothing names any more. */
+  defineOperation({
+    type: "mirrors.drop-credential",
+    body: z.strictObject({ org: z.string().max(64), id: credentialId }),
+    run: async (transactor, { org, id }) => {
+      const tables = transactor.tables<MirrorTables>();
+      for (const table of ["mirror", "replication"] as const) {
+        const named = await tables
+          .selectFrom(table)
+          .select("from_seq")
+          .where("org", "=", org)
+          .where("to_seq", "is", null)
+          .where("credential", "=", id)
+          .limit(1)
+          .executeTakeFirst();
+        if (named !== undefined) return null;
+      }
+      await tables.deleteFrom("mirror_credential").where("org", "=", org).where("id", "=", id).execute();
+      return null;
+    },
+  }),
+  /** The upstream was asked about a tag, or about evidence for a digest. That of a setting that holds no more says nothing. */
   defineOperation({
     type: "mirrors.looked",
-    body: z.strictObject({ org: z.string().max(64), repository: z.string().max(255), reference: z.string().max(200) }),
-    run: async (transactor, body, { time }) => {
+    body: z.strictObject({
+      org: z.string().max(64),
+      repository: z.string().max(255),
+      /** The event that set the mirror that was asked for. */
+      setting: z.int(),
+      reference: z.string().max(200),
+    }),
+    run: async (transactor, { setting, ...body }, { time }) => {
+      if ((await currentMirror(transactor, body.repository))?.from_seq !== setting) return null;
       await transactor
         .tables<MirrorTables>()
         .insertInto("mirror_look")
@@ -85,8 +115,15 @@ export const mirrorOperations: readonly OperationDefinition[] = [
       problem: z.string().max(MIRROR_LIMITS.problemLength).nullable(),
       /** Absent: as it was. */
       covered: z.int().optional(),
+      /** Of a replication: its name, and the event that set it as the run goes by. */
+      rule: z.strictObject({ name: z.string().max(64), setting: z.int() }).optional(),
     }),
-    run: async (transactor, { covered, ...run }, { time }) => {
+    run: async (transactor, { covered, rule, ...run }, { time }) => {
+      // INVARIANT: what a run did under a former rule says nothing of what stands: it may have been about less.
+      if (rule !== undefined) {
+        const current = await currentReplication(transactor, run.org, rule.name);
+        if (current?.from_seq !== rule.setting) return null;
+      }
       const row = { ...run, finished: run.state === "running" ? null : time };
       await transactor
         .tables<MirrorTables>()

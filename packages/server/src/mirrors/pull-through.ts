@@ -1,10 +1,11 @@
 import type { Digest } from "@assay/evidence";
+import { mirrorId } from "../access/names.ts";
 import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
 import type { AskedPull, PullThrough } from "../registry/context.ts";
 import type { NamedDigest } from "../registry/digest.ts";
 import { OciError } from "../registry/errors.ts";
-import { awaitedBlob, resolveTag } from "../registry/queries.ts";
+import { awaitedBlob, resolveTag, tagSetBy } from "../registry/queries.ts";
 import { isEvidenceTag } from "../registry/tag-rules.ts";
 import { AtOnce, Shared } from "./at-once.ts";
 import { Bringer, type MirrorsContext, type Way } from "./bring.ts";
@@ -14,7 +15,7 @@ import { bringEvidence } from "./evidence.ts";
 import { fillManifest } from "./fill.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
 import { anyMirror, currentMirror, lastLook, type MirrorRow } from "./queries.ts";
-import { Remote } from "./remote.ts";
+import { Remote, UpstreamBusy } from "./remote.ts";
 import { remoteDigest, remoteManifest, remoteTags } from "./remote-reads.ts";
 import { hostsOfRow, readRemoteUrl } from "./setting.ts";
 
@@ -40,12 +41,18 @@ export class Mirrors implements PullThrough {
   readonly #context: MirrorsContext;
   readonly #bringer: Bringer;
   readonly #manifests = new Shared<Brought>();
-  readonly #places = new AtOnce(MIRROR_LIMITS.manifestsAtOnce, MIRROR_LIMITS.waiting);
+  readonly #places = new AtOnce({
+    places: MIRROR_LIMITS.manifestsAtOnce,
+    each: MIRROR_LIMITS.manifestsPerOrganisation,
+    waiting: MIRROR_LIMITS.waiting,
+  });
   readonly #blobs = new Shared<void>();
   readonly #looks = new Shared<void>();
+  /** When a look for evidence did not bring everything, ms. */
+  readonly #incomplete = new Map<string, number>();
   readonly #remotes = new Map<number, Remote>();
-  /** Upstreams that gave no answer, and until when they are left alone, ms. */
-  readonly #resting = new Map<string, { readonly until: number; readonly why: string }>();
+  /** Upstreams that gave no answer, each as it was set, and until when they are left alone, ms. */
+  readonly #resting = new Map<number, { readonly until: number; readonly why: string }>();
   #noneUntil = 0;
 
   constructor(context: MirrorsContext) {
@@ -57,6 +64,7 @@ export class Mirrors implements PullThrough {
   changed(): void {
     this.#noneUntil = 0;
     this.#resting.clear();
+    this.#incomplete.clear();
   }
 
   async manifest(
@@ -68,15 +76,16 @@ export class Mirrors implements PullThrough {
     if (mirror === undefined) return undefined;
     if ("tag" in reference) {
       const { tag } = reference;
-      if (here !== undefined && (await this.#isFresh(mirror, tag))) return NOTHING;
-      return await this.#once(`${repository}:${tag}`, () => this.#bringTag(mirror, tag, here));
+      if (here !== undefined && ((await this.#isFresh(mirror, tag)) || (await this.#isOwn(repository, tag))))
+        return NOTHING;
+      return await this.#once(mirror, `${repository}:${tag}`, () => this.#bringTag(mirror, tag, here));
     }
     const { digest } = reference;
     if (here !== undefined) {
       await this.#lookAgain(mirror, here);
       return NOTHING;
     }
-    return await this.#once(`${repository}@${digest}`, () => this.#bringDigest(mirror, digest));
+    return await this.#once(mirror, `${repository}@${digest}`, () => this.#bringDigest(mirror, digest));
   }
 
   async blob({ repository }: AskedPull, named: NamedDigest): Promise<void> {
@@ -105,7 +114,7 @@ export class Mirrors implements PullThrough {
     if (mirror === undefined) throw new ServerError("upstream-failed", `${repository} mirrors nothing any more`);
     const before = await resolveTag(reader, repository, tag);
     const key = `${repository}:${tag}`;
-    const { warning } = await this.#once(key, () => this.#bringTag(mirror, tag, before?.digest));
+    const { warning } = await this.#once(mirror, key, () => this.#bringTag(mirror, tag, before?.digest));
     if (warning !== undefined) throw new ServerError("upstream-failed", warning);
     const now = await resolveTag(reader, repository, tag);
     if (now === undefined) throw new ServerError("upstream-failed", `${mirror.url} has no tag ${tag}`);
@@ -132,8 +141,9 @@ export class Mirrors implements PullThrough {
   }
 
   /** Brings a manifest once for all who wait for it, and not too many at a time: each lies in memory whole. */
-  #once(key: string, work: () => Promise<Brought>): Promise<Brought> {
-    return this.#manifests.run(key, () => this.#places.run(work));
+  #once(mirror: MirrorRow, key: string, work: () => Promise<Brought>): Promise<Brought> {
+    // Of each setting by itself: what is brought under a former one is refused in the end.
+    return this.#manifests.run(`${mirror.from_seq} ${key}`, () => this.#places.run(mirror.org, work));
   }
 
   /** The way to a mirror's upstream, with its credential. */
@@ -162,13 +172,31 @@ export class Mirrors implements PullThrough {
   }
 
   async #isFresh(mirror: MirrorRow, reference: string): Promise<boolean> {
-    const { reader, now } = this.#context;
-    const looked = await lastLook(reader, mirror.repository, reference);
-    return looked !== undefined && now() - looked < mirror.max_age_ms;
+    const looked = await this.#lastLook(mirror, reference);
+    return looked !== undefined && this.#isRecent(looked, mirror.max_age_ms);
   }
 
-  async #looked({ org, repository }: MirrorRow, reference: string): Promise<void> {
-    await this.#context.record.operate("mirrors.looked", { org, repository, reference });
+  /** When the upstream was last asked, as it is set now: what a former one said is no answer of this one. */
+  async #lastLook({ repository, set_time }: MirrorRow, reference: string): Promise<number | undefined> {
+    const looked = await lastLook(this.#context.reader, repository, reference);
+    return looked !== undefined && looked > set_time ? looked : undefined;
+  }
+
+  /** Whether a moment lies within so many ms of now. One far ahead is of a clock that was set back since, and says nothing. */
+  #isRecent(moment: number, ms: number): boolean {
+    return Math.abs(this.#context.now() - moment) < ms;
+  }
+
+  /** Whether a tag is one under which the organisation itself keeps evidence about what it mirrors. */
+  async #isOwn(repository: string, tag: string): Promise<boolean> {
+    if (!isEvidenceTag(tag)) return false;
+    const { reader } = this.#context;
+    const set = await resolveTag(reader, repository, tag);
+    return set !== undefined && (await tagSetBy(reader, set.sequence)) !== mirrorId(repository);
+  }
+
+  async #looked({ org, repository, from_seq: setting }: MirrorRow, reference: string): Promise<void> {
+    await this.#context.record.operate("mirrors.looked", { org, repository, setting, reference });
   }
 
   async #bringDigest(mirror: MirrorRow, digest: NamedDigest): Promise<Brought> {
@@ -204,7 +232,9 @@ export class Mirrors implements PullThrough {
       await this.#looked(mirror, tag);
       return refused ?? { changed: true };
     } catch (error) {
-      const failure = this.#unanswered(mirror, error);
+      // What this server itself will not take up is no fault of what is here.
+      const own = error instanceof Problem || (error instanceof ServerError && error.code === "disk-low");
+      const failure = own ? error : this.#unanswered(mirror, error);
       return this.#stale(mirror, tag, here, failure.message, failure);
     }
   }
@@ -226,7 +256,7 @@ export class Mirrors implements PullThrough {
       if (!(error instanceof Problem) || error.code !== "tag-immutable") throw error;
       // Refused like anybody's push, and put on record once.
       const body = { repository, tag, refused: manifest.digest };
-      const actor = mirrorActor(repository);
+      const actor = mirrorActor(repository, mirror.from_seq);
       const told = await this.#context.record.append({ type: "mirrors.refuse-tag", org, actor, body });
       if (!told.ok)
         this.#context.log.warn({ repository, tag, refusal: told.refusal.code }, "a moved tag is not on record");
@@ -239,7 +269,7 @@ export class Mirrors implements PullThrough {
   }
 
   /** What is here, with a warning; or the refusal to serve it. */
-  #stale(mirror: MirrorRow, tag: string, here: Digest | undefined, why: string, failure?: OciError): Brought {
+  #stale(mirror: MirrorRow, tag: string, here: Digest | undefined, why: string, failure?: Error): Brought {
     if (here !== undefined && mirror.stale === "serve") {
       return { changed: false, warning: `${tag} may be out of date: ${why}`.slice(0, MIRROR_LIMITS.problemLength) };
     }
@@ -249,9 +279,13 @@ export class Mirrors implements PullThrough {
   /** Evidence about a digest that is here already: waited for the first time only. */
   async #lookAgain(mirror: MirrorRow, digest: Digest): Promise<void> {
     if (mirror.evidence !== 1 || this.#restOf(mirror) !== undefined) return;
-    const { reader, now, log } = this.#context;
-    const looked = await lastLook(reader, mirror.repository, digest);
-    if (looked !== undefined && now() - looked < mirror.max_age_ms) return;
+    const { now, log } = this.#context;
+    const looked = await this.#lastLook(mirror, digest);
+    if (looked !== undefined && this.#isRecent(looked, mirror.max_age_ms)) return;
+    // One that could not bring everything is made again now and then, behind a pull, and not with each.
+    const key = `${mirror.repository}@${digest}`;
+    const incomplete = this.#incomplete.get(key);
+    if (incomplete !== undefined && this.#isRecent(incomplete, MIRROR_LIMITS.evidenceMs)) return;
     // What is here is served whatever comes of it.
     const look = async (): Promise<void> => {
       try {
@@ -259,10 +293,11 @@ export class Mirrors implements PullThrough {
       } catch (error) {
         const { repository } = mirror;
         this.#rest(mirror, error);
+        this.#isIncomplete(key, now());
         log.warn({ repository, digest, err: error }, "an upstream could not be asked for evidence");
       }
     };
-    if (looked === undefined) await look();
+    if (looked === undefined && incomplete === undefined) await look();
     else void look();
   }
 
@@ -271,10 +306,14 @@ export class Mirrors implements PullThrough {
     const { reader, now, log } = this.#context;
     await this.#looks.run(`${mirror.repository}@${digest}`, async () => {
       const look = await bringEvidence({ reader, bringer: this.#bringer, now }, way, digest);
+      const key = `${mirror.repository}@${digest}`;
       if (look.problems.length === 0) {
+        this.#incomplete.delete(key);
         await this.#looked(mirror, digest);
         return;
       }
+      this.#isIncomplete(key, now());
+      this.#rest(mirror, look.busy);
       const { repository } = mirror;
       log.warn(
         { repository, digest, problems: look.problems.slice(0, 10) },
@@ -283,11 +322,18 @@ export class Mirrors implements PullThrough {
     });
   }
 
+  #isIncomplete(key: string, moment: number): void {
+    this.#incomplete.delete(key);
+    this.#incomplete.set(key, moment);
+    const [oldest] = this.#incomplete.keys();
+    if (oldest !== undefined && this.#incomplete.size > MIRROR_LIMITS.looksRemembered) this.#incomplete.delete(oldest);
+  }
+
   #restOf(mirror: MirrorRow): string | undefined {
-    const resting = this.#resting.get(mirror.url);
+    const resting = this.#resting.get(mirror.from_seq);
     if (resting === undefined) return undefined;
     if (resting.until > this.#context.now()) return resting.why;
-    this.#resting.delete(mirror.url);
+    this.#resting.delete(mirror.from_seq);
     return undefined;
   }
 
@@ -297,8 +343,12 @@ export class Mirrors implements PullThrough {
   }
 
   #rest(mirror: MirrorRow, error: unknown): void {
-    if (!(error instanceof ServerError) || error.code !== "egress-failed") return;
-    this.#resting.set(mirror.url, { until: this.#context.now() + MIRROR_LIMITS.restMs, why: error.message });
+    const busy = error instanceof UpstreamBusy;
+    if (!busy && !(error instanceof ServerError && error.code === "egress-failed")) return;
+    const ms = busy ? error.restMs : MIRROR_LIMITS.restMs;
+    this.#resting.set(mirror.from_seq, { until: this.#context.now() + ms, why: error.message });
+    const [oldest] = this.#resting.keys();
+    if (oldest !== undefined && this.#resting.size > REMEMBERED) this.#resting.delete(oldest);
   }
 
   /** An error as the registry answers with it. An upstream that gave no answer is left alone for a while. */
@@ -317,8 +367,9 @@ export class Mirrors implements PullThrough {
 
 /** The upstream gave no answer that can be used, and there is nothing here that may be served instead. */
 function unavailable(why: string, cause?: unknown): OciError {
+  const seconds = Math.ceil((cause instanceof UpstreamBusy ? cause.restMs : MIRROR_LIMITS.restMs) / 1000);
   return new OciError(502, "UNKNOWN", why, {
-    headers: { "retry-after": "10" },
+    headers: { "retry-after": String(seconds) },
     ...(cause === undefined ? {} : { cause }),
   });
 }

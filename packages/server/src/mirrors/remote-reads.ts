@@ -6,7 +6,7 @@ import { REGISTRY_LIMITS } from "../registry/limits.ts";
 import { DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "../registry/manifest.ts";
 import { isTag } from "../registry/tag-rules.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
-import { type Remote, upstreamFailed } from "./remote.ts";
+import { type Asking, unexpectedAnswer, upstreamFailed } from "./remote.ts";
 
 /** A manifest as another registry has it. Its digest was computed here. */
 export interface RemoteManifest {
@@ -19,12 +19,6 @@ const ACCEPT = [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].join(", "
 
 function referenceOf(reference: string | NamedDigest): string {
   return `manifests/${reference}`;
-}
-
-/** An answer other than the one hoped for, said in words. A registry that hides what is not the asker's answers 401 or 403 for 404. */
-function unexpected(answer: StreamedAnswer): Error {
-  answer.discard();
-  return upstreamFailed(answer.shown, `answers ${answer.status}`);
 }
 
 /** The body of a small answer. @throws ServerError `upstream-failed` beyond `limit` bytes; `egress-failed`. */
@@ -51,7 +45,7 @@ async function readSmall(answer: StreamedAnswer, limit: number): Promise<Uint8Ar
  *
  * @returns undefined when there is none; `unsaid` when the registry does not say.
  */
-export async function remoteDigest(remote: Remote, reference: string): Promise<NamedDigest | "unsaid" | undefined> {
+export async function remoteDigest(remote: Asking, reference: string): Promise<NamedDigest | "unsaid" | undefined> {
   const answer = await remote.ask({
     method: "HEAD",
     path: referenceOf(reference),
@@ -62,7 +56,7 @@ export async function remoteDigest(remote: Remote, reference: string): Promise<N
   if (answer.status === 404) return undefined;
   // Some registries know no HEAD of manifests.
   if (answer.status === 405) return "unsaid";
-  if (answer.status !== 200) throw unexpected(answer);
+  if (answer.status !== 200) throw unexpectedAnswer(answer);
   const said = answer.headers["docker-content-digest"];
   return isNamedDigest(said) ? said : "unsaid";
 }
@@ -74,7 +68,7 @@ export async function remoteDigest(remote: Remote, reference: string): Promise<N
  * @throws ServerError `upstream-failed` for bytes of another digest than was asked for, or than the answer itself says; too many bytes;
  * any other answer.
  */
-export async function remoteManifest(remote: Remote, reference: string): Promise<RemoteManifest | undefined> {
+export async function remoteManifest(remote: Asking, reference: string): Promise<RemoteManifest | undefined> {
   const answer = await remote.ask({
     method: "GET",
     path: referenceOf(reference),
@@ -85,7 +79,7 @@ export async function remoteManifest(remote: Remote, reference: string): Promise
     answer.discard();
     return undefined;
   }
-  if (answer.status !== 200) throw unexpected(answer);
+  if (answer.status !== 200) throw unexpectedAnswer(answer);
   const bytes = await readSmall(answer, REGISTRY_LIMITS.manifestBytes);
   const said = answer.headers["docker-content-digest"];
   for (const expected of [reference, said]) {
@@ -103,12 +97,12 @@ export async function remoteManifest(remote: Remote, reference: string): Promise
  * @throws ServerError `upstream-failed` when there is none, or one of another size.
  */
 export async function remoteBlob(
-  remote: Remote,
+  remote: Asking,
   named: NamedDigest,
   size: number,
 ): Promise<AsyncGenerator<Uint8Array, void, undefined>> {
   const answer = await remote.ask({ method: "GET", path: `blobs/${named}`, totalMs: MIRROR_LIMITS.blobMs });
-  if (answer.status !== 200) throw unexpected(answer);
+  if (answer.status !== 200) throw unexpectedAnswer(answer);
   const stated = answer.headers["content-length"];
   if (stated !== undefined && Number(stated) !== size) {
     answer.discard();
@@ -124,9 +118,13 @@ function nextOf(answer: StreamedAnswer): string | undefined {
   return header === undefined ? undefined : /<([^>]+)>\s*;[^,]*rel="?next"?/i.exec(header)?.[1];
 }
 
-async function* pages(remote: Remote, path: string, accept: string): AsyncGenerator<JsonValue, void, undefined> {
+/** A list page by page. @throws ServerError `upstream-failed` when it has more pages than are read: part of it is not the list. */
+async function* pages(remote: Asking, path: string, accept: string): AsyncGenerator<JsonValue, void, undefined> {
   let next: string | undefined = path;
-  for (let page = 0; next !== undefined && page < MIRROR_LIMITS.pages; page += 1) {
+  for (let page = 0; next !== undefined; page += 1) {
+    if (page === MIRROR_LIMITS.pages) {
+      throw upstreamFailed(remote.place.origin, `lists ${path} in more than ${MIRROR_LIMITS.pages} pages`);
+    }
     const answer: StreamedAnswer = await remote.ask({
       method: "GET",
       path: next,
@@ -137,7 +135,7 @@ async function* pages(remote: Remote, path: string, accept: string): AsyncGenera
       answer.discard();
       return;
     }
-    if (answer.status !== 200) throw unexpected(answer);
+    if (answer.status !== 200) throw unexpectedAnswer(answer);
     const bytes = await readSmall(answer, MIRROR_LIMITS.pageBytes);
     try {
       yield parseJson(bytes, { maxBytes: MIRROR_LIMITS.pageBytes, maxDepth: 64 });
@@ -162,7 +160,7 @@ function digestsIn(value: JsonValue | undefined): Digest[] {
  * Digests of manifests that a registry lists as about a subject (OCI distribution 1.1, "Listing Referrers"): by its API, else by the
  * fallback tag. Whether each is, its own bytes say. At most `limit`.
  */
-export async function remoteReferrers(remote: Remote, subject: Digest, limit: number): Promise<Digest[]> {
+export async function remoteReferrers(remote: Asking, subject: Digest, limit: number): Promise<Digest[]> {
   const found = new Set<Digest>();
   let listed = false;
   for await (const page of pages(remote, `referrers/${subject}`, OCI_INDEX)) {
@@ -172,15 +170,38 @@ export async function remoteReferrers(remote: Remote, subject: Digest, limit: nu
   }
   if (!listed) {
     const index = await remoteManifest(remote, subject.replace(":", "-"));
-    const read = index && parseJson(index.bytes, { maxBytes: REGISTRY_LIMITS.manifestBytes, maxDepth: 64 });
-    for (const digest of digestsIn(read)) if (found.size < limit) found.add(digest);
+    for (const digest of digestsIn(index && readListed(remote, index))) if (found.size < limit) found.add(digest);
   }
   return [...found];
 }
 
+/** What lies under a fallback tag. @throws ServerError `upstream-failed` for what is no JSON: anybody may have pushed anything there. */
+export function readListed(remote: Asking, { bytes, digest }: RemoteManifest): JsonValue {
+  try {
+    return parseJson(bytes, { maxBytes: REGISTRY_LIMITS.manifestBytes, maxDepth: 64 });
+  } catch (cause) {
+    const { origin, repository } = remote.place;
+    throw upstreamFailed(`${origin}/v2/${repository}/manifests/${digest}`, "is no list of referrers", { cause });
+  }
+}
+
+/** Whether a registry lists referrers itself (OCI distribution 1.1, "Listing Referrers"). */
+export async function listsReferrers(remote: Asking, subject: Digest): Promise<boolean> {
+  const answer = await remote.ask({
+    method: "GET",
+    path: `referrers/${subject}`,
+    headers: { accept: OCI_INDEX },
+    totalMs: MIRROR_LIMITS.smallMs,
+  });
+  answer.discard();
+  if (answer.status === 200) return true;
+  if (answer.status === 404) return false;
+  throw unexpectedAnswer(answer);
+}
+
 /** The tags of a repository, page by page. What is no tag is passed over. */
-export async function* remoteTags(remote: Remote): AsyncGenerator<string, void, undefined> {
-  for await (const page of pages(remote, "tags/list", "application/json")) {
+export async function* remoteTags(remote: Asking): AsyncGenerator<string, void, undefined> {
+  for await (const page of pages(remote, "tags/list?n=1000", "application/json")) {
     const tags = isJsonObject(page) ? page["tags"] : undefined;
     if (!isJsonArray(tags)) continue;
     for (const tag of tags) if (typeof tag === "string" && isTag(tag)) yield tag;

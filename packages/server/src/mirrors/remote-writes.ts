@@ -1,20 +1,14 @@
 import type { Digest } from "@assay/evidence";
-import type { StreamedAnswer } from "../egress/guarded-stream.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
-import { type Remote, upstreamFailed } from "./remote.ts";
-
-function unexpected(answer: StreamedAnswer): Error {
-  answer.discard();
-  return upstreamFailed(answer.shown, `answers ${answer.status}`);
-}
+import { type Asking, unexpectedAnswer } from "./remote.ts";
 
 /** Whether a registry has a blob in this repository. */
-export async function hasBlob(remote: Remote, digest: Digest): Promise<boolean> {
+export async function hasBlob(remote: Asking, digest: Digest): Promise<boolean> {
   const answer = await remote.ask({ method: "HEAD", path: `blobs/${digest}`, totalMs: MIRROR_LIMITS.smallMs });
   answer.discard();
   if (answer.status === 200) return true;
   if (answer.status === 404) return false;
-  throw unexpected(answer);
+  throw unexpectedAnswer(answer);
 }
 
 /**
@@ -26,7 +20,7 @@ export async function hasBlob(remote: Remote, digest: Digest): Promise<boolean> 
  * @throws ServerError `upstream-failed`, `egress-failed`, `egress-refused`.
  */
 export async function putBlob(
-  remote: Remote,
+  remote: Asking,
   blob: { readonly digest: Digest; readonly size: number; bytes(): AsyncIterable<Uint8Array> },
   from: string | undefined,
 ): Promise<boolean> {
@@ -42,7 +36,7 @@ export async function putBlob(
   opened.discard();
   if (opened.status === 201 && from !== undefined) return false;
   const { location } = opened.headers;
-  if (opened.status !== 202 || location === undefined) throw unexpected(opened);
+  if (opened.status !== 202 || location === undefined) throw unexpectedAnswer(opened);
   const sent = await remote.ask({
     method: "PUT",
     path: `${location}${location.includes("?") ? "&" : "?"}digest=${digest}`,
@@ -50,7 +44,7 @@ export async function putBlob(
     body: () => blob.bytes(),
     totalMs: MIRROR_LIMITS.blobMs,
   });
-  if (sent.status !== 201) throw unexpected(sent);
+  if (sent.status !== 201) throw unexpectedAnswer(sent);
   sent.discard();
   return true;
 }
@@ -61,7 +55,7 @@ export async function putBlob(
  * @returns whether the registry says that it lists it as a referrer (`OCI-Subject`).
  */
 export async function putManifest(
-  remote: Remote,
+  remote: Asking,
   reference: string,
   manifest: { readonly bytes: Uint8Array; readonly mediaType: string },
 ): Promise<boolean> {
@@ -72,7 +66,7 @@ export async function putManifest(
     body: () => manifest.bytes,
     totalMs: MIRROR_LIMITS.smallMs,
   });
-  if (answer.status !== 201) throw unexpected(answer);
+  if (answer.status !== 201) throw unexpectedAnswer(answer);
   answer.discard();
   return answer.headers["oci-subject"] !== undefined;
 }

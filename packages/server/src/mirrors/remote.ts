@@ -44,6 +44,30 @@ export function upstreamFailed(
   return new ServerError("upstream-failed", `${shown} ${why}`, options);
 }
 
+/** Another registry that has too much to do, or of which too much was asked (RFC 9110 §15.6.4, RFC 6585 §4). */
+export class UpstreamBusy extends ServerError {
+  /** How long it is to be left alone, ms. */
+  readonly restMs: number;
+
+  constructor(shown: string, status: number, retryAfter: string | undefined) {
+    const { restMs, longestRestMs } = MIRROR_LIMITS;
+    const asked = retryAfter !== undefined && /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) * 1000 : restMs;
+    const rest = Math.min(Math.max(asked, restMs), longestRestMs);
+    super("upstream-failed", `${shown} answers ${status}`, {
+      hint: `it is left alone for ${Math.ceil(rest / 1000)} s`,
+    });
+    this.restMs = rest;
+  }
+}
+
+/** An answer of another registry other than those hoped for, said in words, and let go of. */
+export function unexpectedAnswer(answer: StreamedAnswer): ServerError {
+  answer.discard();
+  const { shown, status, headers } = answer;
+  if (status === 429 || status === 503) return new UpstreamBusy(shown, status, headers["retry-after"]);
+  return upstreamFailed(shown, `answers ${status}`);
+}
+
 const tokenAnswer = z.object({ token: z.string().optional(), access_token: z.string().optional() });
 
 /** A token as it may stand in a header (RFC 6750 §2.1, and what services really send). */
@@ -183,6 +207,9 @@ export class Remote {
       resolve,
     );
     const asked = shownUrl(realm);
+    if (answer.status === 429 || answer.status === 503) {
+      throw new UpstreamBusy(asked, answer.status, answer.headers["retry-after"]);
+    }
     if (answer.status !== 200) {
       const hint = "look at the credential that is set";
       throw upstreamFailed(asked, `gives this server no token (${answer.status})`, { hint });
@@ -196,6 +223,21 @@ export class Remote {
     const { username, password } = this.#credential;
     return `Basic ${Buffer.from(`${username}:${password}`, "utf8").toString("base64")}`;
   }
+}
+
+/** Whoever asks a registry. */
+export type Asking = Pick<Remote, "place" | "ask">;
+
+/** The same, for no longer than until a moment (ms): each answer ends by then, and after it nothing is asked. */
+export function askingUntil(remote: Asking, until: number, now: () => number): Asking {
+  return {
+    place: remote.place,
+    ask: async (question) => {
+      const left = until - now();
+      if (left <= 0) throw upstreamFailed(remote.place.origin, "took too long: it is asked again later");
+      return await remote.ask({ ...question, totalMs: Math.min(question.totalMs, left) });
+    },
+  };
 }
 
 function readToken(shown: string, body: Uint8Array): string {

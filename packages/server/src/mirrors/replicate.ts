@@ -1,15 +1,14 @@
 import { z } from "zod";
 import { ServerError } from "../errors.ts";
-import type { JobContext } from "../jobs/job.ts";
 import { newestSequence } from "../record/newest.ts";
-import { listRepositories, listTags, referrersAfter, resolveTag, tagsSetAfter } from "../registry/queries.ts";
+import { listRepositories, listTags, referrersAfter, tagsSetAfter } from "../registry/queries.ts";
 import { isEvidenceTag } from "../registry/tag-rules.ts";
 import type { Reader } from "../storage/database.ts";
 import type { MirrorsContext } from "./bring.ts";
 import { CopyOut } from "./copy-out.ts";
 import { openCredential } from "./credential.ts";
 import { MIRROR_LIMITS } from "./limits.ts";
-import { Progress } from "./progress.ts";
+import { Progress, type RunJob } from "./progress.ts";
 import type { Mirrors } from "./pull-through.ts";
 import { currentMirror, listMirrors } from "./queries.ts";
 import { Remote } from "./remote.ts";
@@ -40,9 +39,9 @@ export const fillSchema = z.strictObject({
 /** What runs are made with. */
 export interface RunContext extends MirrorsContext {
   readonly mirrors: Pick<Mirrors, "fill" | "upstreamTags">;
+  /** Where this server is reached: scheme, host and port. */
+  readonly origin: string;
 }
-
-type Job = Pick<JobContext, "signal" | "renew">;
 
 /** Names a replication's job, so that at most one of a kind waits or runs. */
 export function replicationKey(org: string, name: string, full: boolean): string {
@@ -70,14 +69,26 @@ export function fillSubject(repository: string): string {
  *
  * @throws ServerError `upstream-failed` when something could not be copied: the queue tries again.
  */
-export async function replicate(context: RunContext, body: z.output<typeof replicateSchema>, job: Job): Promise<void> {
+export async function replicate(
+  context: RunContext,
+  body: z.output<typeof replicateSchema>,
+  job: RunJob,
+): Promise<void> {
   const { reader, record, now } = context;
   const { org, name, full } = body;
   const row = await currentReplication(reader, org, name);
   // Removed meanwhile: there is nothing to do.
   if (row === undefined) return;
   const subject = replicationSubject(name, full);
-  const progress = new Progress(record, job, { org, subject, started: now() });
+  const { from_seq: setting } = row;
+  const stands = async (): Promise<boolean> => (await currentReplication(reader, org, name))?.from_seq === setting;
+  const progress = new Progress(record, job, {
+    org,
+    subject,
+    started: now(),
+    oneRegistry: row.direction === "push",
+    rule: { name, setting, stands },
+  });
   await progress.begin();
   const since = full ? -1 : await coveredBy(reader, org, name);
   // As of here everything is brought over when this run ends well: what comes while it runs comes again.
@@ -91,11 +102,12 @@ export async function replicate(context: RunContext, body: z.output<typeof repli
 }
 
 /** One run of filling a mirror. @throws ServerError `upstream-failed` when something could not be brought. */
-export async function fill(context: RunContext, body: z.output<typeof fillSchema>, job: Job): Promise<void> {
+export async function fill(context: RunContext, body: z.output<typeof fillSchema>, job: RunJob): Promise<void> {
   const { reader, record, now } = context;
   const { org, repository, tags } = body;
   if ((await currentMirror(reader, repository))?.org !== org) return;
-  const progress = new Progress(record, job, { org, subject: fillSubject(repository), started: now() });
+  const subject = fillSubject(repository);
+  const progress = new Progress(record, job, { org, subject, started: now(), oneRegistry: true });
   await progress.begin();
   await through(progress, async () => {
     const asked = tags === null ? context.mirrors.upstreamTags(repository) : tags;
@@ -179,6 +191,8 @@ async function copier(
     if (!isAboutRepository(filter, repository)) return undefined;
     const known = remotes.get(repository);
     if (known !== undefined) return known;
+    // What this server was given by this very replication is no source of it: it would be copied into itself without end.
+    if (place.origin === context.origin && repository.startsWith(`${place.repository}/`)) return undefined;
     const path = `${place.repository}/${repository.slice(row.org.length + 1)}`;
     const given = { credential, tokenHosts: hostsOfRow(row), right: "pull,push" as const };
     const remote = new Remote({ ...place, repository: path }, context, given);
@@ -207,10 +221,7 @@ async function pushAll(context: RunContext, row: ReplicationRow, progress: Progr
       for (const tag of tags) {
         last = tag;
         if (isEvidenceTag(tag) || !isAboutTag(filter, tag)) continue;
-        await progress.attempt(`${repository}:${tag}`, async () => {
-          const set = await resolveTag(reader, repository, tag);
-          return set === undefined ? "present" : await copy.tag(remote, repository, tag, set.digest);
-        });
+        await progress.attempt(`${repository}:${tag}`, () => copy.tag(remote, repository, tag));
       }
       if (tags.length < MIRROR_LIMITS.step) break;
     }
@@ -224,13 +235,13 @@ async function pushNew(context: RunContext, row: ReplicationRow, progress: Progr
   const { copy, remoteOf } = await copier(context, row, progress);
   for (let after = since; ; ) {
     const found = await tagsSetAfter(reader, org, after, MIRROR_LIMITS.step);
-    for (const { repository, tag, digest, sequence } of found) {
+    for (const { repository, tag, sequence } of found) {
       after = sequence;
       const remote = remoteOf(repository);
       const evidence = isEvidenceTag(tag);
       if (remote === undefined || (evidence ? row.evidence !== 1 : !isAboutTag(filter, tag))) continue;
       await progress.attempt(`${repository}:${tag}`, () =>
-        evidence ? copy.evidenceTag(remote, repository, tag, digest) : copy.tag(remote, repository, tag, digest),
+        evidence ? copy.evidenceTag(remote, repository, tag) : copy.tag(remote, repository, tag),
       );
     }
     if (found.length < MIRROR_LIMITS.step) break;

@@ -14,6 +14,7 @@ import { hostsOfRow } from "./setting.ts";
 import {
   administratorOf,
   credentialField,
+  dropCredential,
   keepCredential,
   type MirrorRoutesContext,
   runSchema,
@@ -140,8 +141,10 @@ export function registerReplicationRoutes(instance: FastifyInstance, context: Mi
       const { credential, ...setting } = request.body;
       const id = await keepCredential(context, org, credential);
       const body = { ...setting, name, ...(id === undefined ? {} : { credential: id }) };
+      const before = await currentReplication(reader, org, name);
       const appended = await append(record, { type: "replications.set", org, actor, body });
       const row = await requireReplication(org, name);
+      await dropCredential(context, org, before?.credential, row.credential);
       return { ...(await show(row)), receipt: appended.receipts[0] ?? null };
     },
   );
@@ -160,7 +163,9 @@ export function registerReplicationRoutes(instance: FastifyInstance, context: Mi
     async (request) => {
       const { org, name } = request.params;
       const actor = await administratorOf(context, request, org);
+      const before = await currentReplication(reader, org, name);
       const appended = await append(record, { type: "replications.remove", org, actor, body: { name } });
+      await dropCredential(context, org, before?.credential, null);
       return { receipt: appended.receipts[0] ?? null };
     },
   );
@@ -183,6 +188,7 @@ export function registerReplicationRoutes(instance: FastifyInstance, context: Mi
       await enqueueJob(record, {
         kind: REPLICATE,
         key: replicationKey(org, name, true),
+        lane: org,
         body: { org, name, full: true },
         maxAttempts: MIRROR_LIMITS.attempts,
       });

@@ -85,6 +85,7 @@ export class ReplicationWatch {
     await enqueueJob(this.#options.record, {
       kind: REPLICATE,
       key: replicationKey(org, name, full),
+      lane: org,
       body: { org, name, full },
       maxAttempts: MIRROR_LIMITS.attempts,
     });

@@ -16,6 +16,7 @@ import { hostsOfRow, mirrorSchema } from "./setting.ts";
 import {
   administratorOf,
   credentialField,
+  dropCredential,
   keepCredential,
   type MirrorRoutesContext,
   runSchema,
@@ -153,9 +154,11 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
       const { credential, ...setting } = request.body;
       const id = await keepCredential(context, org, credential);
       const body = { ...setting, ...(id === undefined ? {} : { credential: id }) };
+      const before = await currentMirror(reader, setting.repository);
       const appended = await append(record, { type: "mirrors.set", org, actor, body });
       context.changed();
       const row = await requireMirror(org, setting.repository);
+      await dropCredential(context, org, before?.credential, row.credential);
       return { ...(await showOne(row)), receipt: appended.receipts[0] ?? null };
     },
   );
@@ -177,8 +180,10 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
       const { org } = request.params;
       const actor = await administrator(request, org);
       const { repository } = request.query;
+      const before = await currentMirror(reader, repository);
       const appended = await append(record, { type: "mirrors.remove", org, actor, body: { repository } });
       context.changed();
+      await dropCredential(context, org, before?.credential, null);
       return { receipt: appended.receipts[0] ?? null };
     },
   );
@@ -212,6 +217,7 @@ export function registerMirrorRoutes(instance: FastifyInstance, context: MirrorR
       const { joined } = await enqueueJob(record, {
         kind: FILL,
         key: repository,
+        lane: org,
         body: { org, repository, tags: asked },
         maxAttempts: MIRROR_LIMITS.attempts,
       });

@@ -82,6 +82,22 @@ export async function keepCredential(
   return id;
 }
 
+/**
+ * Lets the credential go that a setting had and has no more: a secret nobody needs is kept nowhere.
+ *
+ * @param before what was named before the setting was changed or removed.
+ * @param now what is named since.
+ */
+export async function dropCredential(
+  { record }: MirrorRoutesContext,
+  org: string,
+  before: string | null | undefined,
+  now: string | null,
+): Promise<void> {
+  if (before === null || before === undefined || before === now) return;
+  await record.operate("mirrors.drop-credential", { org, id: before });
+}
+
 /** The newest run of something, and whether its job waits or runs; null when there was none. */
 export async function showRun(
   reader: Reader,

@@ -30,6 +30,8 @@ export interface Actor {
     readonly expires?: number;
     /** What a registry token was narrowed to. */
     readonly access?: TokenAccess[];
+    /** Of a mirror: the event that set it as it then was. It brings what is there under that setting, and under no other. */
+    readonly setting?: number;
     /** The revocation epoch a registry token was issued under. */
     readonly epoch?: number;
   };

@@ -112,21 +112,6 @@ export async function acceptManifest(
     const layer = kind === "layer" && !mayBeMissing ? canonical(of) : undefined;
     return layer === undefined ? [] : [{ digest: layer, size, mediaType }];
   });
-  const push: PushedManifest = {
-    org,
-    repository,
-    actor,
-    digest,
-    size: bytes.length,
-    mediaType: facts.mediaType,
-    subject,
-    artifactType: facts.artifactType,
-    annotations: facts.annotations,
-    layers: sparse ? await heldOf(reader, repository, layers, now) : layers,
-    aliases,
-    tags: facts.subject !== undefined && subject === undefined ? [] : tags,
-    bytes,
-  };
   const { json, parsed } = putManifestCommandBody({
     repository,
     digest,
@@ -145,17 +130,37 @@ export async function acceptManifest(
   // Asked early so that nothing is stored for what will be refused. The answer that counts is given again inside the transaction.
   const early = await decidePutManifest(reader, parsed, { actor, org, time: now }, services.pushRule);
   if (!early.accepted) return await refuse(early.refusal);
+  // One that is here already may lack what it names, as one that a mirror brought does: only of a new one the record asks for all of it.
+  const isNew = early.events.some(({ type }) => type === "registry.manifest-pushed");
+  const push: PushedManifest = {
+    org,
+    repository,
+    actor,
+    digest,
+    size: bytes.length,
+    mediaType: facts.mediaType,
+    subject,
+    artifactType: facts.artifactType,
+    annotations: facts.annotations,
+    layers: sparse || !isNew ? await heldOf(reader, repository, layers, now) : layers,
+    aliases,
+    tags: facts.subject !== undefined && subject === undefined ? [] : tags,
+    bytes,
+  };
   const put: Command = { type: "registry.put-manifest", org, actor, body: json };
   // What the companions were told is held here is asked for again beside the push: what names it must find it.
   const told = [...new Set(push.layers.map((layer) => layer.digest))];
   const held: Command = { type: "registry.require-held", org, actor, body: { repository, digests: told } };
-  const appended = await appendNaming(record, async () => [
-    put,
-    // The bytes are durable before the row that names them.
-    await store({ reader, blobs }, { org, actor }, bytes),
-    ...(await services.companions(push)),
-    ...(sparse && told.length > 0 ? [held] : []),
-  ]);
+  const appended = await appendNaming(record, async () => {
+    const companions = await services.companions(push);
+    return [
+      put,
+      // The bytes are durable before the row that names them.
+      await store({ reader, blobs }, { org, actor }, bytes),
+      ...companions,
+      ...(companions.length > 0 && told.length > 0 ? [held] : []),
+    ];
+  });
   if (!appended.ok) return await refuse(appended.refusal);
   const result = (appended.results[0] ?? {}) as JsonObject;
   const sequence = appended.receipts.at(-1)?.sequence ?? result["sequence"];

@@ -64,6 +64,11 @@ async function lookFor(services: Services, repository: string, reference: Refere
   return manifest && { ...manifest, named: reference.digest };
 }
 
+/** A text as it may stand in a header: it may tell what another registry said, and that may be anything. */
+function quoted(text: string): string {
+  return JSON.stringify(text.replaceAll(/[^\x20-\x7e]/g, "?"));
+}
+
 /** What is asked for, from wherever the repository gets what it does not have. */
 async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
   const { org, repository, reply } = exchange;
@@ -73,7 +78,7 @@ async function stored(services: Services, exchange: Exchange<"manifest">): Promi
   if (brought?.changed === true) found = await lookFor(services, repository, reference);
   if (found === undefined) throw manifestUnknown(exchange);
   note(exchange.request, { digest: found.digest, manifest: true });
-  if (brought?.warning !== undefined) reply.header("warning", `299 - ${JSON.stringify(brought.warning)}`);
+  if (brought?.warning !== undefined) reply.header("warning", `299 - ${quoted(brought.warning)}`);
   return found;
 }
 
@@ -103,11 +108,12 @@ export const getManifest: Handler<"manifest"> = {
     // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are sent.
     await requireServed(services.gate, "manifest", exchange, manifest.digest);
     reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
-    if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
-    const bytes = await services.manifests.read(manifest.digest);
+    // Also where the client has it: what is asked for and used every day is not what nobody pulls.
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {
       services.pulls.flush().catch((error: unknown) => request.log.error({ err: error }, "pulls could not be counted"));
     }
+    if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
+    const bytes = await services.manifests.read(manifest.digest);
     return await reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   },
 };

@@ -1,4 +1,5 @@
 import { type Digest, parseDigest } from "@assay/evidence";
+import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -58,6 +59,17 @@ export async function resolveTag(
     : query.where("from_seq", "<=", asOf).where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
   ).executeTakeFirst();
   return row && { digest: parseDigest(row.digest), namedAs: row.named_as ?? undefined, sequence: row.from_seq };
+}
+
+/** Who set a tag, by the sequence since which it names what it does: an actor's id. */
+export async function tagSetBy(reader: Reader, sequence: number): Promise<string | undefined> {
+  const row = await reader
+    .tables<RecordTables>()
+    .selectFrom("event")
+    .select("actor")
+    .where("sequence", "=", sequence)
+    .executeTakeFirst();
+  return row?.actor;
 }
 
 /** The manifest that a tag names now, and what the tag was set by where that was a digest of another algorithm. */

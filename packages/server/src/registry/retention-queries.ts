@@ -4,6 +4,7 @@ import type { Reader } from "../storage/database.ts";
 import { inBatches } from "./queries.ts";
 import { type RetentionRule, retentionRulesSchema, ruleOfTag } from "./retention-rules.ts";
 import type { RegistryTables } from "./schema.ts";
+import { isEvidenceTag } from "./tag-rules.ts";
 
 /** The rules of a repository that hold now. */
 export interface Retention {
@@ -129,7 +130,7 @@ const NEWEST_PAGE = 500;
 
 /**
  * The sequence at which the last of the newest tags that a rule keeps was set: of those it is about, later ones are kept and earlier ones
- * are not. 0 when all of them are kept.
+ * are not. Evidence tags are not counted. 0 when all of them are kept.
  */
 export async function lastKept(
   reader: Reader,
@@ -153,7 +154,7 @@ export async function lastKept(
       .limit(NEWEST_PAGE)
       .execute();
     for (const { name, from_seq } of rows) {
-      if (ruleOfTag(rules, name)?.name !== rule.name) continue;
+      if (isEvidenceTag(name) || ruleOfTag(rules, name)?.name !== rule.name) continue;
       seen += 1;
       if (seen === keepLast) return from_seq;
     }
@@ -207,43 +208,52 @@ export async function manifestNow(
     .executeTakeFirst();
 }
 
-/**
- * Manifests after `last` (exclusive), by digest, that stand by themselves: no tag names them, no index here lists them, and they are about
- * no manifest that is here.
- *
- * @returns those of the next `limit` manifests, and where those end; null when they are the last.
- */
-export async function untaggedManifests(
+/** Manifests after `last` (exclusive), by digest, at most `limit`. */
+export async function nextManifests(
   reader: Reader,
   repository: string,
   page: { readonly last: string; readonly limit: number },
-): Promise<{ readonly found: UntaggedManifest[]; readonly next: string | null }> {
-  const rows = await reader
+): Promise<(UntaggedManifest & { readonly subject: string | null })[]> {
+  return await reader
     .tables<RegistryTables>()
     .selectFrom("manifest")
-    .select(["digest", "subject", "pushed_time"])
+    .select(["digest", "subject", "pushed_time as time"])
     .where("repository", "=", repository)
     .where("to_seq", "is", null)
     .where("digest", ">", page.last)
     .orderBy("digest")
     .limit(page.limit)
     .execute();
-  const found: UntaggedManifest[] = [];
-  for (const { digest, subject, pushed_time } of rows) {
-    if (await standsAlone(reader, repository, digest, subject)) found.push({ digest, time: pushed_time });
-  }
-  return { found, next: rows.length < page.limit ? null : (rows.at(-1)?.digest ?? null) };
 }
 
-/** Whether no tag names a manifest of the repository, no index here lists it, and it is about none that is here. */
+/** Tags that name a manifest, at most `limit`. */
+export async function tagsNaming(
+  reader: Reader,
+  repository: string,
+  digest: string,
+  limit: number,
+): Promise<DatedTag[]> {
+  const rows = await reader
+    .tables<RegistryTables>()
+    .selectFrom("tag")
+    .select(["name", "digest", "from_seq"])
+    .where("repository", "=", repository)
+    .where("digest", "=", digest)
+    .where("to_seq", "is", null)
+    .limit(limit)
+    .execute();
+  return await dated(reader, rows);
+}
+
+/** Whether no tag names a manifest of the repository, and it {@link standsApart}. */
 export async function standsAlone(
   reader: Reader,
   repository: string,
   digest: string,
   subject: string | null,
 ): Promise<boolean> {
-  const tables = reader.tables<RegistryTables>();
-  const tag = await tables
+  const tag = await reader
+    .tables<RegistryTables>()
     .selectFrom("tag")
     .select("name")
     .where("repository", "=", repository)
@@ -251,7 +261,17 @@ export async function standsAlone(
     .where("to_seq", "is", null)
     .limit(1)
     .executeTakeFirst();
-  if (tag !== undefined) return false;
+  return tag === undefined && (await standsApart(reader, repository, digest, subject));
+}
+
+/** Whether no index of the repository lists a manifest, and it is about none that is here. */
+export async function standsApart(
+  reader: Reader,
+  repository: string,
+  digest: string,
+  subject: string | null,
+): Promise<boolean> {
+  const tables = reader.tables<RegistryTables>();
   const parent = await tables
     .selectFrom("manifest_reference")
     .select("manifest")

@@ -1,3 +1,5 @@
+import { type Digest, parseDigest } from "@assay/evidence";
+
 /** The grammar of a tag (OCI distribution 1.1, "Pulling manifests"). */
 const TAG = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/;
 
@@ -24,4 +26,9 @@ export function isReleaseTag(tag: string): boolean {
 /** Whether a tag is one that signing clients keep evidence under: it moves by their design, where evidence may be written. */
 export function isEvidenceTag(tag: string): boolean {
   return EVIDENCE.test(tag);
+}
+
+/** The digest that what lies under an evidence tag is about; undefined for every other tag. */
+export function evidenceTagSubject(tag: string): Digest | undefined {
+  return isEvidenceTag(tag) ? parseDigest(tag.slice(0, 71).replace("-", ":")) : undefined;
 }
