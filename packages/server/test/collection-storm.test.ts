@@ -12,6 +12,7 @@ import { sweepRegistry } from "../src/registry/maintenance.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
 import { ENGINE } from "./database.ts";
 import { imageManifest, OCI_MANIFEST, openRegistryRoom, type RegistryRoom, sha256 } from "./registry-room.ts";
+import { pickFrom, seeded } from "./seeded.ts";
 
 const STORM_MS = process.env["ASSAY_LONG"] === "1" ? 300_000 : 15_000;
 const SEED = Number(process.env["ASSAY_SEED"] ?? randomInt(2 ** 31));
@@ -29,24 +30,9 @@ const IMAGES = [0, 1, 2, 3].map((first) => [LAYERS[first] ?? "", LAYERS[first + 
 const REPOSITORIES = ["acme/one", "acme/two", "acme/three"];
 const TAGS = ["a", "b"];
 
-/** A random number from 0 to 1 that comes the same again with the same seed (mulberry32). */
-function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const random = seeded(SEED);
 
-function pick<T>(list: readonly T[]): T {
-  const one = list[Math.floor(random() * list.length)];
-  if (one === undefined) throw new Error("nothing to pick from");
-  return one;
-}
+const pick = <T>(list: readonly T[]): T => pickFrom(random, list);
 
 /** Nothing at all, a little, or long: a process that was stopped for a while. */
 async function late(most: number): Promise<void> {

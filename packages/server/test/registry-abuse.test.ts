@@ -221,6 +221,46 @@ describe("uploads that nobody ends", () => {
     expect(put.status).toBe(201);
   });
 
+  it("stop half-way and stay connected: they hold nobody up, and end after a minute without a byte (ASSAY_LONG=1 waits for it)", async () => {
+    const long = process.env["ASSAY_LONG"] === "1";
+    const authorization = `Bearer ${ADMIN_TOKEN}`;
+    const half = await Promise.all(
+      Array.from({ length: long ? 200 : 40 }, async () => {
+        const opened = await fetch(`${instance.url}/v2/default/half/blobs/uploads/`, {
+          method: "POST",
+          headers: { authorization },
+        });
+        const place = opened.headers.get("location") ?? "";
+        const dialled = await dial();
+        dialled.socket.write(
+          `PATCH ${new URL(place).pathname} HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nContent-Type: application/octet-stream\r\nContent-Length: 1000000\r\n\r\nhalf`,
+        );
+        return { ...dialled, place };
+      }),
+    );
+    const start = performance.now();
+    const push = async (text: string): Promise<number> => {
+      const path = `${instance.url}/v2/default/half/blobs/uploads/?digest=${sha256(text)}`;
+      const headers = { authorization, "content-type": "application/octet-stream" };
+      return (await fetch(path, { method: "POST", headers, body: text })).status;
+    };
+    for (let at = 0; at < 5; at += 1) expect(await push(`beside ${at}`)).toBe(201);
+    expect(performance.now() - start).toBeLessThan(20_000);
+    expect(await isAlive()).toBe(true);
+    if (long) await Promise.all(half.map(({ answer }) => answer));
+    // Whoever waited for it: not before a minute, and not much after.
+    const waited = performance.now() - start;
+    expect(long ? waited > 50_000 && waited < 120_000 : half.every(({ closed }) => !closed())).toBe(true);
+    for (const { socket } of half) socket.destroy();
+    // What came stays, and nobody has a claim on it: each can be gone on with.
+    const goesOn = async (place: string): Promise<number> => {
+      const headers = { authorization, "content-range": "4-12", "content-type": "application/octet-stream" };
+      const rest = { method: "PUT", headers, body: " and half" };
+      return (await fetch(`${place}?digest=${sha256("half and half")}`, rest)).status;
+    };
+    for (const { place } of half.slice(0, 20)) await expect.poll(() => goesOn(place), { timeout: 20_000 }).toBe(201);
+  }, 240_000);
+
   it("by the ten thousands are swept away, with their bytes, while others go on writing", async () => {
     const database = openWriter(await placeOf(room.directory));
     const ids = Array.from({ length: ABANDONED }, () => randomUUID());

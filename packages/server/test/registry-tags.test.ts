@@ -144,6 +144,29 @@ describe("leases", () => {
     room.clock.now = undefined;
   });
 
+  test("that end while HEAD looks are answered 404: whoever heard 200 would not bring the blob", async () => {
+    let meanwhile = async (): Promise<void> => undefined;
+    const other = await openRegistryRoom(["acme"], {
+      record: (record) => ({
+        append: (commands) => record.append(commands),
+        async operate(type, body) {
+          if (type === "registry.renew-lease") await meanwhile();
+          return await record.operate(type, body);
+        },
+      }),
+    });
+    const digest = await other.pushBlob("acme/lease", "leased");
+    const path = `/v2/acme/lease/blobs/${digest}`;
+    other.clock.now = Date.now() + LEASE_MS * 0.75;
+    expect((await other.call("HEAD", path)).status).toBe(200);
+    meanwhile = async () => {
+      await other.writer.operate("registry.release-blob", { repository: "acme/lease", digest });
+    };
+    other.clock.now = Date.now() + LEASE_MS * 0.75;
+    expect((await other.call("HEAD", path)).status).toBe(404);
+    await other.stop();
+  });
+
   test("a blob a manifest names is seen without one", async () => {
     const image = await room.pushImage("acme/lease-2", "latest");
     room.clock.now = Date.now() + LEASE_MS + 60_000;

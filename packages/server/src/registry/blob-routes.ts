@@ -70,7 +70,7 @@ async function visible(services: Services, exchange: Exchange<"blob">): Promise<
  * HEAD is how clients ask whether they need to push. For somebody who may push, "it is here" must stay true until their manifest
  * comes: the lease is begun, or renewed in its second half.
  */
-async function renew(services: Services, exchange: RepositoryExchange, { named, digest, blob }: Seen): Promise<void> {
+async function renew(services: Services, exchange: Exchange<"blob">, { named, digest, blob }: Seen): Promise<void> {
   const { org, repository } = exchange;
   const lasts = blob.leaseEnds !== undefined && blob.leaseEnds - services.now() > services.leaseMs / 2;
   // It came, and the process ended before that was on record.
@@ -79,7 +79,10 @@ async function renew(services: Services, exchange: RepositoryExchange, { named, 
   if (lasts && !awaited) return;
   if ((await authorize(services.reader, exchange.actor, "registry.push", { org, repository })) !== undefined) return;
   if (awaited) await holdAwaited(services, exchange, named);
-  await services.record.operate("registry.renew-lease", { org, repository, digest, leaseMs: services.leaseMs });
+  const lease = { org, repository, digest, leaseMs: services.leaseMs };
+  const { visible: still } = (await services.record.operate("registry.renew-lease", lease)) as { visible: boolean };
+  // It went between the look and this: whoever heard 200 would not bring it again.
+  if (!still) throw blobUnknown(exchange, named);
 }
 
 function blobHeaders(named: NamedDigest, caching: string): Record<string, string> {
