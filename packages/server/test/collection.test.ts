@@ -217,13 +217,29 @@ describe("a run", () => {
     expect(await lying(sha256(bytes))).toEqual([]);
   });
 
+  it("that is done stays done, whoever slept meanwhile and goes on with it", async () => {
+    const { id } = (await room.writer.operate("collection.begin", {})) as { id: number };
+    const counts = {
+      after: null,
+      looked: 5,
+      lookedBytes: 5,
+      collected: 0,
+      collectedBytes: 0,
+      leftovers: 0,
+      leftoverBytes: 0,
+    };
+    await room.writer.operate("collection.progress", { id, done: true, ...counts });
+    await room.writer.operate("collection.progress", { id, done: false, ...counts, looked: 3 });
+    expect(await findRun(room.reader, id)).toMatchObject({ state: "done", looked: 5 });
+  });
+
   it("that cannot remove one blob removes the others, and says so at its end", async () => {
     const images = [await garbage("acme/stuck", "a layer that sticks"), await garbage("acme/stuck", "another")];
     const [stuck] = images.flatMap(({ digest, layer }) => [digest, layer]).toSorted();
     const refusing: BlobStore = Object.assign(Object.create(room.blobs) as BlobStore, {
       entries: (after?: Digest) => room.blobs.entries(after),
       remove: async (digest: Digest, generation: number) => {
-        if (digest === stuck) throw new Error("it is locked");
+        if (digest === stuck) throw Object.assign(new Error("it is locked"), { code: "EPERM" });
         await room.blobs.remove(digest, generation);
       },
     });

@@ -111,6 +111,8 @@ export const collectionOperations = [
           finished: done ? time : null,
         })
         .where("id", "=", id)
+        // Somebody who slept while another brought the run to its end has nothing more to say of it.
+        .where("state", "=", "running")
         .execute();
       return null;
     },

@@ -165,9 +165,18 @@ async function collectStep(
   if (run.mode === "preview") return;
   for (let at = 0; at < removals.length; at += AT_ONCE) {
     const ended = await Promise.allSettled(removals.slice(at, at + AT_ONCE).map((removal) => removal()));
-    for (const one of ended) if (one.status === "rejected") failures.push(one.reason);
+    for (const one of ended) {
+      if (one.status === "fulfilled") continue;
+      if (!isRefused(one.reason)) throw one.reason;
+      failures.push(one.reason);
+    }
     if (failures.length > COLLECTION_LIMITS.failures) throw notRemoved(failures);
   }
+}
+
+/** Whether an error is the store's word on a removal: every other is a fault of this program, or its end. */
+function isRefused(error: unknown): boolean {
+  return error instanceof ServerError || (error instanceof Error && "code" in error && typeof error.code === "string");
 }
 
 /** What counts no more lies there still: a later run removes it. */
