@@ -53,8 +53,8 @@ export class StormClient {
       if (chance < 0.24) await this.#push();
       else if (chance < 0.3) await this.#pushRetained();
       else if (chance < 0.36) await this.#copy();
-      else if (chance < 0.4) await this.#index();
-      else if (chance < 0.45) await this.#refer();
+      else if (chance < 0.39) await this.#index();
+      else if (chance < 0.42) await this.#refer();
       else if (chance < 0.5) await this.#deleteOne();
       else if (chance < 0.53) await this.#deleteTag();
       else if (chance < 0.56) await this.#deleteBlob();
