@@ -9,7 +9,7 @@ import { mustBeGone, pull, pullTag } from "./storm-pulls.ts";
 import { abandon, bring, lie, type Storm } from "./storm-uploads.ts";
 
 /** So many manifests a client has at most before it deletes one. */
-const MOST_HERE = 6;
+const MOST_HERE = 8;
 
 /** So many of a client's tags in the repository with retention rules stay. */
 export const RETAINED = 3;
@@ -50,17 +50,17 @@ export class StormClient {
     try {
       if (this.#deletable().length > MOST_HERE) return await this.#deleteOne();
       const chance = random();
-      if (chance < 0.3) await this.#push();
-      else if (chance < 0.38) await this.#pushRetained();
-      else if (chance < 0.46) await this.#copy();
-      else if (chance < 0.52) await this.#index();
-      else if (chance < 0.58) await this.#refer();
-      else if (chance < 0.66) await this.#deleteOne();
-      else if (chance < 0.7) await this.#deleteTag();
-      else if (chance < 0.73) await this.#deleteBlob();
-      else if (chance < 0.77) await abandon(this.#storm, this.#repository(), this.#fresh(random() * 200_000));
-      else if (chance < 0.79) await lie(this.#storm, this.#repository(), [this.#fresh(2_000), this.#fresh(2_000)]);
-      else if (chance < 0.84) await this.#lookForGone();
+      if (chance < 0.24) await this.#push();
+      else if (chance < 0.3) await this.#pushRetained();
+      else if (chance < 0.36) await this.#copy();
+      else if (chance < 0.39) await this.#index();
+      else if (chance < 0.42) await this.#refer();
+      else if (chance < 0.5) await this.#deleteOne();
+      else if (chance < 0.53) await this.#deleteTag();
+      else if (chance < 0.56) await this.#deleteBlob();
+      else if (chance < 0.6) await abandon(this.#storm, this.#repository(), this.#fresh(random() * 200_000));
+      else if (chance < 0.62) await lie(this.#storm, this.#repository(), [this.#fresh(2_000), this.#fresh(2_000)]);
+      else if (chance < 0.68) await this.#lookForGone();
       else await pullSome(this.#storm, pickFrom(random, everybody).told);
     } catch (error) {
       // What it was about stays unsure.
@@ -341,7 +341,7 @@ export class StormClient {
 
   async #lookForGone(): Promise<void> {
     const [leaving] = this.#leaving;
-    if (leaving !== undefined) {
+    if (leaving !== undefined && this.#storm.random() < 0.5) {
       const served = await pull(this.#storm, this.told, leaving);
       this.#leaving.shift();
       if (served) this.#leaving.push(leaving);

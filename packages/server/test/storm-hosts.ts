@@ -13,6 +13,9 @@ import { blobSettings } from "./stored-blobs.ts";
 /** Servers that are in a hurry: see there. */
 const HURRIED = { NODE_OPTIONS: `--import=${new URL("./hurried.ts", import.meta.url).href}` };
 
+/** A connection that ends so late was given up by one side while the other, or both, were stopped: no server takes so long. */
+const STOPPED_MS = 30_000;
+
 /** There is no answer, or none that says what came of the request: it may have been done, or not. */
 export class Unanswered extends Error {}
 
@@ -80,13 +83,15 @@ class Host {
     this.said.set(text, (this.said.get(text) ?? 0) + 1);
   }
 
-  /** @throws Unanswered when it was killed meanwhile; else whatever happened. */
+  /** @throws Unanswered when it was killed meanwhile, or the machine was stopped; else whatever happened. */
   async ask(method: string, path: string, call: Call): Promise<Answer> {
     const { life } = this;
+    const began = performance.now();
     try {
       return await send(this.#port, method, path, call);
     } catch (cause) {
-      if (!this.up || this.life !== life || call.leaveAfter !== undefined) {
+      const stopped = performance.now() - began > STOPPED_MS;
+      if (!this.up || this.life !== life || call.leaveAfter !== undefined || stopped) {
         throw new Unanswered(`${method} ${path}`, { cause });
       }
       throw new Error(`${method} ${path}: a living server broke it off`, { cause });
@@ -134,7 +139,7 @@ export class Hosts {
   readonly #random: () => number;
   readonly #disposals: readonly (() => Promise<void>)[];
   kills = 0;
-  /** Answers 503, by what they say. */
+  /** Answers that say nothing was done, by what they say. */
   readonly busy = new Map<string, number>();
   /** Why a server that was killed did not start again. */
   #broken: unknown;
@@ -187,11 +192,10 @@ export class Hosts {
   async ask(method: string, path: string, call: Call = {}): Promise<Answer> {
     const host = await this.#one();
     const answer = await host.ask(method, path, call);
-    if (answer.status !== 503) return answer;
-    const text = answer.bytes
-      .toString()
-      .replaceAll(/sha256:[0-9a-f]+|\d+/g, "…")
-      .slice(0, 300);
+    // Too busy; or the machine was stopped for so long that the server gave up waiting for the request.
+    if (answer.status !== 503 && answer.status !== 408) return answer;
+    const said = `${answer.status} ${answer.bytes.toString()}`;
+    const text = said.replaceAll(/sha256:[0-9a-f]+|(?<=\D)\d+/g, "…").slice(0, 300);
     this.busy.set(text, (this.busy.get(text) ?? 0) + 1);
     throw new Unanswered(`${method} ${path}: ${text}`);
   }
