@@ -33,7 +33,15 @@ import {
   findRun,
   replicationsOnEvents,
 } from "../src/mirrors/replication-queries.ts";
-import { artifactSize, awaitedBlob, manifestsNaming, referrersAfter, tagsSetAfter } from "../src/registry/queries.ts";
+import {
+  artifactSize,
+  awaitedBlob,
+  findManifest,
+  listReferrers,
+  manifestsNaming,
+  referrersAfter,
+  tagsSetAfter,
+} from "../src/registry/queries.ts";
 import { companyOf } from "../src/registry/promotion-queries.ts";
 import { bytesOfDeleted, findDeletion, listDeletions, tagsDeletedWith } from "../src/registry/deletion-queries.ts";
 import {
@@ -464,6 +472,10 @@ async function askDirectly(
   await bundlesAbout(reader, org, digest, { asOf: 9, before: 1, after: 0, limit: 1 });
   await fieldsOf(reader, org, [1]);
   await artifactSize(reader, org, digest);
+  await findManifest(reader, "default/app", digest, 9);
+  for (const artifactType of [undefined, "a/b"]) {
+    await listReferrers(reader, "default/app", digest, { last: "", limit: 10, artifactType });
+  }
   await isAbout(reader, org, { evidence: digest, form: "report" }, digest);
   await subjectsOf(reader, org, digest, 10);
   await listingsOf(reader, org, digest, { asOf: 9, limit: 10 });

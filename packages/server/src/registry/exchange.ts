@@ -4,6 +4,7 @@ import { appendNaming } from "../collection/naming.ts";
 import type { Appended } from "../record/client.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
+import type { SettledRecord } from "../record/settled.ts";
 import { Problem } from "../http/problem.ts";
 import type { RegistryContext } from "./context.ts";
 import type { PullGate } from "./pull-gate.ts";
@@ -19,6 +20,7 @@ export interface Services extends RegistryContext {
   readonly uploads: Uploads;
   readonly pulls: PullCounter;
   readonly manifests: RecentManifests;
+  readonly settled: SettledRecord;
   readonly gate: PullGate;
   readonly now: () => number;
   readonly leaseMs: number;

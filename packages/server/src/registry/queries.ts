@@ -1,5 +1,6 @@
 import { type Digest, parseDigest } from "@assay/evidence";
 import type { Reader } from "../storage/database.ts";
+import { prepared } from "../storage/prepared.ts";
 import type { RegistryTables } from "./schema.ts";
 
 /** A manifest as a repository holds it. */
@@ -12,6 +13,18 @@ export interface StoredManifest {
   readonly sequence: number;
 }
 
+const manifestEver = (reader: Reader, at: { repository: string; digest: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    .select(["size", "media_type", "from_seq"])
+    .where("repository", "=", at.repository)
+    .where("digest", "=", at.digest);
+
+const manifestNow = prepared((reader, at: { repository: string; digest: string }) =>
+  manifestEver(reader, at).where("to_seq", "is", null),
+);
+
 /** A manifest of a repository by digest; now, or as of a sequence of the record. */
 export async function findManifest(
   reader: Reader,
@@ -19,16 +32,12 @@ export async function findManifest(
   digest: Digest,
   asOf?: number,
 ): Promise<StoredManifest | undefined> {
-  const query = reader
-    .tables<RegistryTables>()
-    .selectFrom("manifest")
-    .select(["size", "media_type", "from_seq"])
-    .where("repository", "=", repository)
-    .where("digest", "=", digest);
-  const row = await (asOf === undefined
-    ? query.where("to_seq", "is", null)
-    : query.where("from_seq", "<=", asOf).where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
-  ).executeTakeFirst();
+  const [row] = await (asOf === undefined
+    ? manifestNow(reader, { repository, digest })
+    : manifestEver(reader, { repository, digest })
+        .where("from_seq", "<=", asOf)
+        .where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
+        .execute());
   return row && { digest, size: row.size, mediaType: row.media_type, sequence: row.from_seq };
 }
 
@@ -60,24 +69,27 @@ export async function resolveTag(
   return row && { digest: parseDigest(row.digest), namedAs: row.named_as ?? undefined, sequence: row.from_seq };
 }
 
-/** The manifest that a tag names now, and what the tag was set by where that was a digest of another algorithm. */
-export async function findTagged(
-  reader: Reader,
-  repository: string,
-  tag: string,
-): Promise<(StoredManifest & { readonly namedAs: string | undefined }) | undefined> {
-  const row = await reader
+const taggedNow = prepared((reader, at: { repository: string; tag: string }) =>
+  reader
     .tables<RegistryTables>()
     .selectFrom("tag")
     .innerJoin("manifest", (join) =>
       join.onRef("manifest.repository", "=", "tag.repository").onRef("manifest.digest", "=", "tag.digest"),
     )
     .select(["tag.digest", "tag.named_as", "manifest.size", "manifest.media_type", "manifest.from_seq"])
-    .where("tag.repository", "=", repository)
-    .where("tag.name", "=", tag)
+    .where("tag.repository", "=", at.repository)
+    .where("tag.name", "=", at.tag)
     .where("tag.to_seq", "is", null)
-    .where("manifest.to_seq", "is", null)
-    .executeTakeFirst();
+    .where("manifest.to_seq", "is", null),
+);
+
+/** The manifest that a tag names now, and what the tag was set by where that was a digest of another algorithm. */
+export async function findTagged(
+  reader: Reader,
+  repository: string,
+  tag: string,
+): Promise<(StoredManifest & { readonly namedAs: string | undefined }) | undefined> {
+  const [row] = await taggedNow(reader, { repository, tag });
   return (
     row && {
       digest: parseDigest(row.digest),
@@ -111,6 +123,28 @@ export interface VisibleBlob {
   readonly leaseEnds: number | undefined;
 }
 
+const leaseOf = prepared((reader, at: { repository: string; digest: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("blob_lease")
+    .select(["size", "expires"])
+    .where("repository", "=", at.repository)
+    .where("digest", "=", at.digest),
+);
+
+const heldBy = prepared((reader, at: { repository: string; digest: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("size")
+    .where("repository", "=", at.repository)
+    .where("digest", "=", at.digest)
+    .where("to_seq", "is", null)
+    .where("held", "=", 1)
+    .where("kind", "<>", "child")
+    .limit(1),
+);
+
 /**
  * Whether a blob is to be seen in a repository: by a lease that has not run out, or because a manifest there names it and the bytes
  * were there when that manifest came. That the bytes lie in the store (perhaps from another tenant) makes nothing visible.
@@ -121,25 +155,9 @@ export async function findBlob(
   digest: Digest,
   now: number,
 ): Promise<VisibleBlob | undefined> {
-  const lease = await reader
-    .tables<RegistryTables>()
-    .selectFrom("blob_lease")
-    .select(["size", "expires"])
-    .where("repository", "=", repository)
-    .where("digest", "=", digest)
-    .executeTakeFirst();
+  const [lease] = await leaseOf(reader, { repository, digest });
   if (lease !== undefined && lease.expires > now) return { size: lease.size, leaseEnds: lease.expires };
-  const reference = await reader
-    .tables<RegistryTables>()
-    .selectFrom("manifest_reference")
-    .select("size")
-    .where("repository", "=", repository)
-    .where("digest", "=", digest)
-    .where("to_seq", "is", null)
-    .where("held", "=", 1)
-    .where("kind", "<>", "child")
-    .limit(1)
-    .executeTakeFirst();
+  const [reference] = await heldBy(reader, { repository, digest });
   return reference && { size: reference.size, leaseEnds: undefined };
 }
 
@@ -302,16 +320,18 @@ export async function referrersAfter(
   }));
 }
 
-/** Whether there is a repository of this name. */
-export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
-  const row = await reader
+const repositoryNow = prepared((reader, at: { repository: string }) =>
+  reader
     .tables<RegistryTables>()
     .selectFrom("repository")
     .select("name")
-    .where("name", "=", repository)
-    .where("ended_seq", "is", null)
-    .executeTakeFirst();
-  return row !== undefined;
+    .where("name", "=", at.repository)
+    .where("ended_seq", "is", null),
+);
+
+/** Whether there is a repository of this name. */
+export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
+  return (await repositoryNow(reader, { repository })).length > 0;
 }
 
 /** Tags after `last` (exclusive), in byte order, at most `limit`. */
