@@ -13,6 +13,7 @@ import { OciError } from "./errors.ts";
 import type { RegistryPath } from "./path.ts";
 import type { PullCounter } from "./pull-counter.ts";
 import type { RecentManifests } from "./recent-manifests.ts";
+import type { ReferrerPages } from "./referrer-pages.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** What the handlers share besides the room's context. */
@@ -20,6 +21,7 @@ export interface Services extends RegistryContext {
   readonly uploads: Uploads;
   readonly pulls: PullCounter;
   readonly manifests: RecentManifests;
+  readonly referrerPages: ReferrerPages;
   readonly settled: SettledRecord;
   readonly gate: PullGate;
   readonly now: () => number;
@@ -105,9 +107,9 @@ export function pageSize(query: URLSearchParams, most: number): number {
   return Math.min(Number(text), most);
 }
 
-/** Sends JSON under exactly this content type. */
-export function sendJson(reply: FastifyReply, value: unknown, contentType = "application/json"): FastifyReply {
-  return reply.header("content-type", contentType).send(Buffer.from(JSON.stringify(value)));
+/** Sends JSON, under exactly this content type. */
+export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.header("content-type", "application/json").send(Buffer.from(JSON.stringify(value)));
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type Digest, parseDigest } from "@assay/evidence";
+import { sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
 import { prepared } from "../storage/prepared.ts";
 import type { RegistryTables } from "./schema.ts";
@@ -422,6 +423,44 @@ export async function listReferrers(
     artifactType: row.artifact_type ?? undefined,
     annotations: row.annotations ?? undefined,
   }));
+}
+
+type ReferrersPlace = {
+  readonly repository: string;
+  readonly subject: string;
+  readonly last: string;
+  readonly limit: number;
+};
+
+const referrerSizesNow = (reader: Reader, at: ReferrersPlace) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    // Bytes that the database knows without reading them.
+    .select(["digest", sql<number>`coalesce(octet_length(annotations), 0)`.as("annotations")])
+    .where("repository", "=", at.repository)
+    .where("subject", "=", at.subject)
+    .where("to_seq", "is", null)
+    .where("digest", ">", at.last)
+    .orderBy("digest")
+    .limit(at.limit);
+
+const allSizes = prepared((reader, at: ReferrersPlace) => referrerSizesNow(reader, at));
+
+const sizesOfType = prepared((reader, at: ReferrersPlace & { readonly artifactType: string }) =>
+  referrerSizesNow(reader, at).where("artifact_type", "=", at.artifactType),
+);
+
+/** What {@link listReferrers} would list: each one's digest, and the bytes of its annotations. */
+export function referrerSizes(
+  reader: Reader,
+  repository: string,
+  subject: string,
+  page: { readonly last: string; readonly limit: number; readonly artifactType: string | undefined },
+): Promise<{ digest: string; annotations: number }[]> {
+  const { last, limit, artifactType } = page;
+  const place = { repository, subject, last, limit };
+  return artifactType === undefined ? allSizes(reader, place) : sizesOfType(reader, { ...place, artifactType });
 }
 
 /** Digests asked about in one query. Two fixed sizes, so that two prepared statements serve every manifest. */

@@ -22,6 +22,7 @@ import { parseRegistryPath, type RegistryPath } from "./path.ts";
 import { PullCounter } from "./pull-counter.ts";
 import { CLOSED_GATE } from "./pull-gate.ts";
 import { RecentManifests } from "./recent-manifests.ts";
+import { ReferrerPages } from "./referrer-pages.ts";
 import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
@@ -167,6 +168,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     now: context.now ?? Date.now,
     uploads: new Uploads({ ...context, leaseMs }),
     manifests: new RecentManifests(context.blobs),
+    referrerPages: new ReferrerPages(context.reader),
     settled: new SettledRecord(context.reader),
     pulls,
     gate: context.gate ?? CLOSED_GATE,
