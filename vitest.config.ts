@@ -6,6 +6,7 @@ const packages = ["evidence", "inventory", "policy", "server", "cli", "web"];
 /** The server's tests that touch the database or blobs. */
 const suitesOnPostgres = [
   "record",
+  "settled",
   "check*",
   "flips",
   "scrub",

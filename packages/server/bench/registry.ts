@@ -12,7 +12,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Work } from "./registry/driver.ts";
 import { Filler, FULL, makeBlobs, SMALL, TAGGED } from "./registry/fill.ts";
-import { manyReferrers, manyTags, referrersPerSecond } from "./registry/lists.ts";
+import { manyReferrers, manyTags, referrersPerSecond, type Walk } from "./registry/lists.ts";
 import { compare, CONNECTIONS, type Contender, Driver, type Side } from "./registry/measure.ts";
 import { type Registry, startAssay, startDistribution } from "./registry/servers.ts";
 
@@ -23,7 +23,16 @@ const WORKERS = process.env["ASSAY_BENCH_WORKERS"] ?? "2";
 /** How long the long lists are; a million tags with ASSAY_LONG. */
 const REFERRERS = 10_000;
 const TAGS = process.env["ASSAY_LONG"] === "1" ? 1_000_000 : 100_000;
-const only = process.env["ASSAY_BENCH_ONLY"];
+/** Parts of the names of what is measured, with commas between them; everything, when absent. */
+const only = process.env["ASSAY_BENCH_ONLY"]?.split(",");
+/** `disk` or `memory`; both, when absent. */
+const place = process.env["ASSAY_BENCH_PLACE"];
+
+const asked = (name: string): boolean => only === undefined || only.some((part) => name.includes(part));
+
+const TAGS_LISTED = "1,000 tags listed";
+const WITH_MANY = `with ${MANY} manifests`;
+const LISTS = "long lists";
 
 const missed: string[] = [];
 const row = (...cells: readonly string[]): void => {
@@ -56,10 +65,9 @@ async function against(where: string, directory: string): Promise<void> {
     const blobs = makeBlobs();
     const filler = new Filler(ours);
     const filled = await filler.fill(blobs);
-    await filler.tags(MANY);
     const other = new Filler(theirs);
     await other.fill(blobs);
-    await other.tags(MANY);
+    if (asked(TAGS_LISTED)) for (const each of [filler, other]) await each.tags(MANY);
     const blob = (repository: string, digest: string): string => `/v2/${repository}/blobs/${digest}`;
     const inRepository = (repository: string): Figure[] => [
       { name: "push 1 MiB", target: 2, work: { kind: "push", repository, size: MIB } },
@@ -80,7 +88,7 @@ async function against(where: string, directory: string): Promise<void> {
         rate: (side) => side.mibPerSecond,
       },
       {
-        name: "1,000 tags listed",
+        name: TAGS_LISTED,
         target: 4,
         work: { kind: "get", paths: [`/v2/${TAGGED}/tags/list?n=${MANY}`] },
       },
@@ -88,7 +96,7 @@ async function against(where: string, directory: string): Promise<void> {
     process.stdout.write(`\n${where}: ${CONNECTIONS} connections, ${WORKERS} HTTP processes of ours\n`);
     row("", "ours /s", "theirs /s", "ratio", "target", "CPU ms ours", "CPU ms theirs", "driver busy");
     for (const { name, target, work, rate = perSecond } of figures) {
-      if (only !== undefined && !name.includes(only)) continue;
+      if (!asked(name)) continue;
       const [mine, reference] = await compare(driver, [
         { registry: ours, work },
         { registry: theirs, work },
@@ -113,9 +121,9 @@ async function against(where: string, directory: string): Promise<void> {
       `${memory.toFixed(2)}×`,
       `≤ 3×${judge(where, "memory", memory, 3, true)}`,
     );
-    if (only === undefined) {
+    if (asked(WITH_MANY)) {
       await filler.manifests(MANY);
-      row(`with ${MANY} manifests, ours beside itself`, "then /s", "before /s", "ratio", "target");
+      row(`${WITH_MANY}, ours beside itself`, "then /s", "before /s", "ratio", "target");
       for (const [index, { name, work }] of inRepository(FULL).entries()) {
         const before = inRepository(SMALL)[index];
         if (before === undefined) continue;
@@ -133,38 +141,52 @@ async function against(where: string, directory: string): Promise<void> {
           `≥ 0.9×${judge(where, `${name} with ${MANY} manifests`, ratio, 0.9)}`,
         );
       }
-      const { pages, zot, cpuMs } = await referrersPerSecond(driver, ours);
-      row("long lists", "ours /s", "zot's /s", "ratio", "target", "CPU ms ours");
-      row(
-        "1,000 referrers, in a page",
-        number(pages),
-        number(zot),
-        `${(pages / zot).toFixed(2)}×`,
-        "≥ 10×",
-        `${cpuMs.toFixed(3)}${judge(where, "1,000 referrers", pages / zot, 10)}`,
-      );
-      const lists = [
-        [`${REFERRERS} referrers`, await manyReferrers(ours, REFERRERS), 50],
-        [`${TAGS} tags`, await manyTags(ours, TAGS), undefined],
-      ] as const;
-      for (const [name, walk, target] of lists) {
-        const [slowest, middle] = [
-          Math.max(...walk.pages),
-          walk.pages.toSorted((a, b) => a - b)[walk.pages.length >> 1],
-        ];
-        const late = target !== undefined && (middle ?? 0) >= target;
-        if (late) missed.push(`${where}: ${name}: ${number(middle ?? 0)} ms a page, not below ${target}`);
-        process.stdout.write(
-          `${name}: ${walk.listed} listed in ${walk.pages.length} pages, ${number(middle ?? 0)} ms a page, the slowest ${number(slowest)}` +
-            `${target === undefined ? "" : ` (target: below ${target})`}; memory grew by ${number(walk.grown / MIB)} MiB at most${late ? "  MISSED" : ""}\n`,
-        );
-      }
     }
+    if (asked(LISTS)) await longLists(where, driver, ours);
   } finally {
     driver.stop();
     await theirs?.stop();
     await ours.stop();
   }
+}
+
+/** A list that was read to its end: how long its pages took, and what it did to the server's memory. */
+function tellOf(where: string, name: string, { listed, pages, memory }: Walk, target?: number): void {
+  const middle = pages.toSorted((a, b) => a - b)[pages.length >> 1] ?? 0;
+  const late = target !== undefined && middle >= target;
+  if (late) missed.push(`${where}: ${name}: ${number(middle)} ms a page, not below ${target}`);
+  const at = [pages[0], pages[pages.length >> 1], pages.at(-1)].map((ms) => number(ms ?? 0));
+  const held = [memory.before, memory.most, memory.after].map((bytes) => number(bytes / MIB));
+  process.stdout.write(
+    `${name}: ${listed} in ${pages.length} pages; ms a page: ${number(middle)} in the middle of all${target === undefined ? "" : ` (target: below ${target})`}, ` +
+      `the first ${at[0]}, half-way ${at[1]}, the last ${at[2]}, the slowest ${number(Math.max(...pages))}; ` +
+      `memory, MiB: ${held[0]} before, ${held[1]} at most, ${held[2]} after${late ? "  MISSED" : ""}\n`,
+  );
+}
+
+/** Lists that are longer than one page. */
+async function longLists(where: string, driver: Driver, ours: Registry): Promise<void> {
+  const { kept, made, zot } = await referrersPerSecond(driver, ours);
+  row(LISTS, "ours /s", "zot's /s", "ratio", "target", "CPU ms ours", "driver busy");
+  for (const [name, side, target] of [
+    ["1,000 referrers, one page", kept, 10],
+    ["1,000 referrers, made anew", made, undefined],
+  ] as const) {
+    const ratio = side.perSecond / zot;
+    row(
+      name,
+      number(side.perSecond),
+      number(zot),
+      `${ratio.toFixed(2)}×`,
+      target === undefined ? "" : `≥ ${target}×`,
+      side.cpuMs.toFixed(3),
+      `${side.driver.toFixed(2)}${target === undefined ? "" : judge(where, name, ratio, target)}`,
+    );
+  }
+  const referrers = await manyReferrers(ours, REFERRERS);
+  tellOf(where, `${REFERRERS} referrers, made anew`, referrers.made, 50);
+  tellOf(where, `${REFERRERS} referrers, again`, referrers.kept, 50);
+  tellOf(where, `${TAGS} tags`, await manyTags(ours, TAGS));
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => process.exit(1));
@@ -174,7 +196,7 @@ const directories = [
   ["in memory", process.env["ASSAY_BENCH_RAM"] ?? "/dev/shm"],
 ] as const;
 for (const [where, parent] of directories) {
-  if (!existsSync(parent)) continue;
+  if (!existsSync(parent) || (place !== undefined && !where.endsWith(place))) continue;
   const directory = mkdtempSync(join(parent, "assay-bench-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
   try {

@@ -135,6 +135,40 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       expect((await readAll(store, digest)).equals(bytes)).toBe(true);
     });
 
+    test("blobs that are sent at once, some slowly and some broken off, do not mix", async () => {
+      const blobs = await Promise.all(
+        [0, 1, 65_536, 65_537, 262_144, 262_145, 600_000, MIB].map(async (size) => {
+          const bytes = randomBytes(size);
+          return { bytes, digest: await store.putSmall(bytes, 0) };
+        }),
+      );
+      const pull = async (n: number): Promise<void> => {
+        const { bytes, digest } = blobs[n % blobs.length] ?? {
+          bytes: Buffer.alloc(0),
+          digest: digestOf(Buffer.alloc(0)),
+        };
+        const start = n % 3 === 0 ? 0 : Math.floor(bytes.length / 3);
+        const open = await store.open(digest, { start, end: bytes.length });
+        const came: Buffer[] = [];
+        const breaksOff = n % 5 === 4;
+        try {
+          await open.send(async (piece) => {
+            // The client takes it after a while: until then the memory is the piece's.
+            await new Promise((resolve) => setTimeout(resolve, n % 4));
+            came.push(Buffer.from(piece));
+            if (breaksOff) throw new Error("the client left");
+          });
+          expect(Buffer.concat(came).equals(bytes.subarray(start)), `${n}`).toBe(true);
+        } catch (error) {
+          if (!breaksOff) throw error;
+        } finally {
+          await open.close();
+        }
+      };
+      for (let round = 0; round < 3; round += 1)
+        await Promise.all(Array.from({ length: 40 }, (_, n) => pull(n + round)));
+    });
+
     test("the running hash sees every byte, in order", async () => {
       const bytes = randomBytes(200_000);
       const hash = createHash("sha256");

@@ -44,6 +44,8 @@ import {
 import {
   artifactSize,
   awaitedBlob,
+  findManifest,
+  listReferrers,
   manifestsNaming,
   referrersAfter,
   tagSetBy,
@@ -502,6 +504,10 @@ async function askDirectly(
   await bundlesAbout(reader, org, digest, { asOf: 9, before: 1, after: 0, limit: 1 });
   await fieldsOf(reader, org, [1]);
   await artifactSize(reader, org, digest);
+  await findManifest(reader, "default/app", digest, 9);
+  for (const artifactType of [undefined, "a/b"]) {
+    await listReferrers(reader, "default/app", digest, { last: "", limit: 10, artifactType });
+  }
   await isAbout(reader, org, { evidence: digest, form: "report" }, digest);
   await subjectsOf(reader, org, digest, 10);
   await listingsOf(reader, org, digest, { asOf: 9, limit: 10 });

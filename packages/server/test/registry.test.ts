@@ -1,6 +1,8 @@
 import { randomBytes } from "node:crypto";
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { ReferrerPages } from "../src/registry/referrer-pages.ts";
+import { ADMIN } from "./core.ts";
 import {
   ADMIN_TOKEN,
   imageManifest,
@@ -525,6 +527,73 @@ describe("lists", () => {
     }
     expect(pages).toBeGreaterThan(1);
     expect(seen).toEqual(expected.toSorted());
+  });
+
+  test("a page of referrers is made once while the record does not grow, and shows what comes and goes at once", async () => {
+    const image = await room.pushImage("acme/kept", "latest");
+    const subject = { mediaType: OCI_MANIFEST, digest: image.digest, size: image.bytes.length };
+    const about = (n: number) =>
+      imageManifest("{}", [], { subject, artifactType: "application/x.sig", annotations: { n: `${n}` } });
+    // Two processes, of which neither hears of the other.
+    const pages = [new ReferrerPages(room.reader), new ReferrerPages(room.reader)];
+    const place = { repository: "acme/kept", subject: image.digest, artifactType: undefined, last: "" };
+    const listed = async (): Promise<string[][]> =>
+      await Promise.all(
+        pages.map(async (kept) => {
+          const { bytes } = await kept.read(place);
+          const { manifests } = JSON.parse(bytes.toString()) as { manifests: { digest: string }[] };
+          return manifests.map(({ digest }) => digest);
+        }),
+      );
+    const there: string[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      const bytes = about(n);
+      expect((await put("acme/kept", sha256(bytes), bytes)).status).toBe(201);
+      there.push(sha256(bytes));
+      expect(await listed()).toEqual([there.toSorted(), there.toSorted()]);
+    }
+    const [first] = pages;
+    const kept = await first?.read(place);
+    expect((await first?.read(place))?.bytes).toBe(kept?.bytes);
+    // Another list is another page: nothing of this type, nothing after the last, nothing of a repository with the same manifests.
+    for (const other of [
+      { ...place, artifactType: "application/x.other" },
+      { ...place, last: there.toSorted().at(-1) ?? "" },
+      { ...place, repository: "acme/kept-not" },
+    ]) {
+      expect((await first?.read(other))?.bytes.toString()).toContain('"manifests":[]');
+    }
+    expect((await room.call("DELETE", `/v2/acme/kept/manifests/${there[1]}`)).status).toBe(202);
+    const left = there.filter((digest) => digest !== there[1]).toSorted();
+    expect(await listed()).toEqual([left, left]);
+    // Many who ask for a page that is not made yet wait for one making.
+    const fresh = new ReferrerPages(room.reader);
+    const same = await Promise.all(Array.from({ length: 8 }, () => fresh.read(place)));
+    expect(new Set(same.map(({ bytes }) => bytes)).size).toBe(1);
+  });
+
+  test("a page of referrers that is kept is shown to nobody who may not pull any more", async () => {
+    const image = await room.pushImage("acme/shown", "latest");
+    const key = await room.person("reader-of-referrers", { acme: "reader" });
+    const path = `/v2/acme/shown/referrers/${image.digest}`;
+    const about = imageManifest("{}", [], {
+      subject: { mediaType: OCI_MANIFEST, digest: image.digest, size: image.bytes.length },
+    });
+    await put("acme/shown", sha256(about), about);
+    for (let twice = 0; twice < 2; twice += 1) {
+      expect((await room.call("GET", path, { as: key })).json["manifests"]).toHaveLength(1);
+    }
+    const gone = await room.writer.append({
+      type: "access.revoke-role",
+      org: "acme",
+      actor: ADMIN,
+      body: { principal: "person:reader-of-referrers" },
+    });
+    expect(gone.ok).toBe(true);
+    const refused = await room.call("GET", path, { as: key });
+    expect(refused.status).toBe(404);
+    expect(refused.text).not.toContain("schemaVersion");
+    expect((await room.call("GET", path)).json["manifests"]).toHaveLength(1);
   });
 
   test("the catalog shows what the caller may pull, by pages", async () => {

@@ -1,24 +1,27 @@
 /** Lists that are long: what refers to one subject, and the tags of one repository. */
-import { type Contender, compare, type Driver } from "./measure.ts";
+import { type Contender, compare, type Driver, type Side } from "./measure.ts";
 import { Filler, SCOPES, SUBJECT, TAGGED } from "./fill.ts";
 import type { Registry } from "./servers.ts";
 
 /** What zot 2.1.20 answered of lists of 1,000 referrers, a second: it cannot be had from a package registry, and was measured apart. */
 const ZOT_PAGES = 97;
 
-/** A list read to its end by its Links: how many are in it, and how long each page took, ms. */
+/** Referrers that one answer lists. */
+const REFERRERS_PAGE = 1000;
+
+/** A list read to its end by its Links: how many are in it, and how long each page took, ms, in order. */
 export interface Walk {
   readonly listed: number;
   readonly pages: readonly number[];
-  /** The most that the server's memory grew by meanwhile, bytes. */
-  readonly grown: number;
+  /** Bytes that the server held before, at most meanwhile, and after. */
+  readonly memory: { readonly before: number; readonly most: number; readonly after: number };
 }
 
 /** Reads a list page by page as a client does. */
 async function walk(registry: Registry, first: string, count: (page: string) => number): Promise<Walk> {
   const pages: number[] = [];
   const before = registry.memory();
-  let [listed, grown] = [0, 0];
+  let [listed, most] = [0, before];
   for (let next: string | undefined = first; next !== undefined; ) {
     const authorization = await registry.authorization(SCOPES);
     const asked = performance.now();
@@ -29,36 +32,45 @@ async function walk(registry: Registry, first: string, count: (page: string) => 
     pages.push(performance.now() - asked);
     if (!response.ok) throw new Error(`${next}: ${response.status} ${text}`);
     listed += count(text);
-    grown = Math.max(grown, registry.memory() - before);
+    most = Math.max(most, registry.memory());
     next = /^<([^>]+)>; rel="next"/.exec(response.headers.get("link") ?? "")?.[1];
   }
-  return { listed, pages, grown };
+  return { listed, pages, memory: { before, most, after: registry.memory() } };
+}
+
+/** How a page of 1,000 referrers is answered. */
+export interface ReferrersFigure {
+  /** Of one page asked for over and over. */
+  readonly kept: Side;
+  /** Of pages that nobody asked for before: each begins elsewhere, and is made. */
+  readonly made: Side;
+  readonly zot: number;
 }
 
 /** How often a page of 1,000 referrers is answered in a second, beside what zot did. */
-export async function referrersPerSecond(
-  driver: Driver,
-  registry: Registry,
-): Promise<{ pages: number; zot: number; cpuMs: number }> {
-  const subject = await new Filler(registry).referrers(0, 1000);
-  const contender: Contender = { registry, work: { kind: "get", paths: [`/v2/${SUBJECT}/referrers/${subject}`] } };
-  const [first, second] = await compare(driver, [contender, contender]);
-  return {
-    pages: (first.perSecond + second.perSecond) / 2,
-    zot: ZOT_PAGES,
-    cpuMs: (first.cpuMs + second.cpuMs) / 2,
-  };
+export async function referrersPerSecond(driver: Driver, registry: Registry): Promise<ReferrersFigure> {
+  const subject = await new Filler(registry).referrers(0, REFERRERS_PAGE);
+  const page = `/v2/${SUBJECT}/referrers/${subject}`;
+  // More places than are kept, before the first of a thousand random digests in all likelihood.
+  const places = Array.from({ length: 2000 }, (_, n) => `${page}?last=sha256:${n.toString(16).padStart(64, "0")}`);
+  const get = (paths: readonly string[]): Contender => ({ registry, work: { kind: "get", paths } });
+  const [kept, made] = await compare(driver, [get([page]), get(places)]);
+  return { kept, made, zot: ZOT_PAGES };
 }
 
-/** Grows what refers to the subject to `count`, and reads all of it. */
-export async function manyReferrers(registry: Registry, count: number): Promise<Walk> {
-  const subject = await new Filler(registry).referrers(1000, count);
+/**
+ * Grows what refers to the subject to `count`, and reads all of it twice: when no page of it was asked for since the record last grew, and again.
+ */
+export async function manyReferrers(registry: Registry, count: number): Promise<{ made: Walk; kept: Walk }> {
+  const filler = new Filler(registry);
+  const subject = await filler.referrers(REFERRERS_PAGE, count);
   const list = (): Promise<Walk> =>
     walk(registry, `/v2/${SUBJECT}/referrers/${subject}`, (page) => {
       return (JSON.parse(page) as { manifests: unknown[] }).manifests.length;
     });
   await list();
-  return await list();
+  await filler.manifest(SUBJECT, "grown", { ...(await filler.image(SUBJECT)), annotations: { grown: "yes" } });
+  return { made: await list(), kept: await list() };
 }
 
 /** Grows the tags of a repository to `count`, and reads all of them, 10,000 a page. */

@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL("../../../../", import.meta.url));
 const TOKEN = "bench-admin-token-0123456789";
 /** Where `scripts/interop-install.ts registry` puts it. */
 const DISTRIBUTION = join(ROOT, ".cache/interop/bin/registry");
-const START_MS = 30_000;
+const START_MS = 120_000;
 const STOP_MS = 12_000;
 
 export interface Registry {

@@ -80,11 +80,12 @@ export class Authenticator {
   /**
    * Who a request comes from; undefined when it brings no credentials.
    *
+   * @param reader of whom it is asked what stands: the database as it is now.
    * @throws Problem 401 `unauthorized` when it brings some that are not good. The answer never tells an unknown key from a wrong secret.
    */
-  async authenticate(headers: RequestHeaders): Promise<Actor | undefined> {
+  async authenticate(headers: RequestHeaders, reader = this.#reader): Promise<Actor | undefined> {
     if (headers.authorization === undefined) return undefined;
-    const actor = await this.#fromHeader(headers.authorization);
+    const actor = await this.#fromHeader(headers.authorization, reader);
     this.identified(headers, actor);
     return actor;
   }
@@ -95,22 +96,22 @@ export class Authenticator {
   }
 
   /** @throws Problem 401 `unauthorized`. */
-  async withPassword(user: string, password: string): Promise<Actor> {
+  async withPassword(user: string, password: string, reader = this.#reader): Promise<Actor> {
     // The admin token is good under its own name only; an API key says itself whose it is.
     const isAdmin = this.#isAdminToken(password);
-    if (isAdmin && user === BOOTSTRAP_ADMIN) return await this.#standing(ADMIN_ACTOR);
-    if (password.includes(".")) return await this.#withWorkloadToken(password);
-    return await this.#withKey(password);
+    if (isAdmin && user === BOOTSTRAP_ADMIN) return await this.#standing(ADMIN_ACTOR, reader);
+    if (password.includes(".")) return await this.#withWorkloadToken(password, reader);
+    return await this.#withKey(password, reader);
   }
 
   /** @throws Problem 401 `unauthorized`. */
-  async withToken(token: string): Promise<Actor> {
-    if (this.#isAdminToken(token)) return await this.#standing(ADMIN_ACTOR);
+  async withToken(token: string, reader = this.#reader): Promise<Actor> {
+    if (this.#isAdminToken(token)) return await this.#standing(ADMIN_ACTOR, reader);
     if (token.includes(".")) {
       const actor = await this.tokens.verify(token, this.#now());
-      return actor === undefined ? await this.#withWorkloadToken(token) : await this.#standing(actor);
+      return actor === undefined ? await this.#withWorkloadToken(token, reader) : await this.#standing(actor, reader);
     }
-    return await this.#withKey(token);
+    return await this.#withKey(token, reader);
   }
 
   /** Who sent a request that {@link authenticate} has seen; its own name for nobody otherwise. */
@@ -139,7 +140,7 @@ export class Authenticator {
     await this.#bootstrapUses.flush();
   }
 
-  async #fromHeader(authorization: string): Promise<Actor> {
+  async #fromHeader(authorization: string, reader: Reader): Promise<Actor> {
     if (authorization.length > MAX_AUTHORIZATION) throw this.#unauthorized("the Authorization header is too long");
     // RFC 9110 §11.4: scheme, spaces, credentials; schemes are case-insensitive.
     const [, scheme, credentials] = /^([A-Za-z]+) +([!-~]+)$/.exec(authorization) ?? [];
@@ -148,10 +149,10 @@ export class Authenticator {
     }
     switch (scheme.toLowerCase()) {
       case "bearer":
-        return await this.withToken(credentials);
+        return await this.withToken(credentials, reader);
       case "basic": {
         const [user, password] = this.#readBasic(credentials);
-        return await this.withPassword(user, password);
+        return await this.withPassword(user, password, reader);
       }
       default:
         throw this.#unauthorized(`there is no authentication scheme ${JSON.stringify(scheme)} here`);
@@ -173,28 +174,28 @@ export class Authenticator {
     return timingSafeEqual(sha256(token), this.#adminHash);
   }
 
-  async #withWorkloadToken(token: string): Promise<Actor> {
+  async #withWorkloadToken(token: string, reader: Reader): Promise<Actor> {
     const actor = await this.workloadTokens.verify(token, this.#now());
     if (actor === undefined) throw this.#unauthorized("the token is not valid, or not any more");
-    return await this.#standing(actor);
+    return await this.#standing(actor, reader);
   }
 
-  async #withKey(text: string): Promise<Actor> {
+  async #withKey(text: string, reader: Reader): Promise<Actor> {
     const presented = parseApiKey(text);
     // What is no key at all is told from keys by its form, which is no secret.
     if (presented === undefined) throw this.#unauthorized("the credentials are not valid");
-    const key = await findKey(this.#reader, presented.id);
+    const key = await findKey(reader, presented.id);
     const matches = equalHashes(hashSecret(presented.secret), key?.secret_hash ?? NO_HASH);
     if (key === undefined || !matches) throw this.#unauthorized("the credentials are not valid");
     // From here on the bearer holds the secret, and may be told more.
     if (key.expires_time !== null && key.expires_time <= this.#now()) {
       throw this.#unauthorized(`the API key ${key.id} expired at ${new Date(key.expires_time).toISOString()}`);
     }
-    return await this.#standing({ id: key.principal, credential: { kind: "api-key", id: key.id } });
+    return await this.#standing({ id: key.principal, credential: { kind: "api-key", id: key.id } }, reader);
   }
 
-  async #standing(actor: Actor): Promise<Actor> {
-    const refusal = await credentialRefusal(this.#reader, actor);
+  async #standing(actor: Actor, reader: Reader): Promise<Actor> {
+    const refusal = await credentialRefusal(reader, actor);
     if (refusal !== undefined) throw this.#unauthorized(refusal.message, refusal.hint);
     return actor;
   }

@@ -1,5 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
+import { recorded } from "../storage/prepared.ts";
 import { BOOTSTRAP_ADMIN } from "./names.ts";
 import type { Role } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
@@ -21,13 +22,12 @@ export async function organisationExists(reader: Reader, org: string): Promise<b
   return (await findOrganisation(reader, org)) !== undefined;
 }
 
-export function findOrganisation(reader: Reader, org: string): Promise<OrganisationRow | undefined> {
-  return reader
-    .tables<AccessTables>()
-    .selectFrom("organisation")
-    .selectAll()
-    .where("name", "=", org)
-    .executeTakeFirst();
+const organisationByName = recorded((reader, at: { org: string }) =>
+  reader.tables<AccessTables>().selectFrom("organisation").selectAll().where("name", "=", at.org),
+);
+
+export async function findOrganisation(reader: Reader, org: string): Promise<OrganisationRow | undefined> {
+  return (await organisationByName(reader, { org }))[0];
 }
 
 /** The organisation of one-component repository names; undefined before the first start is over. */
@@ -42,26 +42,36 @@ export async function defaultOrganisation(reader: Reader): Promise<string | unde
   return row?.name;
 }
 
+const principalById = recorded((reader, at: { id: string }) =>
+  reader.tables<AccessTables>().selectFrom("principal").selectAll().where("id", "=", at.id),
+);
+
 /** A principal, removed ones included. */
-export function findPrincipal(reader: Reader, id: string): Promise<PrincipalRow | undefined> {
-  return reader.tables<AccessTables>().selectFrom("principal").selectAll().where("id", "=", id).executeTakeFirst();
+export async function findPrincipal(reader: Reader, id: string): Promise<PrincipalRow | undefined> {
+  return (await principalById(reader, { id }))[0];
 }
 
-export function findKey(reader: Reader, id: string): Promise<KeyRow | undefined> {
-  return reader.tables<AccessTables>().selectFrom("api_key").selectAll().where("id", "=", id).executeTakeFirst();
+const keyById = recorded((reader, at: { id: string }) =>
+  reader.tables<AccessTables>().selectFrom("api_key").selectAll().where("id", "=", at.id),
+);
+
+export async function findKey(reader: Reader, id: string): Promise<KeyRow | undefined> {
+  return (await keyById(reader, { id }))[0];
 }
 
-/** The role a principal has in an organisation now. */
-export async function currentRole(reader: Reader, org: string, principal: string): Promise<Role | undefined> {
-  const row = await reader
+const roleNow = recorded((reader, at: { org: string; principal: string }) =>
+  reader
     .tables<AccessTables>()
     .selectFrom("role_membership")
     .select("role")
-    .where("org", "=", org)
-    .where("principal", "=", principal)
-    .where("to_seq", "is", null)
-    .executeTakeFirst();
-  return row?.role;
+    .where("org", "=", at.org)
+    .where("principal", "=", at.principal)
+    .where("to_seq", "is", null),
+);
+
+/** The role a principal has in an organisation now. */
+export async function currentRole(reader: Reader, org: string, principal: string): Promise<Role | undefined> {
+  return (await roleNow(reader, { org, principal }))[0]?.role;
 }
 
 /** The role a principal had in an organisation once event `sequence` had been recorded. */

@@ -1,6 +1,7 @@
 import { matchesRepository } from "@assay/evidence";
 import { newestSequence } from "../record/newest.ts";
 import type { Reader } from "../storage/database.ts";
+import { recorded } from "../storage/prepared.ts";
 import { type ListPlace, listMembers } from "./queries.ts";
 import type { Role } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
@@ -11,17 +12,24 @@ export interface RepositoryRole {
   readonly role: Role;
 }
 
-/** The roles a principal has in repositories of an organisation now. */
-export function currentRepositoryRoles(reader: Reader, org: string, principal: string): Promise<RepositoryRole[]> {
-  return reader
+const repositoryRolesNow = recorded((reader, at: { org: string; principal: string }) =>
+  reader
     .tables<AccessTables>()
     .selectFrom("repository_role")
     .select(["repository", "role"])
-    .where("org", "=", org)
-    .where("principal", "=", principal)
+    .where("org", "=", at.org)
+    .where("principal", "=", at.principal)
     .where("to_seq", "is", null)
-    .orderBy("repository")
-    .execute();
+    .orderBy("repository"),
+);
+
+/** The roles a principal has in repositories of an organisation now. */
+export function currentRepositoryRoles(
+  reader: Reader,
+  org: string,
+  principal: string,
+): Promise<readonly RepositoryRole[]> {
+  return repositoryRolesNow(reader, { org, principal });
 }
 
 /** The roles a principal has in repositories now, of every organisation. */

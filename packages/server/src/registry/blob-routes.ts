@@ -154,20 +154,26 @@ export const getBlob: Handler<"blob"> = {
 /** The client went away in the middle of a pull: no failure of the server. */
 class ClientLeft extends Error {}
 
-/** Writes to a response; each piece's promise resolves when the socket is done with its memory. It rejects with ClientLeft. */
-function writerTo(response: ServerResponse): (piece: Uint8Array) => Promise<void> {
+/**
+ * Writes to a response; each piece's promise resolves when the socket is done with its memory. It rejects with ClientLeft.
+ *
+ * @param last ends the response.
+ */
+function writerTo(response: ServerResponse): (piece: Uint8Array, last: boolean) => Promise<void> {
   // A connection that closes under a piece may never call back for it.
-  let giveUp: (error: Error) => void = () => undefined;
-  response.once("close", () => giveUp(new ClientLeft("the connection closed before the end of the blob")));
-  return (piece) =>
+  let giveUp: ((error: Error) => void) | undefined;
+  response.once("close", () => giveUp?.(new ClientLeft("the connection closed before the end of the blob")));
+  return (piece, last) =>
     new Promise<void>((resolve, reject) => {
       giveUp = reject;
+      const done = (cause?: Error | null): void => {
+        giveUp = undefined;
+        if (cause === null || cause === undefined) resolve();
+        else reject(new ClientLeft(cause.message, { cause }));
+      };
       if (response.destroyed) reject(new ClientLeft("the connection is closed"));
-      else {
-        response.write(piece, (cause) =>
-          cause === null || cause === undefined ? resolve() : reject(new ClientLeft(cause.message, { cause })),
-        );
-      }
+      else if (last) response.end(piece, () => done());
+      else response.write(piece, done);
     });
 }
 
@@ -194,18 +200,22 @@ async function stream(
   const source = await services.blobs.open(answer.digest, answer.range);
   reply.hijack();
   try {
-    for (const [name, value] of Object.entries({ ...reply.getHeaders(), ...answer.headers })) {
-      if (value !== undefined) reply.raw.setHeader(name, value);
+    const headers: Record<string, number | string | string[]> = { ...answer.headers };
+    for (const [name, value] of Object.entries(reply.getHeaders())) {
+      if (value !== undefined) headers[name] ??= value;
     }
-    reply.raw.writeHead(answer.status);
+    reply.raw.writeHead(answer.status, headers);
     const write = writerTo(reply.raw);
     let missing = answer.range.end - answer.range.start;
-    await source.send((piece) => {
+    await source.send(async (piece) => {
+      if (piece.length === 0) return;
       missing -= piece.length;
-      return write(piece);
+      // Nothing goes out after what was promised.
+      if (missing < 0) throw new ServerError("internal", "the store sent more of the blob than it was asked for");
+      await write(piece, missing === 0);
     });
     if (missing !== 0) throw new ServerError("internal", `the store ended the blob ${missing} bytes early`);
-    reply.raw.end();
+    if (!reply.raw.writableEnded) reply.raw.end();
   } catch (error) {
     // The status is sent: all that can be done is to break off.
     reply.raw.destroy();

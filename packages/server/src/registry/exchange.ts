@@ -4,6 +4,7 @@ import { appendNaming } from "../collection/naming.ts";
 import type { Appended } from "../record/client.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
+import type { SettledRecord } from "../record/settled.ts";
 import { Problem } from "../http/problem.ts";
 import type { RegistryContext } from "./context.ts";
 import type { PullGate } from "./pull-gate.ts";
@@ -12,6 +13,7 @@ import { OciError } from "./errors.ts";
 import type { RegistryPath } from "./path.ts";
 import type { PullCounter } from "./pull-counter.ts";
 import type { RecentManifests } from "./recent-manifests.ts";
+import type { ReferrerPages } from "./referrer-pages.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** What the handlers share besides the room's context. */
@@ -19,6 +21,8 @@ export interface Services extends RegistryContext {
   readonly uploads: Uploads;
   readonly pulls: PullCounter;
   readonly manifests: RecentManifests;
+  readonly referrerPages: ReferrerPages;
+  readonly settled: SettledRecord;
   readonly gate: PullGate;
   readonly now: () => number;
   readonly leaseMs: number;
@@ -108,9 +112,9 @@ export function pageSize(query: URLSearchParams, most: number): number {
   return Math.min(Number(text), most);
 }
 
-/** Sends JSON under exactly this content type. */
-export function sendJson(reply: FastifyReply, value: unknown, contentType = "application/json"): FastifyReply {
-  return reply.header("content-type", contentType).send(Buffer.from(JSON.stringify(value)));
+/** Sends JSON, under exactly this content type. */
+export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.header("content-type", "application/json").send(Buffer.from(JSON.stringify(value)));
 }
 
 /**

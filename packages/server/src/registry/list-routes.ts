@@ -12,14 +12,7 @@ import { OciError } from "./errors.ts";
 import { type Handler, pageSize, sendJson, type Services } from "./exchange.ts";
 import { REGISTRY_LIMITS } from "./limits.ts";
 import { OCI_INDEX } from "./manifest.ts";
-import {
-  listReferrers,
-  listRepositories,
-  listTags,
-  nextOrganisation,
-  type Referrer,
-  repositoryExists,
-} from "./queries.ts";
+import { listRepositories, listTags, nextOrganisation, repositoryExists } from "./queries.ts";
 import { listPublic, nextPublicOrganisation } from "./repository-queries.ts";
 
 /** A Link to the next page (RFC 8288). Relative: it holds wherever the client reached this server. */
@@ -47,20 +40,6 @@ export const tagsList: Handler<"tags"> = {
   },
 };
 
-/** A descriptor of a referrer (OCI distribution 1.1, "Listing Referrers"). */
-function describe(referrer: Referrer): object {
-  return {
-    mediaType: referrer.mediaType,
-    size: referrer.size,
-    digest: referrer.digest,
-    ...(referrer.artifactType === undefined ? {} : { artifactType: referrer.artifactType }),
-    ...(referrer.annotations === undefined ? {} : { annotations: JSON.parse(referrer.annotations) as object }),
-  };
-}
-
-/** Rows read at once: annotations may be large. */
-const REFERRERS_STEP = 50;
-
 /**
  * GET /v2/<name>/referrers/<digest> (end-12): what names the digest as its subject. Always 200, an unknown digest has none. The list is
  * cut by number and by bytes, and goes on by Link.
@@ -74,33 +53,14 @@ export const referrers: Handler<"referrers"> = {
     const subject = (await canonicalDigest(services.reader, repository, named, services.now())) ?? named;
     const artifactType = query.get("artifactType") || undefined;
     const after = query.get("last");
-    let last = after === null ? "" : readDigest(after);
-    const manifests: object[] = [];
-    let bytes = 0;
-    let more = true;
-    while (more && manifests.length < REGISTRY_LIMITS.referrersPage && bytes < REGISTRY_LIMITS.referrersBytes) {
-      const found = await listReferrers(services.reader, repository, subject, {
-        last,
-        limit: REFERRERS_STEP,
-        artifactType,
-      });
-      more = found.length === REFERRERS_STEP;
-      for (const referrer of found) {
-        if (bytes >= REGISTRY_LIMITS.referrersBytes) {
-          more = true;
-          break;
-        }
-        manifests.push(describe(referrer));
-        bytes += 512 + (referrer.annotations?.length ?? 0);
-        last = referrer.digest;
-      }
-    }
-    if (more) {
-      const next = { ...(artifactType === undefined ? {} : { artifactType }), last };
-      reply.header("link", nextPage(`/v2/${name}/referrers/${named}`, next));
+    const last = after === null ? "" : readDigest(after);
+    const { bytes, next } = await services.referrerPages.read({ repository, subject, artifactType, last });
+    if (next !== undefined) {
+      const query = { ...(artifactType === undefined ? {} : { artifactType }), last: next };
+      reply.header("link", nextPage(`/v2/${name}/referrers/${named}`, query));
     }
     if (artifactType !== undefined) reply.header("oci-filters-applied", "artifactType");
-    return await sendJson(reply, { schemaVersion: 2, mediaType: OCI_INDEX, manifests }, OCI_INDEX);
+    return await reply.header("content-type", OCI_INDEX).send(bytes);
   },
 };
 

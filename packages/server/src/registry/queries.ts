@@ -1,6 +1,8 @@
 import { type Digest, parseDigest } from "@assay/evidence";
+import { sql } from "kysely";
 import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
+import { prepared } from "../storage/prepared.ts";
 import type { RegistryTables } from "./schema.ts";
 
 /** A manifest as a repository holds it. */
@@ -13,6 +15,18 @@ export interface StoredManifest {
   readonly sequence: number;
 }
 
+const manifestEver = (reader: Reader, at: { repository: string; digest: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    .select(["size", "media_type", "from_seq"])
+    .where("repository", "=", at.repository)
+    .where("digest", "=", at.digest);
+
+const manifestNow = prepared((reader, at: { repository: string; digest: string }) =>
+  manifestEver(reader, at).where("to_seq", "is", null),
+);
+
 /** A manifest of a repository by digest; now, or as of a sequence of the record. */
 export async function findManifest(
   reader: Reader,
@@ -20,16 +34,12 @@ export async function findManifest(
   digest: Digest,
   asOf?: number,
 ): Promise<StoredManifest | undefined> {
-  const query = reader
-    .tables<RegistryTables>()
-    .selectFrom("manifest")
-    .select(["size", "media_type", "from_seq"])
-    .where("repository", "=", repository)
-    .where("digest", "=", digest);
-  const row = await (asOf === undefined
-    ? query.where("to_seq", "is", null)
-    : query.where("from_seq", "<=", asOf).where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
-  ).executeTakeFirst();
+  const [row] = await (asOf === undefined
+    ? manifestNow(reader, { repository, digest })
+    : manifestEver(reader, { repository, digest })
+        .where("from_seq", "<=", asOf)
+        .where((is) => is.or([is("to_seq", "is", null), is("to_seq", ">", asOf)]))
+        .execute());
   return row && { digest, size: row.size, mediaType: row.media_type, sequence: row.from_seq };
 }
 
@@ -72,24 +82,27 @@ export async function tagSetBy(reader: Reader, sequence: number): Promise<string
   return row?.actor;
 }
 
-/** The manifest that a tag names now, and what the tag was set by where that was a digest of another algorithm. */
-export async function findTagged(
-  reader: Reader,
-  repository: string,
-  tag: string,
-): Promise<(StoredManifest & { readonly namedAs: string | undefined }) | undefined> {
-  const row = await reader
+const taggedNow = prepared((reader, at: { repository: string; tag: string }) =>
+  reader
     .tables<RegistryTables>()
     .selectFrom("tag")
     .innerJoin("manifest", (join) =>
       join.onRef("manifest.repository", "=", "tag.repository").onRef("manifest.digest", "=", "tag.digest"),
     )
     .select(["tag.digest", "tag.named_as", "manifest.size", "manifest.media_type", "manifest.from_seq"])
-    .where("tag.repository", "=", repository)
-    .where("tag.name", "=", tag)
+    .where("tag.repository", "=", at.repository)
+    .where("tag.name", "=", at.tag)
     .where("tag.to_seq", "is", null)
-    .where("manifest.to_seq", "is", null)
-    .executeTakeFirst();
+    .where("manifest.to_seq", "is", null),
+);
+
+/** The manifest that a tag names now, and what the tag was set by where that was a digest of another algorithm. */
+export async function findTagged(
+  reader: Reader,
+  repository: string,
+  tag: string,
+): Promise<(StoredManifest & { readonly namedAs: string | undefined }) | undefined> {
+  const [row] = await taggedNow(reader, { repository, tag });
   return (
     row && {
       digest: parseDigest(row.digest),
@@ -123,6 +136,28 @@ export interface VisibleBlob {
   readonly leaseEnds: number | undefined;
 }
 
+const leaseOf = prepared((reader, at: { repository: string; digest: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("blob_lease")
+    .select(["size", "expires"])
+    .where("repository", "=", at.repository)
+    .where("digest", "=", at.digest),
+);
+
+const heldBy = prepared((reader, at: { repository: string; digest: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("size")
+    .where("repository", "=", at.repository)
+    .where("digest", "=", at.digest)
+    .where("to_seq", "is", null)
+    .where("held", "=", 1)
+    .where("kind", "<>", "child")
+    .limit(1),
+);
+
 /**
  * Whether a blob is to be seen in a repository: by a lease that has not run out, or because a manifest there names it and the bytes
  * were there when that manifest came. That the bytes lie in the store (perhaps from another tenant) makes nothing visible.
@@ -133,25 +168,9 @@ export async function findBlob(
   digest: Digest,
   now: number,
 ): Promise<VisibleBlob | undefined> {
-  const lease = await reader
-    .tables<RegistryTables>()
-    .selectFrom("blob_lease")
-    .select(["size", "expires"])
-    .where("repository", "=", repository)
-    .where("digest", "=", digest)
-    .executeTakeFirst();
+  const [lease] = await leaseOf(reader, { repository, digest });
   if (lease !== undefined && lease.expires > now) return { size: lease.size, leaseEnds: lease.expires };
-  const reference = await reader
-    .tables<RegistryTables>()
-    .selectFrom("manifest_reference")
-    .select("size")
-    .where("repository", "=", repository)
-    .where("digest", "=", digest)
-    .where("to_seq", "is", null)
-    .where("held", "=", 1)
-    .where("kind", "<>", "child")
-    .limit(1)
-    .executeTakeFirst();
+  const [reference] = await heldBy(reader, { repository, digest });
   return reference && { size: reference.size, leaseEnds: undefined };
 }
 
@@ -314,16 +333,18 @@ export async function referrersAfter(
   }));
 }
 
-/** Whether there is a repository of this name. */
-export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
-  const row = await reader
+const repositoryNow = prepared((reader, at: { repository: string }) =>
+  reader
     .tables<RegistryTables>()
     .selectFrom("repository")
     .select("name")
-    .where("name", "=", repository)
-    .where("ended_seq", "is", null)
-    .executeTakeFirst();
-  return row !== undefined;
+    .where("name", "=", at.repository)
+    .where("ended_seq", "is", null),
+);
+
+/** Whether there is a repository of this name. */
+export async function repositoryExists(reader: Reader, repository: string): Promise<boolean> {
+  return (await repositoryNow(reader, { repository })).length > 0;
 }
 
 /** Tags after `last` (exclusive), in byte order, at most `limit`. */
@@ -414,6 +435,44 @@ export async function listReferrers(
     artifactType: row.artifact_type ?? undefined,
     annotations: row.annotations ?? undefined,
   }));
+}
+
+type ReferrersPlace = {
+  readonly repository: string;
+  readonly subject: string;
+  readonly last: string;
+  readonly limit: number;
+};
+
+const referrerSizesNow = (reader: Reader, at: ReferrersPlace) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest")
+    // Bytes that the database knows without reading them.
+    .select(["digest", sql<number>`coalesce(octet_length(annotations), 0)`.as("annotations")])
+    .where("repository", "=", at.repository)
+    .where("subject", "=", at.subject)
+    .where("to_seq", "is", null)
+    .where("digest", ">", at.last)
+    .orderBy("digest")
+    .limit(at.limit);
+
+const allSizes = prepared((reader, at: ReferrersPlace) => referrerSizesNow(reader, at));
+
+const sizesOfType = prepared((reader, at: ReferrersPlace & { readonly artifactType: string }) =>
+  referrerSizesNow(reader, at).where("artifact_type", "=", at.artifactType),
+);
+
+/** What {@link listReferrers} would list: each one's digest, and the bytes of its annotations. */
+export function referrerSizes(
+  reader: Reader,
+  repository: string,
+  subject: string,
+  page: { readonly last: string; readonly limit: number; readonly artifactType: string | undefined },
+): Promise<{ digest: string; annotations: number }[]> {
+  const { last, limit, artifactType } = page;
+  const place = { repository, subject, last, limit };
+  return artifactType === undefined ? allSizes(reader, place) : sizesOfType(reader, { ...place, artifactType });
 }
 
 /** Digests asked about in one query. Two fixed sizes, so that two prepared statements serve every manifest. */

@@ -6,7 +6,9 @@ import { type CanonicalRepository, canonicalRepository } from "../access/names.t
 import { Problem } from "../http/problem.ts";
 import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor, Refusal } from "../record/command.ts";
+import { SettledRecord } from "../record/settled.ts";
 import { note } from "../signals/about.ts";
+import type { Reader } from "../storage/database.ts";
 import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
 import type { RegistryContext } from "./context.ts";
 import { OciError, sendOciError, toOciError } from "./errors.ts";
@@ -21,6 +23,7 @@ import { PullCounter } from "./pull-counter.ts";
 import { CLOSED_GATE } from "./pull-gate.ts";
 import { noteExceeded } from "./quota-note.ts";
 import { RecentManifests } from "./recent-manifests.ts";
+import { ReferrerPages } from "./referrer-pages.ts";
 import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
@@ -45,6 +48,12 @@ export const HANDLERS: Handlers = {
   referrers: { GET: referrers },
 };
 
+/** Who asks, and what was settled when they did: what they may is asked of it at once, and nothing later. */
+interface Asker {
+  readonly actor: Actor;
+  readonly settled: Reader;
+}
+
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
 /** The scope a request needs (Docker token authentication, "Resource Scope Grammar"), as a client has to ask for it. */
@@ -67,11 +76,13 @@ function methodNotAllowed(method: string, allowed: readonly string[]): OciError 
   });
 }
 
-/** Who asks. @throws Problem 401. */
-async function authenticated(services: Services, request: FastifyRequest): Promise<Actor> {
-  const actor = await services.authenticator.authenticate(request.headers);
+/** Who asks, and the reader that says what they may. @throws Problem 401. */
+async function authenticated(services: Services, { headers }: FastifyRequest): Promise<Asker> {
+  if (headers.authorization === undefined) throw new Problem(401, "unauthorized", "authentication required");
+  const settled = await services.settled.now();
+  const actor = await services.authenticator.authenticate(headers, settled);
   if (actor === undefined) throw new Problem(401, "unauthorized", "authentication required");
-  return actor;
+  return { actor, settled };
 }
 
 /**
@@ -92,17 +103,21 @@ async function refusedHere(
   return { code: "token-insufficient", status: 401, message: "this needs a credential" };
 }
 
+/** A request that is to be served. */
+interface Asked {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly asker: Asker;
+  readonly query: URLSearchParams;
+}
+
 async function inRepository<K extends RepositoryPath["kind"]>(
   services: Services,
   path: Extract<RepositoryPath, { kind: K }>,
   handler: Handler<K>,
-  {
-    request,
-    reply,
-    actor,
-    query,
-  }: { request: FastifyRequest; reply: FastifyReply; actor: Actor; query: URLSearchParams },
+  { request, reply, asker, query }: Asked,
 ): Promise<FastifyReply> {
+  const { actor, settled } = asker;
   const canonical = canonicalRepository(path.name, services.defaultOrg);
   if (canonical === undefined) {
     throw new OciError(400, "NAME_INVALID", `${JSON.stringify(path.name.slice(0, 300))} is not a repository name`, {
@@ -110,7 +125,7 @@ async function inRepository<K extends RepositoryPath["kind"]>(
     });
   }
   note(request, { ...canonical, ...namedIn(path, query) });
-  const refusal = await authorizeKnown(services.reader, actor, handler.action, canonical);
+  const refusal = await authorizeKnown(settled, actor, handler.action, canonical);
   const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
   if (refused !== undefined) throw Problem.fromRefusal(refused);
   const asEverybody = refusal !== undefined;
@@ -123,11 +138,7 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   }
 }
 
-function dispatch(
-  services: Services,
-  path: RepositoryPath,
-  on: { request: FastifyRequest; reply: FastifyReply; actor: Actor; query: URLSearchParams },
-): Promise<FastifyReply> {
+function dispatch(services: Services, path: RepositoryPath, on: Asked): Promise<FastifyReply> {
   const pick = <K extends RepositoryPath["kind"]>(kind: K): Handler<K> => {
     const handlers: Readonly<Record<string, Handler<K>>> = HANDLERS[kind];
     const handler = Object.hasOwn(handlers, on.request.method) ? handlers[on.request.method] : undefined;
@@ -165,6 +176,8 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     now: context.now ?? Date.now,
     uploads: new Uploads({ ...context, leaseMs }),
     manifests: new RecentManifests(context.blobs),
+    referrerPages: new ReferrerPages(context.reader),
+    settled: new SettledRecord(context.reader),
     pulls,
     gate: context.gate ?? CLOSED_GATE,
   };
@@ -181,7 +194,7 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     if (scope !== undefined) scopes.set(request, scope);
     reply.header("docker-distribution-api-version", "registry/2.0");
     // Before anything about the path is told: an unknown caller learns nothing from it.
-    const actor = await authenticated(services, request);
+    const asker = await authenticated(services, request);
     switch (path.kind) {
       case "unknown":
         throw new OciError(404, "UNSUPPORTED", "there is nothing at this path");
@@ -191,9 +204,9 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
         return await reply.header("content-type", "application/json").send(Buffer.from("{}"));
       case "catalog":
         if (request.method !== "GET") throw methodNotAllowed(request.method, ["GET"]);
-        return await catalog(services, { actor, query }, reply);
+        return await catalog(services, { actor: asker.actor, query }, reply);
       default:
-        return await dispatch(services, path, { request, reply, actor, query });
+        return await dispatch(services, path, { request, reply, asker, query });
     }
   };
 

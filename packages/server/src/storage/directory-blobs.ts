@@ -19,12 +19,10 @@ import { ServerError } from "../errors.ts";
 import type { BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
 import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
 import { FoundGenerations, generationName, parseGenerationName } from "./generations.ts";
+import { sendBuffers } from "./send-buffers.ts";
 
 /** Reads this large keep the cost per byte of Node's streams low (measured: 16 KiB chunks cost 3 to 5 times the CPU). */
 const READ_CHUNK = 1024 * 1024;
-
-/** A pull reads into two buffers of this size, one while the other is on its way to the socket. */
-const SEND_CHUNK = 256 * 1024;
 
 /** What is read of a small blob at once, bytes. */
 const FIRST_READ = 16 * 1024;
@@ -156,7 +154,7 @@ async function writeAll(handle: FileHandle, chunks: Uint8Array[], total: number)
   }
 }
 
-/** Sends a file's bytes [start, end), or all of them. */
+/** Sends a file's bytes [start, end), or all of them, through two buffers: one is filled while the other is on its way to the socket. */
 async function sendFile(
   handle: FileHandle,
   range: ByteRange | undefined,
@@ -164,26 +162,32 @@ async function sendFile(
 ): Promise<void> {
   const start = range?.start ?? 0;
   const end = range?.end ?? (await handle.stat()).size;
-  const size = Math.min(SEND_CHUNK, end - start);
-  let [filling, sending] = [Buffer.allocUnsafe(size), Buffer.allocUnsafe(end - start > size ? size : 0)];
-  let sent: Promise<void> = Promise.resolve();
-  for (let at = start; at < end; ) {
-    const wanted = Math.min(size, end - at);
-    // A read may give less than was asked for and than there is.
-    for (let filled = 0; filled < wanted; ) {
-      const { bytesRead } = await handle.read(filling, filled, wanted - filled, at + filled);
-      if (bytesRead === 0) throw new ServerError("internal", `a blob ends at byte ${at + filled}, not at ${end}`);
-      filled += bytesRead;
+  let filling = sendBuffers.take(end - start);
+  let sending = sendBuffers.take(end - start - filling.length);
+  let [sent, whole]: [Promise<void>, boolean] = [Promise.resolve(), false];
+  try {
+    for (let at = start; at < end; ) {
+      const wanted = Math.min(filling.length, end - at);
+      // A read may give less than was asked for and than there is.
+      for (let filled = 0; filled < wanted; ) {
+        const { bytesRead } = await handle.read(filling, filled, wanted - filled, at + filled);
+        if (bytesRead === 0) throw new ServerError("internal", `a blob ends at byte ${at + filled}, not at ${end}`);
+        filled += bytesRead;
+      }
+      at += wanted;
+      // INVARIANT: a buffer is filled again only after `write` has said it is done with it.
+      await sent;
+      sent = write(filling.subarray(0, wanted));
+      // It is awaited above or below; until then a failure is not unhandled.
+      sent.catch(() => undefined);
+      [filling, sending] = [sending, filling];
     }
-    at += wanted;
-    // INVARIANT: a buffer is filled again only after `write` has said it is done with it.
     await sent;
-    sent = write(filling.subarray(0, wanted));
-    // It is awaited above or below; until then a failure is not unhandled.
-    sent.catch(() => undefined);
-    [filling, sending] = [sending, filling];
+    whole = true;
+  } finally {
+    // Of a connection that broke nobody knows what its last piece is still used for.
+    for (const buffer of [filling, sending]) sendBuffers.giveBack(buffer, whole);
   }
-  await sent;
 }
 
 /** The names in a directory; none when it is not there, as before the first blob. */

@@ -6,6 +6,7 @@ import { type ControlledTransaction, Kysely, type SqliteDatabase, SqliteDialect,
 import { ServerError } from "../errors.ts";
 import type { Batch, ReadDatabase, Reader, WriteDatabase } from "./database.ts";
 import { translateDiskError } from "./disk-errors.ts";
+import { answersAtOnce } from "./prepared.ts";
 
 /** Prepared statements kept per connection. The server's queries are few and fixed; 512 holds all of them. */
 const STATEMENT_CACHE_SIZE = 512;
@@ -24,15 +25,27 @@ function* eachPlain(rows: Iterable<unknown>): Generator<unknown, undefined> {
   for (const row of rows) yield plainIntegers(row);
 }
 
+/** Rows that are read one by one, and how many such readings are under way. */
+function* counted(rows: Iterable<unknown>, underWay: { count: number }): Generator<unknown, undefined> {
+  underWay.count += 1;
+  try {
+    yield* rows;
+  } finally {
+    underWay.count -= 1;
+  }
+}
+
 /** A prepared statement in the shape Kysely's SQLite driver expects. */
 class CachedStatement implements SqliteStatement {
   readonly reader: boolean;
   readonly #statement: StatementSync;
   readonly #anyInteger: boolean;
+  readonly #iterations: { count: number };
 
-  constructor(statement: StatementSync, anyInteger: boolean) {
+  constructor(statement: StatementSync, anyInteger: boolean, iterations: { count: number }) {
     this.#statement = statement;
     this.#anyInteger = anyInteger;
+    this.#iterations = iterations;
     if (anyInteger) statement.setReadBigInts(true);
     this.reader = statement.columns().length > 0;
   }
@@ -47,7 +60,7 @@ class CachedStatement implements SqliteStatement {
   }
 
   iterate(parameters: readonly unknown[]): IterableIterator<unknown> {
-    const rows = this.#statement.iterate(...(parameters as SQLInputValue[]));
+    const rows = counted(this.#statement.iterate(...(parameters as SQLInputValue[])), this.#iterations);
     return this.#anyInteger ? eachPlain(rows) : rows;
   }
 }
@@ -58,6 +71,8 @@ class ConnectionShim implements SqliteDatabase {
   readonly #writer: boolean;
   readonly #anyInteger: boolean;
   readonly #cache = new Map<string, CachedStatement>();
+  /** Statements whose rows are being read one by one. */
+  readonly #iterations = { count: 0 };
 
   constructor(connection: DatabaseSync, writer: boolean, anyInteger = false) {
     this.#connection = connection;
@@ -75,7 +90,7 @@ class ConnectionShim implements SqliteDatabase {
       this.#cache.set(text, cached);
       return cached;
     }
-    const statement = new CachedStatement(this.#connection.prepare(text), this.#anyInteger);
+    const statement = new CachedStatement(this.#connection.prepare(text), this.#anyInteger, this.#iterations);
     this.#cache.set(text, statement);
     if (this.#cache.size > STATEMENT_CACHE_SIZE) {
       const oldest = this.#cache.keys().next();
@@ -87,6 +102,18 @@ class ConnectionShim implements SqliteDatabase {
   /** Whether a transaction is open. False in the middle of one when SQLite has rolled it back by itself. */
   get inTransaction(): boolean {
     return this.#connection.isOpen && this.#connection.isTransaction;
+  }
+
+  /**
+   * What one query answers as the database is now.
+   *
+   * INVARIANT: undefined while a transaction is open or rows are still being read, which both keep the connection at an earlier moment: who
+   * then asks waits for the connection.
+   */
+  answer(text: string, parameters: readonly unknown[]): unknown[] | undefined {
+    return this.#iterations.count > 0 || this.#connection.isTransaction
+      ? undefined
+      : this.prepare(text).all(parameters);
   }
 
   /** See {@link WriteDatabase.scrub}. */
@@ -255,6 +282,7 @@ export function openSqliteReader(path: string, anyInteger = false): ReadDatabase
   }
   const connection = new ConnectionShim(openConnection(path, true), false, anyInteger);
   const kysely = new Kysely<unknown>({ dialect: new SqliteDialect({ database: connection }) });
+  answersAtOnce(kysely, (text, parameters) => connection.answer(text, parameters));
   return {
     tables<T>() {
       return kysely as unknown as Kysely<T>;
