@@ -13,10 +13,12 @@ import type { RegistryPath } from "./path.ts";
 import type { PullCounter } from "./pull-counter.ts";
 import type { RecentManifests } from "./recent-manifests.ts";
 import type { Uploads } from "./uploads.ts";
+import type { WholeBlobs } from "./whole-blobs.ts";
 
 /** What the handlers share besides the room's context. */
 export interface Services extends RegistryContext {
   readonly uploads: Uploads;
+  readonly wholes: WholeBlobs;
   readonly pulls: PullCounter;
   readonly manifests: RecentManifests;
   readonly gate: PullGate;
