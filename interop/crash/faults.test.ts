@@ -99,7 +99,7 @@ const FATAL: readonly Case[] = [
   },
   {
     what: "the disk is full in the middle of an upload",
-    fault: () => ({ thread: files, calls: ["writev"], inject: error("ENOSPC"), when: "1" }),
+    fault: () => ({ thread: files, calls: ["writev", "pwrite64"], inject: error("ENOSPC"), when: "1" }),
     write: blob,
   },
   {

@@ -18,8 +18,8 @@ import { type Registry, startAssay, startDistribution } from "./registry/servers
 
 const MIB = 1024 * 1024;
 const MANY = 1000;
-/** HTTP processes of ours. */
-const WORKERS = process.env["ASSAY_BENCH_WORKERS"] ?? "2";
+/** HTTP processes of ours: as many as a server has by itself. */
+const WORKERS = process.env["ASSAY_BENCH_WORKERS"] ?? "1";
 /** How long the long lists are; a million tags with ASSAY_LONG. */
 const REFERRERS = 10_000;
 const TAGS = process.env["ASSAY_LONG"] === "1" ? 1_000_000 : 100_000;

@@ -15,6 +15,7 @@ import { Keyring } from "./keys/keyring.ts";
 import { MasterKey } from "./keys/master.ts";
 import type { RecordClient } from "./record/client.ts";
 import { keyDirectory } from "./record/open.ts";
+import { letGoOfStart } from "./pressure/after-start.ts";
 import { Connections } from "./pressure/connections.ts";
 import { DiskWatch } from "./pressure/disk-watch.ts";
 import { pressureLimits } from "./pressure/limits.ts";
@@ -123,6 +124,7 @@ export async function serve(
   }
   const metricsServer =
     config.metricsListen === undefined ? undefined : await serveMetrics(config.metricsListen, metrics);
+  await letGoOfStart();
   const stopMaintenance = app.maintain();
   const reopen = (): void => accessLog?.reopen();
   // Whoever moved the file away says so. Without an access log the signal ends the process, as it always did.

@@ -7,6 +7,7 @@ import { ServerError } from "./errors.ts";
 import { Keyring } from "./keys/keyring.ts";
 import { MasterKey } from "./keys/master.ts";
 import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
+import { letGoOfStart } from "./pressure/after-start.ts";
 import { keyDirectory, openRecord } from "./record/open.ts";
 import { answerRequest, type WriterRequest } from "./record/port.ts";
 import { migrate, programName, schemaFence } from "./storage/migrate.ts";
@@ -80,6 +81,7 @@ async function main(): Promise<void> {
     port.postMessage({ kind: "stopped", ...(problem === undefined ? {} : { problem }) } satisfies WriterMessage);
     port.close();
   };
+  await letGoOfStart();
   port.postMessage({ kind: "ready", notices } satisfies WriterMessage);
 }
 

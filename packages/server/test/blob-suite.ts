@@ -91,6 +91,23 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
       expect((await store.readSmall(digestOf(Buffer.alloc(0)), 0)).length).toBe(0);
     });
 
+    test("bytes at hand whose digest is known are stored, mend what is damaged, and their memory is the caller's again", async () => {
+      for (const size of [0, 1000, 300_000]) {
+        const bytes = randomBytes(size);
+        const digest = digestOf(bytes);
+        const memory = Buffer.from(bytes);
+        await store.put(digest, memory, 0);
+        memory.fill(0);
+        expect((await readAll(store, digest)).equals(bytes)).toBe(true);
+        if (size === 0) continue;
+        await place.damageBlob(digest);
+        expect((await readAll(store, digest)).equals(bytes)).toBe(false);
+        await store.put(digest, bytes, 0);
+        expect((await readAll(store, digest)).equals(bytes)).toBe(true);
+      }
+      expect(await place.leftovers()).toEqual([]);
+    });
+
     test("a small read has a limit", async () => {
       const digest = await store.putSmall(randomBytes(1001), 0);
       await expect(store.readSmall(digest, 1000)).rejects.toMatchObject({ code: "blob-too-large" });

@@ -70,6 +70,7 @@ function lateStore(blobs: BlobStore): BlobStore {
     open: (digest, range) => blobs.open(digest, range),
     readSmall: (digest, most) => blobs.readSmall(digest, most),
     putSmall: (bytes, generation) => step(() => blobs.putSmall(bytes, generation), LATE_MS),
+    put: (digest, bytes, generation) => step(() => blobs.put(digest, bytes, generation), LATE_MS),
     adopt: (staged, digest, generation) => step(() => blobs.adopt(staged, digest, generation), LATE_MS),
     list: (after) => blobs.list(after),
     entries: (after) => blobs.entries(after),
@@ -306,7 +307,7 @@ it(
     await Promise.all(removals);
     await sleep(LEASE_MS + 100);
     for (const id of await uploads()) {
-      await room.writer.operate("registry.claim-upload", { ...id, claim: "storm" });
+      await room.writer.operate("registry.claim-upload", { ...id, now: Date.now(), claim: "storm" });
       await (await room.blobs.stage(id.id)).discard();
       await room.writer.operate("registry.drop-upload", { id: id.id, claim: "storm" });
     }
@@ -324,12 +325,13 @@ it(
   4 * STORM_MS + 120_000,
 );
 
-/** The sessions that are left, whose claims have been let go. */
-async function uploads(): Promise<{ id: string; owner: string; repository: string }[]> {
+/** The sessions that are left, whose claims have been let go; not those that ended. */
+async function uploads(): Promise<{ id: string; owner: string; org: string; repository: string }[]> {
   await room.writer.operate("registry.release-claims", {});
   return await room.reader
-    .tables<{ upload: { id: string; owner: string; repository: string } }>()
+    .tables<{ upload: { id: string; owner: string; org: string; repository: string } }>()
     .selectFrom("upload")
-    .select(["id", "owner", "repository"])
+    .select(["id", "owner", "org", "repository"])
+    .where("owner", "<>", "")
     .execute();
 }

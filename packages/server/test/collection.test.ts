@@ -10,12 +10,14 @@ import type { CollectionTables } from "../src/collection/schema.ts";
 import { backUp } from "../src/backup/backup.ts";
 import { restore } from "../src/backup/restore.ts";
 import { composeParts } from "../src/composition.ts";
+import type { RecordClient } from "../src/record/client.ts";
 import { SYSTEM_ORG } from "../src/record/command.ts";
 import type { RecordTables } from "../src/record/schema.ts";
 import type { BlobStore } from "../src/storage/blobs.ts";
 import { openReader } from "../src/storage/open.ts";
 import { ADMIN } from "./core.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
+import { openSession } from "../src/registry/session-name.ts";
 import { placeOf } from "./database.ts";
 import { startInstance } from "./instance.ts";
 import { emptyPlace, quiet, scratch } from "./backup-room.ts";
@@ -28,8 +30,21 @@ const LEASE_MS = 1_500;
 
 let room: RegistryRoom;
 
+/** What is done before the door's next blob that came whole is named. */
+let meanwhile: (() => Promise<void>) | undefined;
+
+function interrupted(record: RecordClient): RecordClient {
+  return {
+    append: (commands) => record.append(commands),
+    operate: async (type, body) => {
+      if (type === "registry.take-blob" || type === "registry.finish-whole") await meanwhile?.();
+      return await record.operate(type, body);
+    },
+  };
+}
+
 beforeAll(async () => {
-  room = await openRegistryRoom(["acme", "rival"], { leaseMs: LEASE_MS });
+  room = await openRegistryRoom(["acme", "rival"], { leaseMs: LEASE_MS, record: interrupted });
 });
 
 afterAll(async () => {
@@ -304,8 +319,8 @@ describe("what was deleted and collected since", () => {
 });
 
 describe("an upload that comes whole", () => {
-  const session = { id: "00000000-0000-4000-8000-000000000002", owner: ADMIN.id, repository: "acme/whole" };
-  const open = () => room.writer.operate("registry.open-upload", { ...session, org: "acme", claim: null });
+  const place = { owner: ADMIN.id, repository: "acme/whole" };
+  const session = { ...place, id: openSession(place, Date.now()), org: "acme", now: Date.now() };
   const name = (digest: string) => room.writer.operate("registry.name-whole", { ...session, digest });
   const finish = (digest: string, generation: number) =>
     room.writer.operate("registry.finish-whole", {
@@ -320,7 +335,6 @@ describe("an upload that comes whole", () => {
   it("keeps its bytes from when it names them, and ends only in the generation they were put into", async () => {
     const bytes = Buffer.from("all of it");
     const digest = sha256(bytes);
-    await open();
     expect(await name(digest)).toEqual({ state: "named", generation: 0 });
     await room.blobs.putSmall(bytes, 0);
     await collect();
@@ -329,13 +343,32 @@ describe("an upload that comes whole", () => {
     await name(sha256("something else"));
     await collect();
     expect(await lying(digest)).toEqual([]);
-    expect(await finish(digest, 0)).toEqual({ state: "begun" });
+    expect(await finish(digest, 0)).toEqual({ state: "collected" });
     expect(await name(digest)).toEqual({ state: "named", generation: 1 });
-    expect(await finish(digest, 0)).toEqual({ state: "begun" });
+    expect(await finish(digest, 0)).toEqual({ state: "collected" });
     await room.blobs.putSmall(bytes, 1);
     expect(await finish(digest, 1)).toMatchObject({ state: "finished" });
     await collect();
     expect(await lying(digest)).toEqual([1]);
+  });
+});
+
+describe("a blob that comes whole while garbage is collected", () => {
+  it.each(["POST", "PUT"])("by %s is put again when its bytes were collected before they were named", async (style) => {
+    const bytes = Buffer.from(`collected in the middle of a ${style}`);
+    const digest = sha256(bytes);
+    const path = "/v2/acme/middle/blobs/uploads/";
+    const location = style === "POST" ? path : ((await room.call("POST", path)).headers["location"] ?? "");
+    meanwhile = async () => {
+      meanwhile = undefined;
+      expect(await lying(digest)).toEqual([0]);
+      await collect();
+      expect(await lying(digest)).toEqual([]);
+    };
+    expect((await room.call(style, `${location}?digest=${digest}`, { body: bytes })).status).toBe(201);
+    expect(meanwhile).toBeUndefined();
+    expect(await lying(digest)).toEqual([1]);
+    expect((await room.call("GET", `/v2/acme/middle/blobs/${digest}`)).text).toBe(bytes.toString());
   });
 });
 

@@ -2,17 +2,17 @@ import type { Digest } from "@assay/evidence";
 import { sql } from "kysely";
 import type { Reader } from "../storage/database.ts";
 import { FIRST_GENERATION } from "../storage/generations.ts";
+import { prepared } from "../storage/prepared.ts";
 import { keptAmong } from "./kept.ts";
 import type { CollectionTables } from "./schema.ts";
 
+const countingGeneration = prepared((reader, at: { digest: string }) =>
+  reader.tables<CollectionTables>().selectFrom("collected_blob").select("generation").where("digest", "=", at.digest),
+);
+
 /** The generation of a digest that counts: what was put under it, and named since, is there. */
 export async function generationOf(reader: Reader, digest: Digest): Promise<number> {
-  const row = await reader
-    .tables<CollectionTables>()
-    .selectFrom("collected_blob")
-    .select("generation")
-    .where("digest", "=", digest)
-    .executeTakeFirst();
+  const [row] = await countingGeneration(reader, { digest });
   return row?.generation ?? FIRST_GENERATION;
 }
 

@@ -238,7 +238,7 @@ export async function decidePutManifest(
   }
   const names = aliased(body, aliases);
   if (names !== undefined) events.push(names);
-  const called = [body.digest, ...(body.namedAs === undefined ? [] : [body.namedAs])];
+  const called = [body.digest, body.namedAs ?? body.digest] as const;
   if (known === undefined && (await isAwaited(reader, repository, called, body.size))) {
     events.push(referenceHeld(body, "manifest"));
   }

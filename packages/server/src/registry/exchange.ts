@@ -15,10 +15,12 @@ import type { PullCounter } from "./pull-counter.ts";
 import type { RecentManifests } from "./recent-manifests.ts";
 import type { ReferrerPages } from "./referrer-pages.ts";
 import type { Uploads } from "./uploads.ts";
+import type { WholeBlobs } from "./whole-blobs.ts";
 
 /** What the handlers share besides the room's context. */
 export interface Services extends RegistryContext {
   readonly uploads: Uploads;
+  readonly wholes: WholeBlobs;
   readonly pulls: PullCounter;
   readonly manifests: RecentManifests;
   readonly referrerPages: ReferrerPages;

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import { OciError } from "./errors.ts";
 import { IDLE_MS } from "./limits.ts";
 
@@ -47,6 +48,61 @@ export async function* incoming(
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * Hands over the body of a request piece by piece, in the very events it comes in: for who only looks at each piece, or copies it. Where a piece
+ * has to wait for something, {@link incoming} holds the client back.
+ *
+ * As there, the request is not destroyed when `take` throws, which ends it, and a client that sends nothing for {@link IDLE_MS} is cut off.
+ *
+ * @throws {@link BodyInterrupted} when the connection breaks; what `take` throws.
+ */
+export function takeBody(request: IncomingMessage, take: (piece: Buffer) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      request.destroy(new BodyInterrupted(`nothing came for ${IDLE_MS / 1000} s`));
+    }, IDLE_MS);
+    const over = (): void => {
+      clearTimeout(timer);
+      request.off("data", onData).off("end", onEnd).off("error", onBroken).off("close", onBroken);
+    };
+    const onData = (piece: Buffer): void => {
+      timer.refresh();
+      try {
+        take(piece);
+      } catch (error) {
+        over();
+        request.pause();
+        reject(error);
+      }
+    };
+    const onBroken = (cause?: Error): void => {
+      over();
+      if (cause instanceof BodyInterrupted) return reject(cause);
+      reject(new BodyInterrupted("the connection closed before the end of the body", { cause }));
+    };
+    const onEnd = (): void => {
+      if (!request.complete) return onBroken();
+      over();
+      resolve();
+    };
+    request.on("end", onEnd).on("error", onBroken).on("close", onBroken).on("data", onData);
+    // Nothing is told any more of what ended before it was listened to.
+    if (request.destroyed) onBroken();
+  });
+}
+
+/**
+ * Gives the memory of a piece of a body back at once. The garbage collector would too, but until it comes round a busy server has hundreds of
+ * megabytes of them, and coming round often costs more than handling the bytes.
+ *
+ * Only what a connection brought is the server's own to give back, and only a piece that shares its memory with nothing. The piece is empty
+ * after this.
+ */
+export function giveBack(request: IncomingMessage, { buffer, byteLength }: Uint8Array): void {
+  if (!(request.socket instanceof Socket) || !(buffer instanceof ArrayBuffer)) return;
+  if (byteLength === buffer.byteLength) buffer.transfer(0);
 }
 
 /** A small body whole. @throws OciError 413 `SIZE_INVALID` beyond `limit`; {@link BodyInterrupted}. */

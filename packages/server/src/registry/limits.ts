@@ -10,7 +10,7 @@ export const REGISTRY_LIMITS = {
   annotationBytes: 256 * 1024,
   /** Bytes of one blob. */
   blobBytes: 1024 ** 4,
-  /** Upload sessions one identity may have open. */
+  /** Upload sessions one identity may have under way: those that something was written to. */
   uploadsPerActor: 1000,
   /** Tags one PUT may set (`?tag=`). */
   tagsPerPut: 32,
@@ -38,6 +38,9 @@ export const LENT_FROM = 64 * 1024;
 /** How long an upload session lives after its last change, ms. */
 export const UPLOAD_MS = 24 * 60 * 60 * 1000;
 
+/** How long an upload session that was opened may wait for its first byte, ms. */
+export const SESSION_NAME_MS = 60 * 60 * 1000;
+
 /** How long a claim on a session holds without being renewed, ms: the time after which another process may go on. */
 export const CLAIM_MS = 30_000;
 
@@ -46,6 +49,12 @@ export const CLAIM_MS = 30_000;
  * it is kept. A larger one can be gone on with.
  */
 export const WHOLE_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Bytes of a body up to which a blob that comes whole is held in memory until it is stored, and staged nowhere: as much as an upload may hold of its
+ * body in any case (admission.ts).
+ */
+export const AT_HAND_BYTES = 1024 * 1024;
 
 /** How long an upload may send nothing before its connection is cut, ms. What came stays. */
 export const IDLE_MS = 60_000;

@@ -28,19 +28,21 @@ export async function sweepRegistry(
     await Promise.all(
       ids.map(async (id) => {
         await (await blobs.stage(id)).discard();
-        await record.operate("registry.drop-upload", { id, claim });
+        await record.operate("registry.drop-expired", { id, claim });
       }),
     );
     uploads += ids.length;
     if (ids.length < SWEEP_STEP) break;
   }
+  let ended = SWEEP_STEP;
+  while (ended === SWEEP_STEP) ended = Number(await record.operate("registry.sweep-ended", { limit: SWEEP_STEP }));
   const leftovers = await sweepLeftovers(record, blobs, now - UPLOAD_MS);
   return { uploads, leases: Number(await record.operate("registry.sweep-leases", {})), leftovers };
 }
 
 /**
- * Removes staged bytes last written before `before` that belong to no session. A session's row is there before its first byte, so what
- * is old and has no row will never have one.
+ * Removes staged bytes last written before `before` that belong to no session. A session's row is there before its first byte, and lasts as long as
+ * they do, so what is old and has no row will never have one.
  */
 async function sweepLeftovers(record: RecordClient, blobs: BlobStore, before: number): Promise<number> {
   let removed = 0;

@@ -1,16 +1,18 @@
-import { parseDigest } from "@assay/evidence";
-import { type Selectable, sql } from "kysely";
+import { type Digest, parseDigest } from "@assay/evidence";
+import { sql } from "kysely";
 import { z } from "zod";
 import { generationOf } from "../collection/generation.ts";
 import { defineOperation, type JsonObject, type Refusal } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
+import { preparedWrite } from "../storage/prepared-write.ts";
 import { canonicalDigest } from "./alias-queries.ts";
-import { isNamedDigest, isSha512, type NamedDigest } from "./digest.ts";
-import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, UPLOAD_MS } from "./limits.ts";
-import { findBlob, isAwaited, manifestsNaming } from "./queries.ts";
+import { isNamedDigest, isSha512, type NamedDigest, type Sha512 } from "./digest.ts";
+import { CLAIM_MS, LEASE_MS, REGISTRY_LIMITS, SESSION_NAME_MS, UPLOAD_MS } from "./limits.ts";
+import { countUploads, findBlob, findUpload, isAwaited, manifestsNaming } from "./queries.ts";
 import { noRoomNow } from "./quota-rule.ts";
 import { findRepository } from "./repository-queries.ts";
 import type { RegistryTables } from "./schema.ts";
+import { isOpened, type SessionPlace } from "./session-name.ts";
 
 const digest = z
   .string()
@@ -22,24 +24,47 @@ const named = z.custom<NamedDigest>(isNamedDigest, "not a digest");
 const size = z.int().nonnegative();
 /** How long a lease lasts, ms. */
 const leaseMs = z.int().min(1).max(LEASE_MS);
-const session = z.strictObject({ id: z.uuid(), owner: z.string(), repository: z.string() });
+const begun = z.strictObject({ id: z.uuid(), owner: z.string(), org: z.string(), repository: z.string() });
+/** A session that may be a name yet. `now`, ms: by the clock that names are made by, which is not the writer's. */
+const opened = begun.extend({ now: z.int().nonnegative() });
 const claimed = z.strictObject({ id: z.uuid(), claim: z.string() });
 
-async function lease(
-  transactor: Transactor,
-  blob: { org: string; repository: string; digest: string; sha512: string | null; size: number },
-  expires: number,
-): Promise<void> {
-  // A name once known stays as long as the lease does.
-  const name = blob.sha512 === null ? {} : { sha512: blob.sha512 };
-  await transactor
+type Lease = {
+  readonly org: string;
+  readonly repository: string;
+  readonly digest: string;
+  /** Another name, where somebody named it by that. */
+  readonly sha512: string | null;
+  readonly size: number;
+};
+
+type LeaseUntil = Lease & { readonly expires: number };
+
+const putLease = preparedWrite((transactor, at: LeaseUntil) =>
+  transactor
     .tables<RegistryTables>()
     .insertInto("blob_lease")
-    .values({ ...blob, expires })
+    .values({
+      org: at.org,
+      repository: at.repository,
+      digest: at.digest,
+      sha512: at.sha512,
+      size: at.size,
+      expires: at.expires,
+    })
     .onConflict((conflict) =>
-      conflict.columns(["repository", "digest"]).doUpdateSet({ size: blob.size, expires, named: 0, ...name }),
-    )
-    .execute();
+      conflict.columns(["repository", "digest"]).doUpdateSet((is) => ({
+        size: is.ref("excluded.size"),
+        expires: is.ref("excluded.expires"),
+        named: sql.lit(0),
+        // A name once known stays as long as the lease does.
+        sha512: is.fn.coalesce("excluded.sha512", "blob_lease.sha512"),
+      })),
+    ),
+);
+
+async function lease(transactor: Transactor, blob: Lease, expires: number): Promise<void> {
+  await putLease(transactor, { ...blob, expires });
 }
 
 const refusalSchema = z.object({
@@ -58,66 +83,113 @@ export function operationRefusal(answer: JsonObject): Refusal {
 
 const asJson = (refusal: Refusal): JsonObject => JSON.parse(JSON.stringify(refusal)) as JsonObject;
 
-type SessionRow = Selectable<RegistryTables["upload"]>;
+type Session = {
+  readonly id: string;
+  readonly owner: string;
+  readonly org: string;
+  readonly repository: string;
+  readonly claim: string | null;
+  readonly digest: string | null;
+};
 
-/** An upload session of this owner in this repository, while it lasts; it is nobody else's, nowhere else. */
-async function findSession(
+const putUpload = preparedWrite(
+  (transactor, at: Session & { readonly claimedUntil: number; readonly created: number; readonly expires: number }) =>
+    transactor.tables<RegistryTables>().insertInto("upload").values({
+      id: at.id,
+      owner: at.owner,
+      org: at.org,
+      repository: at.repository,
+      offset: 0,
+      digest: at.digest,
+      claim: at.claim,
+      claimed_until: at.claimedUntil,
+      created: at.created,
+      expires: at.expires,
+    }),
+);
+
+/** Writes a session down. @returns false when its owner has too many. */
+async function beginUpload(transactor: Transactor, session: Session, time: number): Promise<boolean> {
+  if ((await countUploads(transactor, session.owner)) >= REGISTRY_LIMITS.uploadsPerActor) return false;
+  const claimedUntil = session.claim === null ? 0 : time + CLAIM_MS;
+  await putUpload(transactor, { ...session, claimedUntil, created: time, expires: time + UPLOAD_MS });
+  return true;
+}
+
+/** The owner of sessions that ended. */
+const NOBODY = "";
+
+/** Ends a session. While its name says that it is open, a row of nobody's says that it is not. */
+async function endUpload(transactor: Transactor, id: string, place: SessionPlace, time: number): Promise<void> {
+  const tables = transactor.tables<RegistryTables>();
+  if (!isOpened(id, place, time)) {
+    await tables.deleteFrom("upload").where("id", "=", id).execute();
+    return;
+  }
+  const expires = time + SESSION_NAME_MS;
+  await tables
+    .updateTable("upload")
+    .set({ owner: NOBODY, offset: 0, claim: null, claimed_until: 0, digest: null, expires })
+    .where("id", "=", id)
+    .execute();
+}
+
+/** A blob whose bytes were put into the store under a generation of their digest. */
+interface StoredWhole {
+  readonly org: string;
+  readonly repository: string;
+  readonly digest: Digest;
+  readonly generation: number;
+  readonly sha512: Sha512 | null;
+  readonly size: number;
+  readonly leaseMs: number;
+}
+
+/** Lets a repository have a blob that came whole, if its bytes are where they count. */
+async function takeWhole(
   transactor: Transactor,
-  asked: z.output<typeof session>,
-  now: number,
-): Promise<SessionRow | undefined> {
-  const row = await transactor
-    .tables<RegistryTables>()
-    .selectFrom("upload")
-    .selectAll()
-    .where("id", "=", asked.id)
-    .executeTakeFirst();
-  const isTheirs = row?.owner === asked.owner && row.repository === asked.repository && row.expires > now;
-  return isTheirs ? row : undefined;
+  { org, repository, digest, generation, sha512, size, leaseMs }: StoredWhole,
+  time: number,
+): Promise<
+  | { readonly state: "collected" }
+  | { readonly state: "full"; readonly refusal: JsonObject }
+  | { readonly state: "finished"; readonly awaited: boolean }
+> {
+  // INVARIANT: the bytes were put there under the generation that counts, read before they were put (collection/naming.ts). Nothing else kept
+  // them from being collected since: nobody named them.
+  if ((await generationOf(transactor, digest)) !== generation) return { state: "collected" };
+  const full = await noRoomNow(transactor, { org, repository }, { digest, size }, time);
+  if (full !== undefined) return { state: "full", refusal: asJson(full) };
+  await lease(transactor, { org, repository, digest, sha512, size }, time + leaseMs);
+  return { state: "finished", awaited: await isAwaited(transactor, repository, [digest, sha512 ?? digest], size) };
 }
 
 /** Upload sessions: one row each, and at most one claim on it, which is the right to write its bytes. */
 const uploadOperations = [
+  // One that is under its opener's claim from the start, and ends with their request.
   defineOperation({
     type: "registry.open-upload",
-    body: z.strictObject({
-      id: z.uuid(),
-      owner: z.string(),
-      org: z.string(),
-      repository: z.string(),
-      claim: z.string().nullable(),
+    body: begun.extend({ claim: z.string() }),
+    run: async (transactor, body, { time }) => ({
+      state: (await beginUpload(transactor, { ...body, digest: null }, time)) ? "opened" : "too-many",
     }),
-    run: async (transactor, body, { time }) => {
-      const tables = transactor.tables<RegistryTables>();
-      const { open } = await tables
-        .selectFrom("upload")
-        .select((is) => is.fn.countAll<number>().as("open"))
-        .where("owner", "=", body.owner)
-        .executeTakeFirstOrThrow();
-      if (open >= REGISTRY_LIMITS.uploadsPerActor) return { state: "too-many" };
-      await tables
-        .insertInto("upload")
-        .values({
-          ...body,
-          offset: 0,
-          digest: null,
-          claimed_until: body.claim === null ? 0 : time + CLAIM_MS,
-          created: time,
-          expires: time + UPLOAD_MS,
-        })
-        .execute();
-      return { state: "opened" };
-    },
   }),
   defineOperation({
     type: "registry.claim-upload",
-    body: session.extend({ claim: z.string() }),
+    body: opened.extend({ claim: z.string() }),
     run: async (transactor, body, { time }) => {
-      const tables = transactor.tables<RegistryTables>();
-      const row = await findSession(transactor, body, time);
-      if (row === undefined) return { state: "unknown" };
+      const row = await findUpload(transactor, body.id);
+      if (row === undefined) {
+        if (!isOpened(body.id, body, body.now)) return { state: "unknown" };
+        if (!(await beginUpload(transactor, { ...body, digest: null }, time))) return { state: "too-many" };
+        return { state: "claimed", offset: 0, lapsed: false };
+      }
+      if (row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
+        return { state: "unknown" };
+      }
       if (row.claim !== null && row.claimed_until > time) return { state: "busy", offset: row.offset };
-      await tables
+      await transactor
+        .tables<RegistryTables>()
         .updateTable("upload")
         .set({ claim: body.claim, claimed_until: time + CLAIM_MS })
         .where("id", "=", body.id)
@@ -176,7 +248,7 @@ const uploadOperations = [
       const tables = transactor.tables<RegistryTables>();
       const row = await tables
         .selectFrom("upload")
-        .select(["org", "repository"])
+        .select(["owner", "org", "repository"])
         .where("id", "=", body.id)
         .where("claim", "=", body.claim)
         // INVARIANT: the session has named these bytes since before they were put into the store, so they were not collected since.
@@ -185,26 +257,31 @@ const uploadOperations = [
       if (row === undefined) return { held: false };
       const full = await noRoomNow(transactor, row, body, time);
       if (full !== undefined) return { held: true, refusal: asJson(full) };
-      await tables.deleteFrom("upload").where("id", "=", body.id).execute();
-      await lease(
-        transactor,
-        { ...row, digest: body.digest, sha512: body.sha512, size: body.size },
-        time + body.leaseMs,
-      );
-      const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
+      await endUpload(transactor, body.id, row, time);
+      const { org, repository } = row;
+      const blob = { org, repository, digest: body.digest, sha512: body.sha512, size: body.size };
+      await lease(transactor, blob, time + body.leaseMs);
+      const names = [body.digest, body.sha512 ?? body.digest] as const;
       return { held: true, awaited: await isAwaited(transactor, row.repository, names, body.size) };
     },
   }),
   defineOperation({
-    // {@link Uploads.whole}: as `registry.name-upload`, of a session that nobody writes to.
+    // {@link WholeBlobs.end}: as `registry.name-upload`, of a session that nobody writes to.
     type: "registry.name-whole",
-    body: session.extend({ digest }),
+    body: opened.extend({ digest }),
     run: async (transactor, body, { time }) => {
-      const tables = transactor.tables<RegistryTables>();
-      const row = await findSession(transactor, body, time);
-      if (row === undefined) return { state: "unknown" };
+      const row = await findUpload(transactor, body.id);
+      if (row === undefined) {
+        if (!isOpened(body.id, body, body.now)) return { state: "unknown" };
+        if (!(await beginUpload(transactor, { ...body, claim: null }, time))) return { state: "too-many" };
+        return { state: "named", generation: await generationOf(transactor, body.digest) };
+      }
+      if (row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
+        return { state: "unknown" };
+      }
       if (row.claim !== null || row.offset > 0) return { state: "begun" };
-      await tables
+      await transactor
+        .tables<RegistryTables>()
         .updateTable("upload")
         .set({ digest: body.digest, expires: time + UPLOAD_MS })
         .where("id", "=", body.id)
@@ -213,42 +290,46 @@ const uploadOperations = [
     },
   }),
   defineOperation({
-    // {@link Uploads.whole}: the blob's bytes never lay among the session's, so that no claim on those is needed.
+    // {@link WholeBlobs.end}: the blob's bytes never lay among the session's, so that no claim on those is needed.
     type: "registry.finish-whole",
-    body: session.extend({ digest, generation: z.int().nonnegative(), sha512, size, leaseMs }),
+    body: opened.extend({ digest, generation: z.int().nonnegative(), sha512, size, leaseMs }),
     run: async (transactor, body, { time }) => {
-      const tables = transactor.tables<RegistryTables>();
-      const row = await findSession(transactor, body, time);
-      if (row === undefined) return { state: "unknown" };
+      const row = await findUpload(transactor, body.id);
+      if (row === undefined) {
+        // Nothing was ever written to it, and nothing has to be written down of its end.
+        return isOpened(body.id, body, body.now) ? await takeWhole(transactor, body, time) : { state: "unknown" };
+      }
+      if (row.owner !== body.owner || row.repository !== body.repository || row.expires <= time) {
+        return { state: "unknown" };
+      }
       if (row.claim !== null || row.offset > 0) return { state: "begun" };
-      // INVARIANT: the bytes were put there under the generation that counts. No claim keeps other requests off the session: one may have let it name
-      // something else for a while, in which these bytes were collected, so that it is not enough that it names them now.
-      if (row.digest !== body.digest) return { state: "begun" };
-      if ((await generationOf(transactor, body.digest)) !== body.generation) return { state: "begun" };
-      const { org, repository } = row;
-      const full = await noRoomNow(transactor, row, body, time);
-      if (full !== undefined) return { state: "full", refusal: asJson(full) };
-      await tables.deleteFrom("upload").where("id", "=", body.id).execute();
-      await lease(
-        transactor,
-        { org, repository, digest: body.digest, sha512: body.sha512, size: body.size },
-        time + body.leaseMs,
-      );
-      const names = body.sha512 === null ? [body.digest] : [body.digest, body.sha512];
-      return { state: "finished", awaited: await isAwaited(transactor, repository, names, body.size) };
+      const taken = await takeWhole(transactor, body, time);
+      if (taken.state === "finished") await endUpload(transactor, body.id, row, time);
+      return taken;
     },
   }),
   defineOperation({
     type: "registry.drop-upload",
     body: claimed,
+    run: async (transactor, body, { time }) => {
+      const row = await findUpload(transactor, body.id);
+      if (row?.claim !== body.claim) return { held: false };
+      await endUpload(transactor, body.id, row, time);
+      return { held: true };
+    },
+  }),
+  // One that ran out: its name says no more that it is open.
+  defineOperation({
+    type: "registry.drop-expired",
+    body: claimed,
     run: async (transactor, body) => {
-      const done = await transactor
+      await transactor
         .tables<RegistryTables>()
         .deleteFrom("upload")
         .where("id", "=", body.id)
         .where("claim", "=", body.claim)
-        .executeTakeFirst();
-      return { held: done.numDeletedRows > 0n };
+        .execute();
+      return null;
     },
   }),
   defineOperation({
@@ -288,6 +369,7 @@ const uploadOperations = [
         .select("id")
         .where("expires", "<=", time)
         .where("claimed_until", "<=", time)
+        .where("owner", "<>", NOBODY)
         .limit(body.limit)
         .execute();
       for (const { id } of rows) {
@@ -300,10 +382,42 @@ const uploadOperations = [
       return rows.map((row) => row.id);
     },
   }),
+  // Sessions that ended, whose names say no more that they are open. Nothing is staged of them.
+  defineOperation({
+    type: "registry.sweep-ended",
+    body: z.strictObject({ limit: z.int().positive().max(1000) }),
+    run: async (transactor, body, { time }) => {
+      const tables = transactor.tables<RegistryTables>();
+      const rows = await tables
+        .selectFrom("upload")
+        .select("id")
+        .where("owner", "=", NOBODY)
+        .where("expires", "<=", time)
+        .limit(body.limit)
+        .execute();
+      const ids = rows.map((row) => row.id);
+      if (ids.length > 0) await tables.deleteFrom("upload").where("id", "in", ids).execute();
+      return ids.length;
+    },
+  }),
 ];
 
 /** Leases: a blob's link to a repository while no manifest there names it. */
 const leaseOperations = [
+  defineOperation({
+    // {@link WholeBlobs.take}: a blob that came in one request, of no session.
+    type: "registry.take-blob",
+    body: z.strictObject({
+      org: z.string(),
+      repository: z.string(),
+      digest,
+      generation: z.int().nonnegative(),
+      sha512,
+      size,
+      leaseMs,
+    }),
+    run: async (transactor, body, { time }) => await takeWhole(transactor, body, time),
+  }),
   defineOperation({
     type: "registry.mount-blob",
     body: z.strictObject({ org: z.string(), repository: z.string(), from: z.string(), digest: named, leaseMs }),

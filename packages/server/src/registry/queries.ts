@@ -223,29 +223,64 @@ export async function manifestsNaming(
   return rows.map((row) => row.manifest);
 }
 
+const uploadById = prepared((reader, at: { id: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("upload")
+    .select(["org", "owner", "repository", "offset", "claim", "claimed_until", "expires"])
+    .where("id", "=", at.id),
+);
+
+/** An upload session; undefined when there is none of this id. Whose it is, and whether it ran out, is the caller's to ask. */
+export async function findUpload(
+  reader: Reader,
+  id: string,
+): Promise<
+  | Pick<RegistryTables["upload"], "org" | "owner" | "repository" | "offset" | "claim" | "claimed_until" | "expires">
+  | undefined
+> {
+  const [row] = await uploadById(reader, { id });
+  return row;
+}
+
+const uploadsOf = prepared((reader, at: { owner: string }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("upload")
+    .select((is) => is.fn.countAll<number>().as("uploads"))
+    .where("owner", "=", at.owner),
+);
+
+/** How many upload sessions of an actor are under way. */
+export async function countUploads(reader: Reader, owner: string): Promise<number> {
+  return (await uploadsOf(reader, { owner }))[0]?.uploads ?? 0;
+}
+
+const awaitedUnder = prepared((reader, at: { repository: string; name: string; other: string; size: number }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom("manifest_reference")
+    .select("manifest")
+    .where("repository", "=", at.repository)
+    .where("digest", "in", [at.name, at.other])
+    .where("to_seq", "is", null)
+    .where("held", "=", 0)
+    .where("size", "=", at.size)
+    .limit(1),
+);
+
 /**
  * Whether a manifest of the repository names something of this size that was not there when the manifest came.
  *
- * @param names its digests: a manifest may have named it by any of them.
+ * @param names its digests, or the one it has twice: a manifest may have named it by either.
  */
 export async function isAwaited(
   reader: Reader,
   repository: string,
-  names: readonly string[],
+  [name, other]: readonly [string, string],
   size: number,
 ): Promise<boolean> {
-  const row = await reader
-    .tables<RegistryTables>()
-    .selectFrom("manifest_reference")
-    .select("manifest")
-    .where("repository", "=", repository)
-    .where("digest", "in", names)
-    .where("to_seq", "is", null)
-    .where("held", "=", 0)
-    .where("size", "=", size)
-    .limit(1)
-    .executeTakeFirst();
-  return row !== undefined;
+  return (await awaitedUnder(reader, { repository, name, other, size })).length > 0;
 }
 
 /** Something that manifests of a repository name and that it does not have. */

@@ -27,6 +27,7 @@ import { ReferrerPages } from "./referrer-pages.ts";
 import { isPublic } from "./repository-queries.ts";
 import { cancelUpload, closeUpload, openUpload, patchUpload, uploadStatus } from "./upload-routes.ts";
 import { Uploads } from "./uploads.ts";
+import { WholeBlobs } from "./whole-blobs.ts";
 
 export type { PushedManifest, RegistryContext } from "./context.ts";
 export type { Pull, PullGate } from "./pull-gate.ts";
@@ -168,13 +169,15 @@ function dispatch(services: Services, path: RepositoryPath, on: Asked): Promise<
 export function registerRegistryRoutes(app: FastifyInstance, context: RegistryContext): void {
   const pulls = new PullCounter(context.record);
   const leaseMs = context.leaseMs ?? LEASE_MS;
+  const uploads = new Uploads({ ...context, leaseMs });
   const services: Services = {
     ...context,
     leaseMs,
     companions: (push) => context.companions(push),
     publicUrl: context.publicUrl.replace(/\/+$/, ""),
     now: context.now ?? Date.now,
-    uploads: new Uploads({ ...context, leaseMs }),
+    uploads,
+    wholes: new WholeBlobs({ ...context, leaseMs, sessions: uploads }),
     manifests: new RecentManifests(context.blobs),
     referrerPages: new ReferrerPages(context.reader),
     settled: new SettledRecord(context.reader),

@@ -141,11 +141,14 @@ export interface RegistryTables {
     /** The event since which it is on record. */
     sequence: number;
   };
-  /** Unrecorded: an upload under way. Its bytes are the staged upload of the same id. */
+  /**
+   * Unrecorded: an upload under way that something was written to. Its bytes are the staged upload of the same id. One that was only opened
+   * has no row (session-name.ts).
+   */
   upload: {
     /** UUID; the last segment of the upload's location. */
     id: string;
-    /** The actor that opened it, who alone may go on with it. */
+    /** The actor that opened it, who alone may go on with it. Empty: it ended, which is remembered for as long as its name would say that it is open. */
     owner: string;
     org: string;
     repository: string;

@@ -17,14 +17,15 @@ import {
   type Services,
 } from "./exchange.ts";
 import { contentLength, hasBody } from "./incoming.ts";
+import { AT_HAND_BYTES } from "./limits.ts";
 import { operationRefusal } from "./operations.ts";
 import { noRoomForBlob } from "./quota-rule.ts";
 import { parseContentRange, uploadRange } from "./range.ts";
 import type { HeldSession, SessionKey } from "./uploads.ts";
 
-function sessionKey(exchange: Exchange<"upload">): SessionKey {
+function sessionKey(services: Services, exchange: Exchange<"upload">): SessionKey {
   const { actor, org, repository } = exchange;
-  return { id: exchange.path.id, actor, org, repository };
+  return { id: exchange.path.id, actor, org, repository, now: services.now() };
 }
 
 function uploadHeaders(
@@ -192,21 +193,23 @@ export const openUpload: Handler<"uploads"> = {
       const whole = query.get("digest");
       if (whole !== null) {
         const digest = readDigest(whole);
-        await requireRoom(services, exchange, contentLength(exchange.request.raw) ?? 1, digest);
-        const awaited = await services.uploads.once(
-          { actor, org, repository },
-          algorithmOf(digest),
-          async (session) => {
-            await services.uploads.receive(session, exchange.request.raw, contentLength(exchange.request.raw));
-            return await services.uploads.finish(session, digest);
-          },
-        );
+        const request: IncomingMessage = exchange.request.raw;
+        const length = contentLength(request);
+        await requireRoom(services, exchange, length ?? 1, digest);
+        const owner = { actor, org, repository };
+        const awaited =
+          length !== undefined && length <= AT_HAND_BYTES
+            ? await services.wholes.take(owner, request, { length, named: digest })
+            : await services.uploads.once(owner, algorithmOf(digest), async (session) => {
+                await services.uploads.receive(session, request, length);
+                return await services.uploads.finish(session, digest);
+              });
         if (awaited) await holdAwaited(services, exchange, digest);
         return await created(services, exchange, digest).send();
       }
     }
     await requireRoom(services, exchange, 1);
-    const id = await services.uploads.open({ actor, org, repository }, algorithm);
+    const id = await services.uploads.open({ actor, org, repository }, algorithm, services.now());
     return await reply
       .code(202)
       .headers(uploadHeaders(services, exchange, id, 0))
@@ -218,7 +221,7 @@ export const openUpload: Handler<"uploads"> = {
 export const uploadStatus: Handler<"upload"> = {
   action: "registry.push",
   async run(services, exchange) {
-    const offset = await services.uploads.status(sessionKey(exchange), services.now());
+    const offset = await services.uploads.status(sessionKey(services, exchange));
     return await exchange.reply
       .code(204)
       .headers(uploadHeaders(services, exchange, exchange.path.id, offset))
@@ -230,7 +233,7 @@ export const uploadStatus: Handler<"upload"> = {
 export const patchUpload: Handler<"upload"> = {
   action: "registry.push",
   async run(services, exchange) {
-    const offset = await services.uploads.hold(sessionKey(exchange), async (session) => {
+    const offset = await services.uploads.hold(sessionKey(services, exchange), async (session) => {
       await receiveChunk(services, exchange, session);
       return session.offset;
     });
@@ -250,7 +253,7 @@ async function closeWhole(
   const { request } = exchange;
   const length = contentLength(request.raw);
   if (length === undefined || length === 0 || request.headers["content-range"] !== undefined) return undefined;
-  return await services.uploads.whole(sessionKey(exchange), request.raw, { length, named, now: services.now() });
+  return await services.wholes.end(sessionKey(services, exchange), request.raw, { length, named });
 }
 
 /** PUT of an upload's location (end-6): an optional last chunk, and the digest of the whole. */
@@ -263,7 +266,7 @@ export const closeUpload: Handler<"upload"> = {
     const awaited =
       (await closeWhole(services, exchange, digest)) ??
       (await services.uploads.hold(
-        sessionKey(exchange),
+        sessionKey(services, exchange),
         async (session) => {
           await receiveChunk(services, exchange, session);
           return await services.uploads.finish(session, digest);
@@ -279,7 +282,7 @@ export const closeUpload: Handler<"upload"> = {
 export const cancelUpload: Handler<"upload"> = {
   action: "registry.push",
   async run(services, exchange) {
-    await services.uploads.hold(sessionKey(exchange), (session) => services.uploads.drop(session));
+    await services.uploads.hold(sessionKey(services, exchange), (session) => services.uploads.drop(session));
     return await exchange.reply.code(204).send();
   },
 };

@@ -1,7 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Digest } from "@assay/evidence";
 import { Problem } from "../http/problem.ts";
 import type { Actor, JsonObject } from "../record/command.ts";
 import type { RecordClient } from "../record/client.ts";
@@ -9,11 +8,12 @@ import type { BlobStore, StagedBytes } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 import { algorithmOf, type DigestAlgorithm, isSha512, type NamedDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
-import { incoming } from "./incoming.ts";
-import { CLAIM_MS, REGISTRY_LIMITS, WHOLE_BYTES } from "./limits.ts";
+import { giveBack, incoming } from "./incoming.ts";
+import { CLAIM_MS, REGISTRY_LIMITS } from "./limits.ts";
 import { operationRefusal } from "./operations.ts";
+import { countUploads, findUpload } from "./queries.ts";
 import { RunningHashes, UploadHash } from "./running-hash.ts";
-import type { RegistryTables } from "./schema.ts";
+import { isOpened, isUuid, openSession } from "./session-name.ts";
 
 /** How long a request waits for the one before it on the same session, ms: a client that reconnects is often quicker than its FIN. */
 const BUSY_WAIT_MS = 1000;
@@ -25,7 +25,12 @@ export interface SessionKey {
   readonly actor: Actor;
   readonly org: string;
   readonly repository: string;
+  /** When it is asked for, ms since the epoch. */
+  readonly now: number;
 }
+
+/** Who opens a session, where. */
+export type Opener = Pick<SessionKey, "actor" | "org" | "repository">;
 
 /** A session this request alone may write to. */
 export interface HeldSession {
@@ -51,26 +56,45 @@ export function uploadUnknown(id: string): OciError {
   );
 }
 
-function digestWrong(named: NamedDigest, actual: NamedDigest | undefined): OciError {
+/** The answer to bytes that are others than they are said to be. */
+export function digestWrong(named: NamedDigest, actual: NamedDigest | undefined): OciError {
   return new OciError(400, "DIGEST_INVALID", `the upload has the digest ${actual}, not ${named}: nothing was stored`, {
     detail: { expected: named, actual: actual ?? null },
   });
 }
 
 /** What lies in the store by now is nobody's, and is collected. */
-function noRoom(answer: JsonObject): Problem {
+export function noRoom(answer: JsonObject): Problem {
   return Problem.fromRefusal(operationRefusal(answer));
 }
 
-function takenOver(): OciError {
+/** The answer to who was too slow with a session. */
+export function takenOver(): OciError {
   return new OciError(409, "BLOB_UPLOAD_INVALID", "another request took this upload over");
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** The answer to who has too many sessions under way. */
+export function tooMany(): OciError {
+  return new OciError(429, "TOOMANYREQUESTS", `${REGISTRY_LIMITS.uploadsPerActor} uploads are under way already`, {
+    headers: { "retry-after": "60" },
+  });
+}
+
+/** Who opens a session, as the record is told. */
+function ofOpener({ actor, org, repository }: Opener): { [K in "owner" | "org" | "repository"]: string } {
+  return { owner: actor.id, org, repository };
+}
+
+/** A session as the record is told of it. */
+export function ofSession(
+  key: SessionKey,
+): { readonly id: string; readonly now: number } & ReturnType<typeof ofOpener> {
+  return { ...ofOpener(key), id: key.id, now: key.now };
+}
 
 /**
- * Uploads: a session is a row (owner, repository, bytes acknowledged) and staged bytes. Whoever writes to it holds its claim; a
- * holder that dies loses it after {@link CLAIM_MS}, so any process can go on where it stopped.
+ * Uploads: a session is a name until something is written to it, and then a row (owner, repository, bytes acknowledged) and staged bytes.
+ * Whoever writes to it holds its claim; a holder that dies loses it after {@link CLAIM_MS}, so any process can go on where it stopped.
  */
 export class Uploads {
   readonly #record: RecordClient;
@@ -95,28 +119,27 @@ export class Uploads {
   }
 
   /**
-   * Opens a session that nobody writes to yet.
+   * Opens a session that nobody writes to yet (session-name.ts).
    *
    * @param algorithm what the client says it will name the bytes by (end-4c): computed while they come, instead of by reading them again
    * at the end.
-   * @throws OciError 429 when the actor has too many.
+   * @param now ms since the epoch.
+   * @throws OciError 429 when the actor has too many: said early, and again before its first byte is written.
    */
-  async open(owner: Omit<SessionKey, "id">, algorithm: DigestAlgorithm): Promise<string> {
-    const id = randomUUID();
-    await this.#open({ ...owner, id }, null);
+  async open(opener: Opener, algorithm: DigestAlgorithm, now: number): Promise<string> {
+    const place = ofOpener(opener);
+    if ((await countUploads(this.#reader, place.owner)) >= REGISTRY_LIMITS.uploadsPerActor) throw tooMany();
+    const id = openSession(place, now);
     if (algorithm !== "sha256") this.#hashes.keep(id, 0, UploadHash.begin(algorithm));
     return id;
   }
 
   /** Opens a session, runs `work` on it and leaves nothing of it behind: for an upload in one request. */
-  async once<T>(
-    owner: Omit<SessionKey, "id">,
-    algorithm: DigestAlgorithm,
-    work: (session: HeldSession) => Promise<T>,
-  ): Promise<T> {
+  async once<T>(opener: Opener, algorithm: DigestAlgorithm, work: (session: HeldSession) => Promise<T>): Promise<T> {
     const id = randomUUID();
     const claim = randomUUID();
-    await this.#open({ ...owner, id }, claim);
+    const opened = await this.#operate("registry.open-upload", { ...ofOpener(opener), id, claim });
+    if (opened["state"] === "too-many") throw tooMany();
     const session: HeldSession = {
       id,
       claim,
@@ -135,31 +158,17 @@ export class Uploads {
     });
   }
 
-  async #open(key: SessionKey, claim: string | null): Promise<void> {
-    const opened = await this.#operate("registry.open-upload", {
-      id: key.id,
-      owner: key.actor.id,
-      org: key.org,
-      repository: key.repository,
-      claim,
-    });
-    if (opened["state"] === "too-many") {
-      throw new OciError(429, "TOOMANYREQUESTS", `${REGISTRY_LIMITS.uploadsPerActor} uploads are open already`, {
-        headers: { "retry-after": "60" },
-      });
-    }
-  }
-
   /** Bytes acknowledged of a session. @throws OciError 404 `BLOB_UPLOAD_UNKNOWN`. */
-  async status(key: SessionKey, now: number): Promise<number> {
-    if (!UUID.test(key.id)) throw uploadUnknown(key.id);
-    const row = await this.#reader
-      .tables<RegistryTables>()
-      .selectFrom("upload")
-      .select(["owner", "repository", "offset", "claim", "claimed_until", "expires"])
-      .where("id", "=", key.id)
-      .executeTakeFirst();
-    if (row === undefined || row.owner !== key.actor.id || row.repository !== key.repository || row.expires <= now) {
+  async status(key: SessionKey): Promise<number> {
+    if (!isUuid(key.id)) throw uploadUnknown(key.id);
+    const row = await findUpload(this.#reader, key.id);
+    if (row === undefined && isOpened(key.id, ofSession(key), key.now)) return 0;
+    if (
+      row === undefined ||
+      row.owner !== key.actor.id ||
+      row.repository !== key.repository ||
+      row.expires <= key.now
+    ) {
       throw uploadUnknown(key.id);
     }
     // While somebody writes, more may be here than is acknowledged; after a power failure, less.
@@ -197,105 +206,17 @@ export class Uploads {
     });
   }
 
-  /**
-   * Ends a session that nothing was written to, with all of its bytes in one request: they are staged apart, where no other request can reach
-   * them, and become the blob before the session is touched at all.
-   *
-   * @param length bytes of the body, at most {@link WHOLE_BYTES}.
-   * @returns whether a manifest of the repository was waiting for it; undefined when the session is not such a one, or not there: then nothing
-   * of the request was read.
-   * @throws OciError as {@link receive} and {@link finish} do; 409 when another request began to write meanwhile.
-   */
-  async whole(
-    key: SessionKey,
-    request: IncomingMessage,
-    { length, named, now }: { readonly length: number; readonly named: NamedDigest; readonly now: number },
-  ): Promise<boolean | undefined> {
-    if (length > WHOLE_BYTES || !(await this.#isUntouched(key, now))) return undefined;
-    const staged = await this.#blobs.stage(randomUUID());
-    const hash = UploadHash.begin(algorithmOf(named));
-    try {
-      const body = incoming(request, length, this.#mayGrow);
-      const [, early] = await Promise.all([
-        staged.append(0, body, (chunk) => hash.update(chunk), true),
-        // While the bytes come: what they are said to be is most often what they are.
-        isSha512(named) ? undefined : this.#nameWhole(key, named),
-      ]);
-      const { sha256: digest, sha512 } = hash.digests();
-      const actual = isSha512(named) ? sha512 : digest;
-      if (actual !== named) {
-        await this.hold(key, (session) => this.drop(session));
-        throw digestWrong(named, actual);
-      }
-      // INVARIANT: the session names the digest before the bytes are put into the store, and this generation of it still counts when the session
-      // ends, or it does not end so (collection/naming.ts).
-      const generation = early ?? (await this.#nameWhole(key, digest));
-      await this.#blobs.adopt(staged, digest, generation);
-      // COMMIT POINT of an upload that came whole, with the operation's batch. Before: the bytes are a blob under their name, which nobody can
-      // see, and the session is as it was opened. After: the session is gone, and the repository has the blob.
-      const finished = await this.#operate("registry.finish-whole", {
-        id: key.id,
-        owner: key.actor.id,
-        repository: key.repository,
-        digest,
-        generation,
-        sha512: isSha512(named) ? named : null,
-        size: length,
-        leaseMs: this.#leaseMs,
-      });
-      if (finished["state"] === "unknown") throw uploadUnknown(key.id);
-      if (finished["state"] === "full") throw noRoom(finished);
-      if (finished["state"] !== "finished") throw takenOver();
-      this.#hashes.forget(key.id);
-      return finished["awaited"] === true;
-    } catch (error) {
-      await staged.discard();
-      throw error;
-    }
-  }
-
-  /**
-   * Lets a session that nobody writes to name what it turns into.
-   *
-   * @returns the generation to put the bytes under.
-   * @throws OciError 404, 409 as {@link whole} does.
-   */
-  async #nameWhole({ id, actor, repository }: SessionKey, digest: Digest): Promise<number> {
-    const naming = await this.#operate("registry.name-whole", { id, owner: actor.id, repository, digest });
-    if (naming["state"] === "unknown") throw uploadUnknown(id);
-    if (naming["state"] !== "named") throw takenOver();
-    return Number(naming["generation"]);
-  }
-
-  /** Whether a session is there, nothing was written to it, and nobody is about to. */
-  async #isUntouched(key: SessionKey, now: number): Promise<boolean> {
-    if (!UUID.test(key.id)) return false;
-    const row = await this.#reader
-      .tables<RegistryTables>()
-      .selectFrom("upload")
-      .select(["owner", "repository", "offset", "claim", "expires"])
-      .where("id", "=", key.id)
-      .executeTakeFirst();
-    return (
-      row !== undefined &&
-      row.owner === key.actor.id &&
-      row.repository === key.repository &&
-      row.expires > now &&
-      row.offset === 0 &&
-      row.claim === null
-    );
-  }
-
   async #claim(key: SessionKey, algorithm: DigestAlgorithm): Promise<HeldSession> {
-    if (!UUID.test(key.id)) throw uploadUnknown(key.id);
+    if (!isUuid(key.id)) throw uploadUnknown(key.id);
     const claim = randomUUID();
-    const body = { id: key.id, owner: key.actor.id, repository: key.repository, claim };
+    const body = { ...ofSession(key), claim };
     let answer = await this.#operate("registry.claim-upload", body);
     for (let waited = 0; answer["state"] === "busy" && waited < BUSY_WAIT_MS; waited += BUSY_STEP_MS) {
       await sleep(BUSY_STEP_MS);
       answer = await this.#operate("registry.claim-upload", body);
     }
     if (answer["state"] === "unknown") throw uploadUnknown(key.id);
+    if (answer["state"] === "too-many") throw tooMany();
     if (answer["state"] === "busy") {
       throw new OciError(409, "BLOB_UPLOAD_INVALID", "another request is writing to this upload: wait for it to end");
     }
@@ -350,10 +271,15 @@ export class Uploads {
       session.hash = before;
     };
     try {
-      await session.staged.append(start, incoming(request, limit, this.#mayGrow), (chunk) => {
-        count += chunk.length;
-        running?.update(chunk);
-      });
+      await session.staged.append(
+        start,
+        incoming(request, limit, this.#mayGrow),
+        (chunk) => {
+          count += chunk.length;
+          running?.update(chunk);
+        },
+        { spent: (chunk) => giveBack(request, chunk) },
+      );
     } catch (error) {
       if (error instanceof OciError) {
         await takeBack();
@@ -452,6 +378,11 @@ export class Uploads {
       for await (const chunk of session.staged.read() as AsyncIterable<Uint8Array>) hash.update(chunk);
     }
     return hash.digests();
+  }
+
+  /** Forgets what is remembered of a session that ended. */
+  forget(id: string): void {
+    this.#hashes.forget(id);
   }
 
   /** Ends a session and removes its bytes. */

@@ -34,6 +34,13 @@ export interface BlobStore {
    * @param generation of which the bytes are to be there: what names them must be recorded under this one (collection/naming.ts).
    */
   putSmall(bytes: Uint8Array, generation: number): Promise<Digest>;
+  /**
+   * Stores bytes at hand of which the caller has computed the digest as they came in: written without asking whether they are here already.
+   * Durable, name included, when it resolves. Once it has resolved or rejected nothing reads their memory any more.
+   *
+   * @param generation as for {@link putSmall}.
+   */
+  put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void>;
   /** Every digest in the store (after `after`), in order: for `check`. What lies there under no digest's name is passed over. */
   list(after?: Digest): AsyncIterable<Digest>;
   /** As {@link list}, every generation by itself: what there is to collect. */
@@ -91,6 +98,12 @@ export interface OpenBlob {
   close(): Promise<void>;
 }
 
+/** How a stream is appended: see {@link StagedBytes.append}. */
+export interface Appending {
+  readonly last?: boolean;
+  readonly spent?: (chunk: Uint8Array) => void;
+}
+
 /** Bytes on their way in: appended to, then adopted or discarded. They are no fact until a blob. */
 export interface StagedBytes {
   readonly id: string;
@@ -100,14 +113,15 @@ export interface StagedBytes {
    * Appends a stream at `offset`, which must be the current size.
    *
    * @param observe sees each chunk before it is written, for the running hash.
-   * @param last nothing follows it: a store may make the bytes durable at once, where they are at hand. It is a hint, adopting them is what counts.
+   * @param how `last`: nothing follows it: a store may make the bytes durable at once, where they are at hand. It is a hint, adopting them is
+   * what counts. `spent` is told each chunk that the store reads no more.
    * @returns the new size. When the stream breaks off, what came stays and can be appended to.
    */
   append(
     offset: number,
     source: AsyncIterable<Uint8Array>,
     observe: (chunk: Uint8Array) => void,
-    last?: boolean,
+    how?: Appending,
   ): Promise<number>;
   /** Streams what is there, for hashing after a restart. */
   read(): Readable;

@@ -16,8 +16,8 @@ import type { Readable } from "node:stream";
 import { type Digest, digestHex, digestOf, equalBytes } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
-import type { BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
-import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
+import type { Appending, BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
+import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory, writeNewFile } from "./durable.ts";
 import { FoundGenerations, generationName, parseGenerationName } from "./generations.ts";
 import { sendBuffers } from "./send-buffers.ts";
 
@@ -61,7 +61,7 @@ class StagedFile implements StagedBytes {
     offset: number,
     source: AsyncIterable<Uint8Array>,
     observe: (chunk: Uint8Array) => void,
-    last = false,
+    { last = false, spent }: Appending = {},
   ): Promise<number> {
     this.synced = false;
     const handle = await this.#open();
@@ -76,6 +76,7 @@ class StagedFile implements StagedBytes {
       waitingBytes = 0;
       await writeAll(handle, chunks, total);
       written += total;
+      if (spent !== undefined) for (const chunk of chunks) spent(chunk);
     };
     try {
       for await (const chunk of source) {
@@ -310,22 +311,30 @@ export class DirectoryBlobs implements BlobStore {
   async putSmall(bytes: Uint8Array, generation: number): Promise<Digest> {
     const digest = digestOf(nodeCrypto, bytes);
     if (await this.#holds(this.#path(digest, generation), bytes)) return digest;
-    const staged = new StagedFile("small", join(this.#uploads, `${digestHex(digest)}.${crypto.randomUUID()}`));
+    await this.put(digest, bytes, generation);
+    return digest;
+  }
+
+  async put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void> {
+    const temporary = join(this.#uploads, `${digestHex(digest)}.${crypto.randomUUID()}`);
     try {
-      await staged.append(
-        0,
-        (async function* () {
-          yield bytes;
-        })(),
-        () => undefined,
-        true,
-      );
-      await this.adopt(staged, digest, generation);
+      await this.#writeNew(temporary, bytes);
+      await this.#name(temporary, digest, generation);
     } catch (error) {
-      await staged.discard();
+      await rm(temporary, { force: true });
       throw error;
     }
-    return digest;
+  }
+
+  async #writeNew(path: string, bytes: Uint8Array): Promise<void> {
+    try {
+      await writeNewFile(path, bytes);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      // Somebody took the directory away; it holds no facts.
+      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+      await writeNewFile(path, bytes);
+    }
   }
 
   /**
@@ -357,19 +366,24 @@ export class DirectoryBlobs implements BlobStore {
   async adopt(staged: StagedBytes, digest: Digest, generation: number): Promise<void> {
     if (!(staged instanceof StagedFile)) throw new ServerError("internal", "staged bytes of another store");
     if (!staged.synced) await this.#sync(staged);
+    await this.#name(staged.path, digest, generation);
+  }
+
+  /** Gives a file whose bytes are on disk the name of their digest. */
+  async #name(temporary: string, digest: Digest, generation: number): Promise<void> {
     const path = this.#path(digest, generation);
     const directory = dirname(path);
     if (!isDurableDirectory(directory)) await makeDurableDirectory(directory);
     const failures = this.#failures.get(directory);
-    // COMMIT POINT of a blob. Before the rename: the upload is as it was. After it and the directory's sync: the blob is there whole, under
+    // COMMIT POINT of a blob. Before the rename: the upload is as it was, if there is one. After it and the directory's sync: the blob is there whole, under
     // the name of its content. A blob already there has the same content, so replacing it changes nothing.
     try {
-      await rename(staged.path, path);
+      await rename(temporary, path);
     } catch (error) {
       if (!isMissing(error)) throw error;
       // The directory was there when this process first looked: whoever took it away, it is made again, its name with it.
       await makeDurableDirectory(directory);
-      await rename(staged.path, path);
+      await rename(temporary, path);
     }
     await this.#syncNames(directory);
     if (this.#failures.get(directory) !== failures) {

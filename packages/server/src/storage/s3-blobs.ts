@@ -229,6 +229,11 @@ export class S3Blobs implements BlobStore {
     return digest;
   }
 
+  async put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void> {
+    // A copy: a request that was given up may go on reading what it was to send, and the caller uses its memory again.
+    await this.#create(this.#key(digest, generation), digest, Buffer.from(bytes));
+  }
+
   async adopt(staged: StagedBytes, digest: Digest, generation: number): Promise<void> {
     if (!(staged instanceof S3Staged)) throw new ServerError("internal", "staged bytes of another store");
     // Proven here, whoever calls: no other content may ever stand under this name. Segments' names pin their bytes.

@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { Readable } from "node:stream";
 import type { Digest } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
-import type { StagedBytes } from "./blobs.ts";
+import type { Appending, StagedBytes } from "./blobs.ts";
 import { type S3Client, sha256Hex } from "./s3-client.ts";
 import {
   chainOf,
@@ -149,6 +149,7 @@ export class S3Staged implements StagedBytes {
     offset: number,
     source: AsyncIterable<Uint8Array>,
     observe: (chunk: Uint8Array) => void,
+    { spent }: Appending = {},
   ): Promise<number> {
     const chain = this.#chain ?? (await this.#list()).chain;
     if (chainSize(chain) !== offset) {
@@ -189,6 +190,8 @@ export class S3Staged implements StagedBytes {
             spare = undefined;
           }
         }
+        // It was copied.
+        spent?.(chunk);
       }
     } finally {
       if (filling.used > 0) await write(filling);

@@ -322,10 +322,11 @@ class SqliteBatch implements Batch {
   }
 
   async savepoint<T>(work: () => Promise<T>): Promise<T> {
-    const point = await this.#transaction.savepoint("command").execute();
+    // Straight to the connection, which this transaction has for itself: of a small command's statements two are these.
+    this.#connection.prepare("savepoint command").run([]);
     try {
       const result = await work();
-      await point.releaseSavepoint("command").execute();
+      this.#connection.prepare("release savepoint command").run([]);
       return result;
     } catch (error) {
       // A full disk or an I/O error makes SQLite roll back the whole transaction (https://sqlite.org/lang_transaction.html, section
@@ -337,8 +338,8 @@ class SqliteBatch implements Batch {
           hint: "make room on the disk of ASSAY_DATA, or mend it",
         });
       }
-      await point.rollbackToSavepoint("command").execute();
-      await point.releaseSavepoint("command").execute();
+      this.#connection.prepare("rollback to savepoint command").run([]);
+      this.#connection.prepare("release savepoint command").run([]);
       throw error;
     }
   }
