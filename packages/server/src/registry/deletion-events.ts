@@ -3,8 +3,8 @@ import { isSiblingRepository } from "../access/names.ts";
 import { defineEvent, type EventDefinition, type RecordedEvent } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import type { DeletionKind, RegistryTables } from "./schema.ts";
-import { goOnCounting } from "./quota-events.ts";
-import { countAnew, endedDigests, stopCounting } from "./quota-usage.ts";
+import { endQuota, goOnCounting } from "./quota-events.ts";
+import { countAnew, endedDigests } from "./quota-usage.ts";
 import { copyRows, endRepository } from "./rows.ts";
 import { words } from "./repository-events.ts";
 import { isTag } from "./tag-rules.ts";
@@ -49,7 +49,7 @@ export const deletionEvents: readonly EventDefinition[] = [
       const { repository } = event.body;
       await noteDeletion(transactor, event, { kind: "repository", tag: null, digest: null });
       await endRepository(transactor, repository, { sequence: event.sequence, as: "deleted", heir: null });
-      await stopCounting(transactor, repository);
+      await endQuota(transactor, repository, event.sequence);
       await countAnew(transactor, { org: event.org, repository }, () =>
         endedDigests(transactor, repository, event.sequence),
       );

@@ -1,5 +1,6 @@
 import { type Selectable, sql } from "kysely";
 import type { ListPlace } from "../access/queries.ts";
+import { ServerError } from "../errors.ts";
 import type { Reader } from "../storage/database.ts";
 import type { DeletionRow } from "./deletion-queries.ts";
 import { inBatches } from "./queries.ts";
@@ -21,29 +22,47 @@ export interface Quota extends QuotaScope {
   readonly sequence: number;
 }
 
-type Row = Pick<Selectable<RegistryTables["quota"]>, "scope" | "org" | "repository" | "bytes" | "set_by" | "set_time"> &
-  Pick<Selectable<RegistryTables["quota_usage"]>, "warned" | "refused_time"> & {
-    readonly from_seq: number;
-    readonly used: number;
-  };
-
-const quotas = (reader: Reader) =>
+/** Quotas as they stand now. */
+const standing = (reader: Reader) =>
   reader
     .tables<RegistryTables>()
     .selectFrom("quota")
-    .innerJoin("quota_usage", "quota_usage.scope", "quota.scope")
-    .select(["quota.scope", "quota.org", "quota.repository", "quota.bytes", "quota.set_by", "quota.set_time"])
-    .select(["quota.from_seq", "quota_usage.bytes as used", "quota_usage.warned", "quota_usage.refused_time"])
-    .where("quota.to_seq", "is", null);
+    .select(["scope", "org", "repository", "bytes", "set_by", "set_time", "from_seq"])
+    .where("to_seq", "is", null);
 
-function read({ set_by: setBy, set_time: setTime, from_seq: sequence, warned, refused_time, ...row }: Row): Quota {
-  return { ...row, warned: warned === 1, refusedTime: refused_time, setBy, setTime, sequence };
+type Row = Pick<
+  Selectable<RegistryTables["quota"]>,
+  "scope" | "org" | "repository" | "bytes" | "set_by" | "set_time"
+> & {
+  readonly from_seq: number;
+};
+
+/** Rows of quotas with how they are used. */
+async function withUsage(reader: Reader, rows: readonly Row[]): Promise<Quota[]> {
+  if (rows.length === 0) return [];
+  const usage = await reader
+    .tables<RegistryTables>()
+    .selectFrom("quota_usage")
+    .select(["scope", "bytes", "warned", "refused_time"])
+    .where(
+      "scope",
+      "in",
+      rows.map(({ scope }) => scope),
+    )
+    .execute();
+  const used = new Map(usage.map((one) => [one.scope, one]));
+  return rows.map(({ set_by: setBy, set_time: setTime, from_seq: sequence, ...row }) => {
+    const of = used.get(row.scope);
+    // INVARIANT: a scope with a quota is counted.
+    if (of === undefined) throw new ServerError("internal", `the quota of ${row.scope} is not counted`);
+    return { ...row, used: of.bytes, warned: of.warned === 1, refusedTime: of.refused_time, setBy, setTime, sequence };
+  });
 }
 
 /** The quota of a scope; undefined when it has none. */
 export async function currentQuota(reader: Reader, scope: string): Promise<Quota | undefined> {
-  const row = await quotas(reader).where("quota.scope", "=", scope).executeTakeFirst();
-  return row && read(row);
+  const [quota] = await withUsage(reader, await standing(reader).where("scope", "=", scope).execute());
+  return quota;
 }
 
 /** The quotas that hold for a repository: its own and its organisation's. */
@@ -51,20 +70,18 @@ export async function quotasOver(
   reader: Reader,
   { org, repository }: { readonly org: string; readonly repository: string },
 ): Promise<Quota[]> {
-  const rows = await quotas(reader).where("quota.scope", "in", [org, repository]).execute();
-  return rows.map(read);
+  return await withUsage(reader, await standing(reader).where("scope", "in", [org, repository]).execute());
 }
 
 /** An organisation's quotas, its own and its repositories', in the order they were last set. */
 export async function listQuotas(reader: Reader, org: string, { asOf, position, limit }: ListPlace): Promise<Quota[]> {
-  const rows = await quotas(reader)
-    .where("quota.org", "=", org)
-    .where("quota.from_seq", ">", position ?? -1)
-    .where("quota.from_seq", "<=", asOf)
-    .orderBy("quota.from_seq")
-    .limit(limit)
-    .execute();
-  return rows.map(read);
+  const rows = standing(reader)
+    .where("org", "=", org)
+    .where("from_seq", ">", position ?? -1)
+    .where("from_seq", "<=", asOf)
+    .orderBy("from_seq")
+    .limit(limit);
+  return await withUsage(reader, await rows.execute());
 }
 
 /** Content by digest, with its size in bytes. */

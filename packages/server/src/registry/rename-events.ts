@@ -5,7 +5,6 @@ import { defineEvent, type EventDefinition } from "../record/command.ts";
 import { openRepository } from "./repository-events.ts";
 import { endQuota, goOnCounting } from "./quota-events.ts";
 import { currentQuota } from "./quota-queries.ts";
-import { stopCounting } from "./quota-usage.ts";
 import { copyAliases, copyRows, endRepository } from "./rows.ts";
 import type { RegistryTables } from "./schema.ts";
 
@@ -29,7 +28,7 @@ export const renameEvents: readonly EventDefinition[] = [
         .execute();
       if ((await currentQuota(transactor, from)) !== undefined) await endQuota(transactor, repository, sequence);
       await endRepository(transactor, from, { sequence, as: "renamed", heir: repository });
-      await stopCounting(transactor, from);
+      await endQuota(transactor, from, sequence);
       await openRepository(transactor, { repository, org, sequence });
       await copyRows(
         transactor,

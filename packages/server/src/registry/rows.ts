@@ -2,8 +2,8 @@ import { sql } from "kysely";
 import type { Transactor } from "../storage/database.ts";
 import type { RegistryTables } from "./schema.ts";
 
-/** Tables whose rows say what a repository holds, from when to when. */
-const KEPT = ["tag", "manifest_reference", "manifest", "repository_setting", "retention", "quota"] as const;
+/** Tables whose rows say what a repository holds, from when to when. Its quota ends apart (quota-events.ts): what it counts ends with it. */
+const KEPT = ["tag", "manifest_reference", "manifest", "repository_setting", "retention"] as const;
 
 /** Ends everything in a repository, and the repository: its name stays taken. */
 export async function endRepository(

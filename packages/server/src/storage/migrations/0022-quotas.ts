@@ -23,9 +23,7 @@ export const quotasMigration: Migration = {
       .execute();
     // INVARIANT: at any time a scope has one quota at most.
     await sql`create unique index quota_current on quota (scope) where to_seq is null`.execute(database);
-    await sql`create index quota_repository on quota (repository, to_seq) where repository is not null`.execute(
-      database,
-    );
+    await sql`create index quota_repository on quota (repository, to_seq)`.execute(database);
     await sql`create index quota_org on quota (org, from_seq)`.execute(database);
 
     await schema
