@@ -142,6 +142,8 @@ it("has on disk all that a success says before it says it, at every write door",
   expect(rows.length).toBe(run.writes.length);
   for (const row of rows) {
     expect(row.owed, row.door).toEqual([]);
+    // An upload that is opened is a name, and nothing is written down of it.
+    if (row.door === "upload, opened") continue;
     // Every write is a commit, which is synced; whatever else was written is synced too, or named above.
     const log = row.written.find(({ what }) => what === "assay.db-wal");
     expect(log?.synced, row.door).toBeLessThan(row.answered);

@@ -438,8 +438,30 @@ export async function useEverything(instance: Instance): Promise<void> {
     const answer = await fetch(`${url}${path}`, { method, headers: bearer });
     if (answer.status >= 300) throw new Error(`${method} ${path}: ${await answer.text()}`);
   }
+  await upload(url, bearer);
+  await instance.record.operate("registry.sweep-ended", { limit: 10 });
   await fetch(`${url}/v2/_catalog?n=10`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
   await askDirectly(instance.reader, image);
+}
+
+/** Uploads in every way there is: in chunks, cancelled, and all of it at the end, held in memory or not. */
+async function upload(url: string, headers: Readonly<Record<string, string>>): Promise<void> {
+  const open = async (): Promise<string> => {
+    const opened = await fetch(`${url}/v2/default/app/blobs/uploads/`, { method: "POST", headers });
+    return `${url}${new URL(opened.headers.get("location") ?? "").pathname}`;
+  };
+  const ask = async (method: string, location: string, bytes?: Buffer<ArrayBuffer>): Promise<void> => {
+    const answer = await fetch(location, { method, headers, ...(bytes === undefined ? {} : { body: bytes }) });
+    if (answer.status >= 300) throw new Error(`${method} ${location}: ${await answer.text()}`);
+  };
+  const chunked = await open();
+  await ask("PATCH", chunked, Buffer.from("in "));
+  await ask("GET", chunked);
+  await ask("PUT", `${chunked}?digest=${sha256("in chunks")}`, Buffer.from("chunks"));
+  await ask("DELETE", await open());
+  for (const bytes of [Buffer.alloc(10, "a"), Buffer.alloc(2 * 1024 * 1024, "a")]) {
+    await ask("PUT", `${await open()}?digest=${sha256(bytes)}`, bytes);
+  }
 }
 
 /** What is asked of repositories, of tags that never move, and of what is everybody's. */
