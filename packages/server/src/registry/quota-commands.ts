@@ -16,7 +16,7 @@ import { foreignRepository, nameHeld } from "./repository-commands.ts";
 import { findRepository } from "./repository-queries.ts";
 
 /** How long after a refusal was recorded another of the same scope is not, ms: who fills a repository tries again and again. */
-export const REFUSED_AGAIN_MS = 60 * 60 * 1000;
+const REFUSED_AGAIN_MS = 60 * 60 * 1000;
 
 const name = z.string().max(255);
 const bytes = z.int().nonnegative();
@@ -49,9 +49,6 @@ async function refuseScope(reader: Reader, org: string, repository: string | und
 }
 
 const named = (repository: string | undefined) => (repository === undefined ? {} : { repository });
-
-/** What setting a quota answers. */
-export const quotaResult = z.strictObject({ changed: z.boolean() });
 
 /** Setting how much may be held, and the trace of what was refused for want of room. */
 export const quotaCommands: readonly CommandDefinition[] = [

@@ -173,7 +173,7 @@ export async function contentOf(reader: Reader, repository: string, manifests: r
   return content;
 }
 
-/** What a deletion would bring back. */
+/** What the rows of a repository that an event ended were and held: what a deletion would bring back. */
 export async function contentOfDeleted(
   reader: Reader,
   { rows_in: repository, sequence }: Pick<DeletionRow, "rows_in" | "sequence">,

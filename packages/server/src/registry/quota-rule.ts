@@ -25,11 +25,11 @@ function sizeText(bytes: number): string {
 }
 
 /** A scope as people call it. */
-export function scopeText({ scope, repository }: Pick<Quota, "scope" | "repository">): string {
+function scopeText({ scope, repository }: Pick<Quota, "scope" | "repository">): string {
   return repository === null ? `organisation ${scope}` : scope;
 }
 
-function full(quota: Quota & { readonly bytes: number }, used: number, needed: number): Refusal {
+function full(quota: Limit, used: number, needed: number): Refusal {
   return {
     code: "quota-exceeded",
     status: 403,
@@ -39,14 +39,19 @@ function full(quota: Quota & { readonly bytes: number }, used: number, needed: n
   };
 }
 
-const isLimited = (quota: Quota): quota is Quota & { readonly bytes: number } => quota.bytes !== null;
+type Limit = Quota & { readonly bytes: number };
+
+/** The quotas that hold for a repository and say how much. */
+async function limitsOver(reader: Reader, place: QuotaPlace): Promise<Limit[]> {
+  return (await quotasOver(reader, place)).filter((quota): quota is Limit => quota.bytes !== null);
+}
 
 /**
  * Whether a repository and its organisation have room for manifests and what they hold. Asked inside the appending transaction, so that of two
  * pushes for which there is room once, one is refused. What is held there already takes none.
  */
 export async function roomFor(reader: Reader, place: QuotaPlace, content: () => Promise<Content>): Promise<Room> {
-  const quotas = (await quotasOver(reader, place)).filter(isLimited);
+  const quotas = await limitsOver(reader, place);
   if (quotas.length === 0) return { events: [] };
   const wanted = await content();
   const events: NewEvent[] = [];
@@ -81,8 +86,17 @@ export async function noRoomForBlob(
   blob: { readonly digest: string | null; readonly size: number },
   now: number,
 ): Promise<Refusal | undefined> {
+  return await noRoomUnder(reader, await limitsOver(reader, place), blob, now);
+}
+
+async function noRoomUnder(
+  reader: Reader,
+  limits: readonly Limit[],
+  blob: { readonly digest: string | null; readonly size: number },
+  now: number,
+): Promise<Refusal | undefined> {
   const digest = blob.digest ?? "";
-  for (const quota of (await quotasOver(reader, place)).filter(isLimited)) {
+  for (const quota of limits) {
     const more = await growth(reader, quota.scope, new Map([[digest, blob.size]]));
     if (more <= 0) continue;
     const leased = await leasedIn(reader, quota, now, digest);
@@ -107,11 +121,12 @@ export async function noRoomNow(
   blob: { readonly digest: string; readonly size: number },
   now: number,
 ): Promise<Refusal | undefined> {
-  if ((await quotasOver(transactor, place)).every((quota) => !isLimited(quota))) return undefined;
+  const limits = await limitsOver(transactor, place);
+  if (limits.length === 0) return undefined;
   await sql`update blob_lease set named = 1 where org = ${place.org} and named = 0 and exists (
     select 1 from manifest_reference
     where manifest_reference.repository = blob_lease.repository and manifest_reference.digest = blob_lease.digest
       and manifest_reference.to_seq is null and manifest_reference.held = 1
   )`.execute(transactor.tables<RegistryTables>());
-  return await noRoomForBlob(transactor, place, blob, now);
+  return await noRoomUnder(transactor, limits, blob, now);
 }

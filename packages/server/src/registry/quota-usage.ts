@@ -1,5 +1,6 @@
 import { sql } from "kysely";
 import type { Transactor } from "../storage/database.ts";
+import { contentOfDeleted } from "./quota-queries.ts";
 import { heldIn, inScope, type QuotaScope } from "./quota-scope.ts";
 import { inBatches } from "./queries.ts";
 import type { RegistryTables } from "./schema.ts";
@@ -126,20 +127,6 @@ export async function stopCounting(transactor: Transactor, scope: string): Promi
 
 /** The digests of a repository's rows that an event ended: manifests, and what they named and held. */
 export async function endedDigests(transactor: Transactor, repository: string, endedBy: number): Promise<string[]> {
-  const tables = transactor.tables<RegistryTables>();
-  const manifests = await tables
-    .selectFrom("manifest")
-    .select("digest")
-    .where("repository", "=", repository)
-    .where("to_seq", "=", endedBy)
-    .execute();
-  const named = await tables
-    .selectFrom("manifest_reference")
-    .select("digest")
-    .distinct()
-    .where("repository", "=", repository)
-    .where("to_seq", "=", endedBy)
-    .where("held", "=", 1)
-    .execute();
-  return [...manifests, ...named].map((row) => row.digest);
+  const content = await contentOfDeleted(transactor, { rows_in: repository, sequence: endedBy });
+  return [...content.keys()];
 }
