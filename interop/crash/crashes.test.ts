@@ -36,7 +36,8 @@ async function busy(load: WriteLoad, name: string, rounds: number): Promise<void
       for (let round = 0; round < rounds; round += 1) {
         const tag = `${name}-${worker}-${round}`;
         const layer = worker === 0 && round === 0 ? 1_500_000 : 3000 + 1000 * round;
-        const digest = await load.push("default/app", tag, { layer, chunk: 5000 });
+        const whole = worker === 1 && round === 0 ? 1_200_000 : 2000 + 1000 * round;
+        const digest = await load.push("default/app", tag, { layer, whole, chunk: 5000 });
         await Promise.all([load.judge("default", digest), load.trust("default"), load.people()]);
         if (round % 2 === 0) await load.deleteTag("default/app", tag);
       }

@@ -28,7 +28,7 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), "assay-faults-"));
   server = await start();
   load = new WriteLoad(server.url);
-  artifact = await load.push("default/app", "v0", { layer: 3000, chunk: 4000 });
+  artifact = await load.push("default/app", "v0", { layer: 3000, whole: 2000, chunk: 4000 });
 });
 
 afterAll(async () => {
@@ -39,6 +39,8 @@ afterAll(async () => {
 
 const organisation = (): Promise<void> => load.organisation(`o${randomUUID().slice(0, 8)}`);
 const blob = (): Promise<void> => load.blob("default/app", randomBytes(300_000));
+/** Too large to be held in memory. */
+const stagedBlob = (): Promise<void> => load.whole("default/app", randomBytes(1_300_000));
 const evidence = (): Promise<void> => load.judge("default", artifact);
 
 const error = (name: string): string => `error=${name}`;
@@ -99,8 +101,18 @@ const FATAL: readonly Case[] = [
   },
   {
     what: "the disk is full in the middle of an upload",
-    fault: () => ({ thread: files, calls: ["writev", "pwrite64"], inject: error("ENOSPC"), when: "1" }),
+    fault: () => ({ thread: files, calls: ["pwrite64"], inject: error("ENOSPC"), when: "1" }),
     write: blob,
+  },
+  {
+    what: "the disk is full in the middle of an upload that is staged",
+    fault: () => ({ thread: files, calls: ["writev"], inject: error("ENOSPC"), when: "1" }),
+    write: stagedBlob,
+  },
+  {
+    what: "an upload that is staged cannot be synced",
+    fault: () => ({ thread: files, calls: ["fsync"], inject: error("EIO"), when: "1" }),
+    write: stagedBlob,
   },
   {
     what: "an upload cannot be synced",

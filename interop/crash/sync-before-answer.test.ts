@@ -13,13 +13,15 @@ beforeAll(async () => {
   run = await record(new Map(), async (load) => {
     // The first round makes directories, the second finds them.
     for (const tag of ["one", "two"]) {
-      const digest = await load.push("default/app", tag, { layer: 20_000, chunk: 10_000 });
+      const digest = await load.push("default/app", tag, { layer: 20_000, whole: 15_000, chunk: 10_000 });
       await load.judge("default", digest);
       await load.trust("default");
       await load.people();
       await load.deleteTag("default/app", tag);
     }
+    // Too large to be held in memory: staged.
     await load.blob("default/app", randomBytes(3_000_000));
+    await load.whole("default/app", randomBytes(1_200_000));
   });
 });
 
@@ -155,6 +157,9 @@ it("has on disk all that a success says before it says it, at every write door",
     const parts = written.filter(({ what }) => /^(upload's bytes|name in blobs)/.test(what));
     for (const { what, synced } of parts) expect(synced, `${door}: ${what}`).toBeLessThan(answered);
   }
-  const inChunks = rows.filter(({ door }) => door === "blob, in chunks").flatMap(({ written }) => written);
-  expect(inChunks.map(({ what }) => what)).toContain("upload's bytes");
+  for (const way of ["blob, in one request", "blob, in a session", "blob, in chunks"]) {
+    const written = rows.filter(({ door }) => door === way).map((row) => row.written.map(({ what }) => what));
+    expect(written.length, way).toBeGreaterThan(1);
+    for (const what of written) expect(what, way).toContain("upload's bytes");
+  }
 });

@@ -95,7 +95,7 @@ it(
         ...[0, 1, 2].map((pusher) =>
           again(async (count) => {
             const tag = `k${kill}-p${pusher}-${count}`;
-            artifact = await load.push("default/crash", tag, { layer: 2000, chunk: 1000 });
+            artifact = await load.push("default/crash", tag, { layer: 2000, whole: 1500, chunk: 1000 });
             if (count % 3 === 2) await load.deleteTag("default/crash", tag);
           }),
         ),

@@ -3,8 +3,9 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecordTables } from "../src/record/schema.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
+import { openSession } from "../src/registry/session-name.ts";
 import { openRoom, replayDifferences, type Room } from "./evidence-room.ts";
-import { ADMIN_BASIC, pushBlob, pushImage, sha256 } from "./pushing.ts";
+import { ADMIN_BASIC, pushBlob, pushImage, sha256, sha512 } from "./pushing.ts";
 
 const KIB = 1024;
 
@@ -46,8 +47,49 @@ async function registry(method: string, path: string, body?: Uint8Array | string
   });
 }
 
-const upload = (repository: string, bytes: Uint8Array): Promise<Response> =>
-  registry("POST", `${repository}/blobs/uploads/?digest=${sha256(bytes)}`, bytes, "application/octet-stream");
+const OCTETS = "application/octet-stream";
+
+const upload = (repository: string, bytes: Uint8Array, name = sha256(bytes)): Promise<Response> =>
+  registry("POST", `${repository}/blobs/uploads/?digest=${name}`, bytes, OCTETS);
+
+/** Opens a session, and ends it with all of the bytes. */
+async function uploadIn(repository: string, bytes: Uint8Array, name = sha256(bytes)): Promise<Response> {
+  const opened = await registry("POST", `${repository}/blobs/uploads/`);
+  if (opened.status !== 202) return opened;
+  const place = new URL(opened.headers.get("location") ?? "").pathname.replace(/^\/v2\//, "");
+  return await registry("PUT", `${place}?digest=${name}`, bytes, OCTETS);
+}
+
+/** In one request that does not say how long it is. */
+async function streamed(repository: string, bytes: Uint8Array): Promise<Response> {
+  return await fetch(`${room.instance.url}/v2/${repository}/blobs/uploads/?digest=${sha256(bytes)}`, {
+    method: "POST",
+    headers: { authorization: ADMIN_BASIC, "content-type": OCTETS },
+    body: new Blob([new Uint8Array(bytes)]).stream(),
+    duplex: "half",
+  });
+}
+
+async function sessionsIn(repository: string): Promise<{ owner: string; digest: string | null }[]> {
+  return await room.instance.reader
+    .tables<RegistryTables>()
+    .selectFrom("upload")
+    .select(["owner", "offset", "claim", "digest"])
+    .where("repository", "=", repository)
+    .execute();
+}
+
+/** What keeps blobs in a repository though no manifest there names them: leases, and sessions that name what they are about to be. */
+async function linksIn(repository: string): Promise<{ leases: number; naming: number }> {
+  const leases = await room.instance.reader
+    .tables<RegistryTables>()
+    .selectFrom("blob_lease")
+    .select("digest")
+    .where("repository", "=", repository)
+    .execute();
+  const naming = (await sessionsIn(repository)).filter(({ digest }) => digest !== null);
+  return { leases: leases.length, naming: naming.length };
+}
 
 /** Status and OCI code, or the status alone. */
 async function answerOf(response: Promise<Response>): Promise<string> {
@@ -155,6 +197,14 @@ describe("a quota", () => {
     // Nothing of it stays: not the session, and not the blob.
     expect(await answerOf(registry("GET", chunked))).toBe("404 BLOB_UPLOAD_UNKNOWN");
     expect((await registry("HEAD", `acme/small/blobs/${sha256(tooLarge)}`)).status).toBe(404);
+    // What a session was opened for stays open: there may be room later.
+    expect(await answerOf(registry("GET", place))).toBe("204");
+    const staged = randomBytes(2 * KIB * KIB);
+    expect(await answerOf(upload("acme/small", staged))).toBe("403 DENIED");
+    expect(await answerOf(streamed("acme/small", staged))).toBe("403 DENIED");
+    expect(await answerOf(uploadIn("acme/small", staged))).toBe("403 DENIED");
+    expect((await registry("HEAD", `acme/small/blobs/${sha256(staged)}`)).status).toBe(404);
+    expect(await linksIn("acme/small")).toEqual({ leases: 0, naming: 0 });
     const layer = await pushBlob(room.instance.url, "acme/large", tooLarge);
     const mount = `acme/small/blobs/uploads/?mount=${layer}&from=acme/large`;
     expect(await answerOf(registry("POST", mount))).toBe("403 DENIED");
@@ -203,12 +253,53 @@ describe("a quota", () => {
     expect(await answerOf(upload("acme/late", randomBytes(10)))).toBe("403 DENIED");
   });
 
-  it("of two pushes for which there is room once, lets one through", async () => {
-    await quota("PUT", "acme/race", 10 * KIB);
-    const answers = await Promise.all(
-      Array.from({ length: 6 }, () => answerOf(upload("acme/race", randomBytes(6 * KIB)))),
-    );
+  it.each([
+    ["one request", 6 * KIB, upload],
+    ["one request, staged", 2 * KIB * KIB, upload],
+    ["a session", 6 * KIB, uploadIn],
+    ["a session, staged", 2 * KIB * KIB, uploadIn],
+  ] as const)("of pushes in %s for which there is room once, lets one through", async (way, size, push) => {
+    const repository = `acme/race-${way.replaceAll(/[^a-z]+/g, "-")}`;
+    await quota("PUT", repository, size + 4 * KIB);
+    const answers = await Promise.all(Array.from({ length: 6 }, () => answerOf(push(repository, randomBytes(size)))));
     expect(answers.toSorted()).toEqual(["201", ...Array<string>(5).fill("403 DENIED")]);
+    expect((await quota("GET", repository)).quota).toMatchObject({ used: 0, leased: size });
+    expect(await linksIn(repository)).toEqual({ leases: 1, naming: 0 });
+  });
+
+  it("is asked again where it counts, and what it refuses then changes nothing", async () => {
+    const { record } = room.instance;
+    const place = { org: "acme", repository: "acme/again" };
+    await quota("PUT", place.repository, 10 * KIB);
+    const bytes = { digest: sha256("eleven"), generation: 0, sha512: null, size: 11 * KIB, leaseMs: 60_000 };
+    const refused = { state: "full", refusal: { code: "quota-exceeded", detail: { used: 0, needed: 11 * KIB } } };
+    expect(await record.operate("registry.take-blob", { ...place, ...bytes })).toMatchObject(refused);
+    const owner = "admin";
+    const session = { ...place, owner, now: Date.now(), id: openSession({ ...place, owner }, Date.now()) };
+    expect(await record.operate("registry.finish-whole", { ...session, ...bytes })).toMatchObject(refused);
+    expect(await sessionsIn(place.repository)).toEqual([]);
+    const naming = { ...session, digest: bytes.digest };
+    expect(await record.operate("registry.name-whole", naming)).toEqual({ state: "named", generation: 0 });
+    expect(await record.operate("registry.finish-whole", { ...session, ...bytes })).toMatchObject(refused);
+    // Open, as before; and what there was no room for may be collected.
+    expect(await sessionsIn(place.repository)).toMatchObject([{ owner, offset: 0, claim: null, digest: null }]);
+    expect(await linksIn(place.repository)).toEqual({ leases: 0, naming: 0 });
+    await quota("PUT", place.repository, 12 * KIB);
+    expect(await record.operate("registry.finish-whole", { ...session, ...bytes })).toMatchObject({
+      state: "finished",
+    });
+    expect(await linksIn(place.repository)).toEqual({ leases: 1, naming: 0 });
+  });
+
+  it("takes what is there already by whichever of its names it is pushed", async () => {
+    await quota("PUT", "acme/twice", 10 * KIB);
+    const bytes = randomBytes(6 * KIB);
+    for (const name of [sha512(bytes), sha256(bytes), sha512(bytes)]) {
+      expect(await answerOf(upload("acme/twice", bytes, name))).toBe("201");
+      expect(await answerOf(uploadIn("acme/twice", bytes, name))).toBe("201");
+    }
+    expect((await quota("GET", "acme/twice")).quota).toMatchObject({ leased: 6 * KIB });
+    expect(await answerOf(upload("acme/twice", randomBytes(6 * KIB)))).toBe("403 DENIED");
   });
 });
 

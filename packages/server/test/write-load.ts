@@ -169,12 +169,25 @@ export class WriteLoad {
     );
   }
 
-  /** A whole image: blobs in one request, in chunks and by mount, a manifest under a tag. */
-  async push(repository: string, tag: string, sizes: { layer: number; chunk: number }): Promise<string> {
+  /** A blob as most clients bring it: a session is opened, and ended with all of its bytes. */
+  async whole(repository: string, bytes: Uint8Array): Promise<void> {
+    const digest = sha256(bytes);
+    const location = await this.#open(repository);
+    await this.write(
+      "blob, in a session",
+      { method: "PUT", path: `${location}?digest=${digest}`, body: bytes, headers: { "content-type": OCTETS } },
+      () => [{ kind: "blob", repository, digest }],
+    );
+  }
+
+  /** A whole image: blobs in one request, whole in a session, in chunks and by mount, a manifest under a tag. */
+  async push(repository: string, tag: string, sizes: { layer: number; whole: number; chunk: number }): Promise<string> {
     const layer = randomBytes(sizes.layer);
+    const whole = randomBytes(sizes.whole);
     const chunked = randomBytes(sizes.chunk);
     const config = Buffer.from("{}");
     await this.blob(repository, layer);
+    await this.whole(repository, whole);
     await this.blob(`${repository}-base`, config);
     await this.write(
       "blob, mounted",
@@ -190,7 +203,7 @@ export class WriteLoad {
         schemaVersion: 2,
         mediaType: MANIFEST,
         config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: sha256(config), size: config.length },
-        layers: [layer, chunked].map((bytes) => ({
+        layers: [layer, whole, chunked].map((bytes) => ({
           mediaType: "application/vnd.oci.image.layer.v1.tar",
           digest: sha256(bytes),
           size: bytes.length,
@@ -214,14 +227,19 @@ export class WriteLoad {
     return digest;
   }
 
-  /** An upload of a blob in two chunks that is not closed yet. @returns where it is. */
-  async stage(repository: string, bytes: Uint8Array): Promise<string> {
+  /** @returns the path of a session that was opened. */
+  async #open(repository: string): Promise<string> {
     const opened = await this.write(
       "upload, opened",
       { method: "POST", path: `/v2/${repository}/blobs/uploads/` },
       () => [],
     );
-    let location = new URL(String(opened.headers["location"])).pathname;
+    return new URL(String(opened.headers["location"])).pathname;
+  }
+
+  /** An upload of a blob in two chunks that is not closed yet. @returns where it is. */
+  async stage(repository: string, bytes: Uint8Array): Promise<string> {
+    let location = await this.#open(repository);
     const half = bytes.length >> 1;
     for (const [from, to] of [
       [0, half],

@@ -134,6 +134,11 @@ async function endUpload(transactor: Transactor, id: string, place: SessionPlace
     .execute();
 }
 
+/** Lets a session name nothing any more: what it named may be collected. */
+async function unname(transactor: Transactor, id: string): Promise<void> {
+  await transactor.tables<RegistryTables>().updateTable("upload").set({ digest: null }).where("id", "=", id).execute();
+}
+
 /** A blob whose bytes were put into the store under a generation of their digest. */
 interface StoredWhole {
   readonly org: string;
@@ -305,6 +310,8 @@ const uploadOperations = [
       if (row.claim !== null || row.offset > 0) return { state: "begun" };
       const taken = await takeWhole(transactor, body, time);
       if (taken.state === "finished") await endUpload(transactor, body.id, row, time);
+      // Open as before; but what there is no room for is not kept for as long as the session lasts.
+      if (taken.state === "full") await unname(transactor, body.id);
       return taken;
     },
   }),

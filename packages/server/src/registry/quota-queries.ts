@@ -2,6 +2,7 @@ import { type Selectable, sql } from "kysely";
 import type { ListPlace } from "../access/queries.ts";
 import { ServerError } from "../errors.ts";
 import type { Reader } from "../storage/database.ts";
+import { prepared } from "../storage/prepared.ts";
 import type { DeletionRow } from "./deletion-queries.ts";
 import { inBatches } from "./queries.ts";
 import { inScope, type QuotaScope } from "./quota-scope.ts";
@@ -65,12 +66,17 @@ export async function currentQuota(reader: Reader, scope: string): Promise<Quota
   return quota;
 }
 
+/** Every upload asks this two or three times. */
+const standingOver = prepared((reader, at: { org: string; repository: string }) =>
+  standing(reader).where("scope", "in", [at.org, at.repository]),
+);
+
 /** The quotas that hold for a repository: its own and its organisation's. */
 export async function quotasOver(
   reader: Reader,
   { org, repository }: { readonly org: string; readonly repository: string },
 ): Promise<Quota[]> {
-  return await withUsage(reader, await standing(reader).where("scope", "in", [org, repository]).execute());
+  return await withUsage(reader, await standingOver(reader, { org, repository }));
 }
 
 /** An organisation's quotas, its own and its repositories', in the order they were last set. */

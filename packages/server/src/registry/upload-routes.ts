@@ -72,7 +72,11 @@ async function requireRoom(
   size: number,
   digest: NamedDigest | null = null,
 ): Promise<void> {
-  const full = await noRoomForBlob(services.reader, exchange, { digest, size }, services.now());
+  const { reader } = services;
+  const now = services.now();
+  // What is held is known by its SHA-256: by another name it would seem to need room.
+  const known = digest === null ? undefined : await canonicalDigest(reader, exchange.repository, digest, now);
+  const full = await noRoomForBlob(reader, exchange, { digest: known ?? digest, size }, now);
   if (full !== undefined) throw Problem.fromRefusal(full);
 }
 
@@ -253,7 +257,10 @@ async function closeWhole(
   const { request } = exchange;
   const length = contentLength(request.raw);
   if (length === undefined || length === 0 || request.headers["content-range"] !== undefined) return undefined;
-  return await services.wholes.end(sessionKey(services, exchange), request.raw, { length, named });
+  const key = sessionKey(services, exchange);
+  if (!(await services.wholes.mayEnd(key, length))) return undefined;
+  await requireRoom(services, exchange, length, named);
+  return await services.wholes.end(key, request.raw, { length, named });
 }
 
 /** PUT of an upload's location (end-6): an optional last chunk, and the digest of the whole. */

@@ -85,16 +85,24 @@ export class WholeBlobs {
   }
 
   /**
+   * Whether a session may be ended by {@link end}, as far as can be said before it is tried: it is there, nothing was written to it, and nobody is
+   * about to.
+   *
+   * @param length bytes of the request's body.
+   */
+  async mayEnd(key: SessionKey, length: number): Promise<boolean> {
+    return length <= WHOLE_BYTES && (await this.#isUntouched(key));
+  }
+
+  /**
    * Ends a session that nothing was written to, with all of its bytes in one request. They become the blob before the session is touched at
    * all.
    *
    * @param body at most {@link WHOLE_BYTES}.
-   * @returns whether a manifest of the repository was waiting for it; undefined when the session is not such a one, or not there: then nothing
-   * of the request was read.
-   * @throws OciError as {@link take} does; 409 when another request began to write meanwhile.
+   * @returns whether a manifest of the repository was waiting for it.
+   * @throws OciError as {@link take} does; 404 when there is no such session; 409 when another request writes to it, or has.
    */
-  async end(key: SessionKey, request: IncomingMessage, body: WholeBody): Promise<boolean | undefined> {
-    if (body.length > WHOLE_BYTES || !(await this.#isUntouched(key))) return undefined;
+  async end(key: SessionKey, request: IncomingMessage, body: WholeBody): Promise<boolean> {
     return body.length > AT_HAND_BYTES
       ? await this.#endStaged(key, request, body)
       : await this.#endAtHand(key, request, body);
@@ -122,15 +130,20 @@ export class WholeBlobs {
     const staged = await this.#blobs.stage(randomUUID());
     const hash = UploadHash.begin(algorithmOf(named));
     try {
-      const body = incoming(request, length, this.#mayGrow);
-      const [, early] = await Promise.all([
-        staged.append(0, body, (chunk) => hash.update(chunk), {
-          last: true,
-          spent: (chunk) => giveBack(request, chunk),
-        }),
-        // While the bytes come: what they are said to be is most often what they are.
-        isSha512(named) ? undefined : this.#name(key, named),
-      ]);
+      // While the bytes come: what they are said to be is most often what they are.
+      const naming = isSha512(named) ? undefined : this.#name(key, named);
+      // INVARIANT: the bytes are discarded only when nobody appends to them any more. So a session that may not be ended ends the body.
+      const refused: Error[] = [];
+      naming?.catch((error: Error) => refused.push(error));
+      const body = incoming(request, length, () => {
+        if (refused[0] !== undefined) throw refused[0];
+        this.#mayGrow();
+      });
+      await staged.append(0, body, (chunk) => hash.update(chunk), {
+        last: true,
+        spent: (chunk) => giveBack(request, chunk),
+      });
+      const early = await naming;
       const { sha256: digest, sha512 } = hash.digests();
       const actual = isSha512(named) ? sha512 : digest;
       if (actual !== named) {
