@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { rm, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { Agent, type ClientRequest, request as httpRequest } from "node:http";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -34,9 +34,23 @@ afterEach(async () => {
   await directory.dispose();
 });
 
-/** An upload whose body is sent in two parts, the second when told. */
-function slowUpload(url: string, bytes: Buffer): { status: Promise<number>; sendRest(): void; begun: Promise<void> } {
-  const target = new URL(`${url}/v2/default/slow/blobs/uploads/?digest=${sha256(bytes)}`);
+/** The location of a session that was opened. */
+async function openSession(url: string): Promise<string> {
+  const place = `${url}/v2/default/slow/blobs/uploads/`;
+  const opened = await fetch(place, { method: "POST", headers: { authorization: ADMIN_BASIC } });
+  return opened.headers.get("location") ?? "";
+}
+
+interface SlowUpload {
+  readonly status: Promise<number>;
+  sendRest(): void;
+  readonly begun: Promise<void>;
+}
+
+/** An upload whose body is sent in two parts, the second when told. @param session it ends; undefined: it opens none. */
+function slowUpload(url: string, bytes: Buffer, session?: string): SlowUpload {
+  const target = new URL(`${session ?? `${url}/v2/default/slow/blobs/uploads/`}?digest=${sha256(bytes)}`);
+  const method = session === undefined ? "POST" : "PUT";
   const half = Math.floor(bytes.length / 2);
   let request: ClientRequest | undefined;
   let begin: () => void = () => undefined;
@@ -46,7 +60,7 @@ function slowUpload(url: string, bytes: Buffer): { status: Promise<number>; send
   const status = new Promise<number>((resolve, reject) => {
     request = httpRequest(
       target,
-      { method: "POST", agent: false, headers: { authorization: ADMIN_BASIC, "content-length": bytes.length } },
+      { method, agent: false, headers: { authorization: ADMIN_BASIC, "content-length": bytes.length } },
       (answer) => {
         answer.resume();
         answer.on("end", () => resolve(answer.statusCode ?? 0));
@@ -94,12 +108,25 @@ describe("a disk that fills", () => {
       });
       expect(tooLarge.status).toBe(503);
 
-      const upload = slowUpload(url, randomBytes(2 * 1024 * 1024));
-      await upload.begun;
+      // Held in memory or staged, with a session or without.
+      const [small, large] = [randomBytes(800 * 1024), randomBytes(2 * 1024 * 1024)];
+      const sessions = [await openSession(url), await openSession(url)];
+      const uploads = [
+        slowUpload(url, small),
+        slowUpload(url, large),
+        slowUpload(url, small, sessions[0]),
+        slowUpload(url, large, sessions[1]),
+      ];
+      for (const { begun } of uploads) await begun;
       await writeFile(join(disk, "filler"), new Uint8Array(70 * 1024 * 1024));
       await vi.waitFor(async () => expect((await ask(url, "/readyz")).body).toContain("low: "), { timeout: 5_000 });
-      upload.sendRest();
-      expect(await upload.status).toBe(503);
+      for (const upload of uploads) upload.sendRest();
+      expect(await Promise.all(uploads.map(({ status }) => status))).toEqual([503, 503, 503, 503]);
+      await vi.waitFor(async () => expect(await readdir(join(disk, "uploads"))).toEqual([]));
+      for (const bytes of [small, large]) {
+        const path = `${url}/v2/default/slow/blobs/${sha256(bytes)}`;
+        expect((await fetch(path, { method: "HEAD", headers: { authorization: ADMIN_BASIC } })).status).toBe(404);
+      }
       expect(await ask(url, "/api/assay/v1/orgs", { method: "POST", body: '{"name":"acme"}' })).toMatchObject({
         status: 503,
         retryAfter: "30",
@@ -112,6 +139,11 @@ describe("a disk that fills", () => {
       await rm(join(disk, "filler"));
       await vi.waitFor(async () => expect((await ask(url, "/readyz")).status).toBe(200), { timeout: 5_000 });
       await pushImage(url, "default/new", "1.0.0", randomBytes(1000));
+      for (const [at, bytes] of [small, large].entries()) {
+        const again = slowUpload(url, bytes, sessions[at]);
+        again.sendRest();
+        expect(await again.status).toBe(201);
+      }
       expect(running.output().match(/the disk is low/g)).toHaveLength(1);
       running.signal("SIGTERM");
       expect(await running.ended).toBe(0);

@@ -1,15 +1,17 @@
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseDigest } from "@assay/evidence";
+import type { Kysely } from "kysely";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sweepRegistry } from "../src/registry/maintenance.ts";
 import type { StagedBytes } from "../src/storage/blobs.ts";
 import { openWriter } from "../src/storage/open.ts";
 import { SEGMENT_BYTES } from "../src/storage/s3-segments.ts";
-import { AT_HAND_BYTES, SESSION_NAME_MS, UPLOAD_MS } from "../src/registry/limits.ts";
+import { AT_HAND_BYTES, REGISTRY_LIMITS, SESSION_NAME_MS, UPLOAD_MS } from "../src/registry/limits.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
+import { ADMIN } from "./core.ts";
 import { placeOf } from "./database.ts";
 import {
   type Answer,
@@ -46,13 +48,32 @@ async function stagedBytes(location: string): Promise<number> {
   return await (await room.blobs.stage(location.slice(-36))).size();
 }
 
+/** Writes to the tables as another process would. */
+async function asAnotherProcess(work: (tables: Kysely<RegistryTables>) => Promise<unknown>): Promise<void> {
+  const database = openWriter(await placeOf(room.directory));
+  await database.transaction(async (batch) => await work(batch.tables<RegistryTables>()));
+  await database.close();
+}
+
 /** Makes every claim on an upload look as if its holder had not renewed it. */
 async function lapseClaims(): Promise<void> {
-  const database = openWriter(await placeOf(room.directory));
-  await database.transaction(async (batch) => {
-    await batch.tables<RegistryTables>().updateTable("upload").set({ claimed_until: 1 }).execute();
+  await asAnotherProcess((tables) => tables.updateTable("upload").set({ claimed_until: 1 }).execute());
+}
+
+/** Writes sessions down as a host of the release before does when it opens them. @returns their ids. */
+async function openAsBefore(count: number, owner: string): Promise<string[]> {
+  const ids = Array.from({ length: count }, () => randomUUID());
+  const now = Date.now();
+  await asAnotherProcess(async (tables) => {
+    for (const id of ids) {
+      const session = { id, owner, org: "acme", repository: "acme/app", offset: 0, claim: null, claimed_until: 0 };
+      await tables
+        .insertInto("upload")
+        .values({ ...session, digest: null, created: now, expires: now + UPLOAD_MS })
+        .execute();
+    }
   });
-  await database.close();
+  return ids;
 }
 
 beforeAll(async () => {
@@ -506,6 +527,63 @@ describe("sessions", () => {
     }
   });
 
+  test("beyond those an identity may have are refused while their bytes come, and nothing of these stays", async () => {
+    const ben = await room.person("ben", { acme: "member" });
+    const [small, large] = [randomBytes(1000), randomBytes(6_000_000)];
+    const [first, second] = [await open("acme/app", ben), await open("acme/app", ben)];
+    const owner = "person:ben";
+    await openAsBefore(REGISTRY_LIMITS.uploadsPerActor, owner);
+    let sent = 0;
+    // Slowly: the refusal comes in its middle.
+    const body = Readable.from(
+      (async function* () {
+        for (; sent < large.length; sent += 100_000) {
+          yield large.subarray(sent, sent + 100_000);
+          await sleep(20);
+        }
+      })(),
+    );
+    const headers = { "content-length": String(large.length), connection: "keep-alive" };
+    const staged = await stagedFiles();
+    const refused = await room.call("PUT", `${second}?digest=${sha256(large)}`, { as: ben, body, headers });
+    expect([refused.status, ociCode(refused)]).toEqual([429, "TOOMANYREQUESTS"]);
+    expect(sent).toBeLessThan(large.length);
+    expect(await stagedFiles()).toEqual(staged);
+    expect((await room.call("HEAD", `/v2/acme/app/blobs/${sha256(large)}`)).status).toBe(404);
+    const chunk = await patch(first, "x", undefined, ben);
+    expect([chunk.status, ociCode(chunk)]).toEqual([429, "TOOMANYREQUESTS"]);
+    const all = (await rows(room, "upload")) as { owner: string }[];
+    expect(all.filter((row) => row.owner === owner)).toHaveLength(REGISTRY_LIMITS.uploadsPerActor);
+    // One that is in memory already needs no session under way.
+    expect((await room.call("PUT", `${first}?digest=${sha256(small)}`, { as: ben, body: small })).status).toBe(201);
+    await asAnotherProcess((tables) => tables.deleteFrom("upload").where("owner", "=", owner).execute());
+    expect((await room.call("PUT", `${second}?digest=${sha256(large)}`, { as: ben, body: large })).status).toBe(201);
+  });
+
+  const small = randomBytes(1000);
+  const large = randomBytes(2_000_000);
+  const put = (location: string, bytes: Uint8Array, rest = bytes): Promise<Answer> =>
+    room.call("PUT", `${location}?digest=${sha256(bytes)}`, { body: rest });
+
+  test.each([
+    ["by PUT of a small blob", [201], async (at: string) => [await put(at, small)]],
+    ["by PUT of a large one", [201], async (at: string) => [await put(at, large)]],
+    ["by PATCH and PUT", [202, 201], async (at: string) => [await patch(at, large), await put(at, large, Buffer.of())]],
+    ["by DELETE", [204], async (at: string) => [await room.call("DELETE", at)]],
+  ] as const)(
+    "that the release before opened, with a row and no word in their name, are gone on with %s",
+    async (_way, statuses, goOn) => {
+      const staged = await stagedFiles();
+      const [id] = await openAsBefore(1, ADMIN.id);
+      const location = `${PUBLIC_URL}/v2/acme/app/blobs/uploads/${id}`;
+      expect((await room.call("GET", location)).headers["range"]).toBe("0-0");
+      expect((await goOn(location)).map(({ status }) => status)).toEqual(statuses);
+      expect((await room.call("GET", location)).status).toBe(404);
+      expect(await rows(room, "upload")).not.toContainEqual(expect.objectContaining({ id }));
+      expect(await stagedFiles()).toEqual(staged);
+    },
+  );
+
   test("that ended are not begun again", async () => {
     const location = await open();
     await patch(location, "abc");
@@ -556,15 +634,7 @@ describe("sessions", () => {
     expect((await room.call("GET", location)).status).toBe(404);
     room.clock.now = undefined;
     // The writer's clock is the database's: the rows are aged instead.
-    const database = openWriter(await placeOf(room.directory));
-    await database.transaction(async (batch) => {
-      await batch
-        .tables<{ upload: { expires: number; claimed_until: number } }>()
-        .updateTable("upload")
-        .set({ expires: 1 })
-        .execute();
-    });
-    await database.close();
+    await asAnotherProcess((tables) => tables.updateTable("upload").set({ expires: 1 }).execute());
     expect((await sweepRegistry(room.writer, room.blobs)).uploads).toBe(kept);
     expect(await rows(room, "upload")).toEqual([]);
   });
