@@ -24,9 +24,12 @@ export const NODE_HASH: Record<KeyAlgorithm, string | null> = {
 /** The crypto port over Node's OpenSSL: synchronous, and tens of thousands of P-256 verifications a second. */
 export const nodeCrypto: SyncCrypto = {
   sha256(data) {
-    const digest = hash("sha256", data, "buffer");
-    // A plain Uint8Array: a Buffer would compare and print differently from the other ports' answers.
-    return new Uint8Array(digest.buffer, digest.byteOffset, digest.byteLength);
+    // Node makes a text of one byte a character in less than half the time it takes it to make a Buffer, and a tree hashes by the million.
+    // A plain Uint8Array besides: a Buffer would compare and print differently from the other ports' answers.
+    const text = hash("sha256", data, "latin1");
+    const digest = new Uint8Array(text.length);
+    for (let index = 0; index < digest.length; index += 1) digest[index] = text.charCodeAt(index);
+    return digest;
   },
   createHash: (name) => hasherOf(createHash(name)),
   verify: (key, signature, data) => nodeCrypto.verifyAs(key, ownScheme(key.algorithm), signature, data),

@@ -40,6 +40,7 @@ import { pullGateMigration } from "./storage/migrations/0019-pull-gate.ts";
 import { mirrorsMigration } from "./storage/migrations/0020-mirrors.ts";
 import { boundsMigration } from "./storage/migrations/0021-bounds.ts";
 import { quotasMigration } from "./storage/migrations/0022-quotas.ts";
+import { subjectKeyMigration } from "./storage/migrations/0023-subject-key.ts";
 import { evidenceIndexMigration } from "./storage/migrations/0012-evidence-index.ts";
 import { trustKindsMigration } from "./storage/migrations/0013-trust-kinds.ts";
 import { collectionMigration } from "./storage/migrations/0018-collection.ts";
@@ -102,6 +103,7 @@ export const MIGRATIONS: readonly Migration[] = [
   mirrorsMigration,
   boundsMigration,
   quotasMigration,
+  subjectKeyMigration,
 ];
 
 /** Every table refilled from the events, for schema steps that ask for it. On a shared database no other host writes meanwhile. */

@@ -4,6 +4,7 @@ import type { GateTables } from "../src/gate/schema.ts";
 import { evidenceTagsOf } from "../src/registry/naming-queries.ts";
 import { attest, makeKey, replayDifferences } from "./evidence-room.ts";
 import { BUNDLE_TYPE, EMPTY_TYPE, type GatedRoom, ociError, openGatedRoom, signedPolicy } from "./gated-room.ts";
+import { fakeRegistry } from "./mirror-room.ts";
 import { sha256 } from "./pushing.ts";
 import { OCI_INDEX, OCI_MANIFEST } from "./registry-room.ts";
 
@@ -421,5 +422,43 @@ describe("settings of pull gates", () => {
 
   it("that are not there cannot be cleared", async () => {
     expect(await room.refusal("DELETE", "/orgs/acme/pull-gates?repository=acme/nowhere")).toBe("404 pull-gate-unknown");
+  });
+});
+
+describe("a gate that is set while another registry is asked", () => {
+  it("holds for what that registry answers, and for what was here before it was asked", async () => {
+    const upstream = await fakeRegistry();
+    const mirrored = await openGatedRoom({ egressPrivate: [upstream.host] });
+    try {
+      const set = await mirrored.call("PUT", "/orgs/acme/mirror", {
+        repository: "acme/mirrored",
+        url: `${upstream.url}/library/app`,
+        maxAgeMs: 0,
+      });
+      expect(set.status).toBe(200);
+      upstream.image("1.0");
+      // The second brings nothing new, so that the record ends where the third pull begins.
+      for (let pulls = 0; pulls < 2; pulls += 1) {
+        expect((await mirrored.pull("acme/mirrored/manifests/1.0")).status).toBe(200);
+      }
+      let meanwhile: Promise<void> | undefined;
+      const slowly = new Promise<void>((asked) => {
+        upstream.instead = (request, response) => {
+          if (meanwhile !== undefined || !(request.url ?? "").includes("/manifests/")) return false;
+          // The answer waits until the gate stands.
+          meanwhile = mirrored.gate("acme/mirrored").then(() => {
+            response.writeHead(500).end();
+            asked();
+          });
+          return true;
+        };
+      });
+      const pulled = mirrored.pull("acme/mirrored/manifests/1.0");
+      await slowly;
+      expect((await pulled).status).toBe(403);
+    } finally {
+      await mirrored.stop();
+      await upstream.close();
+    }
   });
 });

@@ -18,7 +18,7 @@ const WHOLE = /count\(\*\) as "count" from "job" group by "state", "kind"$|from 
 const ABOUT_ITSELF = /\b(sqlite_(master|schema)|information_schema|pg_\w+|current_setting)\b/;
 
 /** What a schema step does once, to a table that is there only while it does it. */
-const OF_A_STEP = /\brole_membership_widened\b/;
+const OF_A_STEP = /\b(role_membership_widened|evidence_subject_new)\b/;
 
 /**
  * Tables that stay small whatever the server does; `ranked`: what a query found of one page's pieces, ranked; `asked`, `listed`: digests

@@ -8,7 +8,8 @@ import type { Registry } from "./servers.ts";
 export const CONNECTIONS = Number(process.env["ASSAY_BENCH_CONNECTIONS"] ?? 8);
 const SECONDS = Number(process.env["ASSAY_BENCH_SECONDS"] ?? 2);
 const ROUNDS = Number(process.env["ASSAY_BENCH_ROUNDS"] ?? 3);
-const WARM_UP_MS = 500;
+/** A server that has been asked for a while has its code compiled: both are asked as long before. */
+const WARM_UP_MS = 3_000;
 
 /** The process that asks. */
 export class Driver {

@@ -241,7 +241,13 @@ async function measure(
   const check = may("check", before?.check?.perSecond) ? await administer("check", place, events) : undefined;
   tell(`${mode}, ${events} events: rebuild`);
   const rebuild = may("rebuild", before?.rebuild?.perSecond) ? await administer("rebuild", place, events) : undefined;
-  return { mode, events, seededPerSecond, ...server, ...appends, ...sizes, check, rebuild };
+  const line = { mode, events, seededPerSecond, ...server, ...appends, ...sizes, check, rebuild };
+  // The tables come at the end, hours later at the largest sizes: what is known is said now, in case there is no end.
+  told();
+  process.stdout.write(
+    `${mode}, ${events} events: append ${figure(line.appendCpu)} / ${figure(line.appendWall)} µs, receipt ${spread(line.receipts)} ms, record page ${spread(line.recordPages)} ms\n`,
+  );
+  return line;
 }
 
 function print(lines: readonly Line[]): void {

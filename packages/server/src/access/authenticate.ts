@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { ServerError } from "../errors.ts";
 import { Problem } from "../http/problem.ts";
@@ -214,7 +214,7 @@ export class Authenticator {
 const ADMIN_ACTOR: Actor = { id: BOOTSTRAP_ADMIN, credential: { kind: "admin-token" } };
 
 function sha256(text: string): Buffer {
-  return createHash("sha256").update(text, "utf8").digest();
+  return hash("sha256", text, "buffer");
 }
 
 /**

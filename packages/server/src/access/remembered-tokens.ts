@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /** Tokens remembered at once. One that is forgotten is verified again. */
 const MOST = 4096;
@@ -46,5 +46,5 @@ export class RememberedTokens<T> {
 }
 
 function nameOf(token: string): string {
-  return createHash("sha256").update(token).digest("base64");
+  return hash("sha256", token, "base64");
 }

@@ -64,10 +64,13 @@ export function registerArtifactRoutes(instance: FastifyInstance, context: Attes
         const bytes = await blobs.readSmall(parseDigest(bundle.digest), MAX_EVIDENCE_BYTES);
         return asFile(reply, "application/json", file).send(Buffer.from(bytes));
       }
-      const lines = statementLines(sight, org, request.params.digest, asOf);
-      const first = await lines.next();
+      const chunks = gathered(statementLines(sight, org, request.params.digest, asOf));
+      const first = await chunks.next();
       if (first.done === true) throw nothing(org, request.params.digest, "signed statement");
-      return asFile(reply, "application/vnd.in-toto.bundle", file).send(Readable.from(headed(first.value, lines)));
+      const second = await chunks.next();
+      // Most are one chunk, and go out as one answer of a known length.
+      const body = second.done === true ? first.value : Readable.from(headed([first.value, second.value], chunks));
+      return asFile(reply, "application/vnd.in-toto.bundle", file).send(body);
     },
   );
 
@@ -186,8 +189,26 @@ function nothing(org: string, digest: string, what: string): Problem {
   return new Problem(404, "evidence-unknown", `${org} has no ${what} about ${digest}`);
 }
 
-async function* headed(first: Buffer, rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield first;
+/** Lines come out in chunks of at least this many bytes, but for the last: each chunk is a write of its own to the connection. */
+const CHUNK = 64 * 1024;
+
+async function* gathered(lines: AsyncIterable<Buffer>): AsyncGenerator<Buffer, undefined> {
+  let waiting: Buffer[] = [];
+  let size = 0;
+  for await (const line of lines) {
+    waiting.push(line);
+    size += line.length;
+    if (size < CHUNK) continue;
+    yield Buffer.concat(waiting, size);
+    waiting = [];
+    size = 0;
+  }
+  if (size > 0) yield Buffer.concat(waiting, size);
+  return undefined;
+}
+
+async function* headed(first: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  yield* first;
   yield* rest;
 }
 

@@ -85,7 +85,7 @@ export class PullGates implements PullGate {
   }
 
   async manifest(pull: Pull, digest: Digest): Promise<Refusal | undefined> {
-    const asOf = await newestSequence(this.#context.reader);
+    const asOf = pull.settled?.asOf ?? (await newestSequence(this.#context.reader));
     const gates = await this.#over(pull, asOf);
     if (gates.length === 0) return undefined;
     const settled = this.#stands(nameIn(pull.repository, digest), asOf);

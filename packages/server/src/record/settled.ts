@@ -11,21 +11,16 @@ import { newestSequence } from "./newest.ts";
  */
 export class SettledRecord {
   readonly #reader: Reader;
-  #asOf: number | undefined;
-  #settled: SettledReader;
+  #settled: SettledReader | undefined;
 
   constructor(reader: Reader) {
     this.#reader = reader;
-    this.#settled = new SettledReader(reader);
   }
 
   /** The reader of this moment: for one early answer, not to be kept. */
   async now(): Promise<SettledReader> {
     const asOf = await newestSequence(this.#reader);
-    if (asOf !== this.#asOf) {
-      this.#asOf = asOf;
-      this.#settled = new SettledReader(this.#reader);
-    }
+    if (this.#settled?.asOf !== asOf) this.#settled = new SettledReader(this.#reader, asOf);
     return this.#settled;
   }
 }

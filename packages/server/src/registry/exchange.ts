@@ -5,6 +5,7 @@ import type { Appended } from "../record/client.ts";
 import type { Actor, Command } from "../record/command.ts";
 import type { JsonObject } from "../record/command.ts";
 import type { SettledRecord } from "../record/settled.ts";
+import type { SettledReader } from "../storage/prepared.ts";
 import { Problem } from "../http/problem.ts";
 import type { RegistryContext } from "./context.ts";
 import type { PullGate } from "./pull-gate.ts";
@@ -43,6 +44,8 @@ export interface RepositoryExchange {
   readonly repository: string;
   /** Whether it is only as everybody that they may: because the repository is public, and by no role of theirs. */
   readonly asEverybody: boolean;
+  /** What was settled when it was asked who they are: for what is asked before anything but the database is waited for. */
+  readonly settledAtStart: SettledReader;
 }
 
 /** {@link RepositoryExchange}, and what in the repository it is about. */

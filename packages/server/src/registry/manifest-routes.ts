@@ -19,6 +19,7 @@ import { REGISTRY_LIMITS } from "./limits.ts";
 import { requireServed } from "./pull-gate.ts";
 import { findManifest, findTagged, type StoredManifest } from "./queries.ts";
 import { noteRefusedMove } from "./refused-moves.ts";
+import type { Reader } from "../storage/database.ts";
 import { isTag } from "./tag-rules.ts";
 
 /** What a manifest's path ends in. */
@@ -53,8 +54,12 @@ function knownReference(exchange: Exchange<"manifest">): Reference {
 /** A manifest that is here, and the digest the answer names it by: the one asked for or, by a tag, the one the tag was set by. */
 type Found = StoredManifest & { readonly named: NamedDigest };
 
-async function lookFor(services: Services, repository: string, reference: Reference): Promise<Found | undefined> {
-  const { reader, now } = services;
+async function lookFor(
+  { now }: Services,
+  reader: Reader,
+  repository: string,
+  reference: Reference,
+): Promise<Found | undefined> {
   if ("tag" in reference) {
     const found = await findTagged(reader, repository, reference.tag);
     return found && { ...found, named: isSha512(found.namedAs) ? found.namedAs : found.digest };
@@ -69,16 +74,24 @@ function quoted(text: string): string {
   return JSON.stringify(text.replaceAll(/[^\x20-\x7e]/g, "?"));
 }
 
-/** What is asked for, from wherever the repository gets what it does not have. */
-async function stored(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
-  const { org, repository, reply } = exchange;
+/**
+ * What is asked for, from wherever the repository gets what it does not have, when whoever asks may have it.
+ *
+ * @throws OciError 404; Problem with the gate's refusal.
+ */
+async function served(services: Services, exchange: Exchange<"manifest">): Promise<Found> {
+  const { org, repository, actor, reply, settledAtStart } = exchange;
   const reference = knownReference(exchange);
-  let found = await lookFor(services, repository, reference);
+  let found = await lookFor(services, settledAtStart, repository, reference);
   const brought = await services.through?.manifest({ org, repository }, reference, found?.digest);
-  if (brought?.changed === true) found = await lookFor(services, repository, reference);
+  if (brought?.changed === true) found = await lookFor(services, services.reader, repository, reference);
   if (found === undefined) throw manifestUnknown(exchange);
   note(exchange.request, { digest: found.digest, manifest: true });
   if (brought?.warning !== undefined) reply.header("warning", `299 - ${quoted(brought.warning)}`);
+  // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are told of and sent. Where another registry
+  // was asked, the record may have gone on meanwhile.
+  const settled = brought === undefined ? settledAtStart : undefined;
+  await requireServed(services.gate, "manifest", { org, repository, actor, settled }, found.digest);
   return found;
 }
 
@@ -91,8 +104,7 @@ export const headManifest: Handler<"manifest"> = {
   action: "registry.pull",
   async run(services, exchange) {
     const { request, reply } = exchange;
-    const manifest = await stored(services, exchange);
-    await requireServed(services.gate, "manifest", exchange, manifest.digest);
+    const manifest = await served(services, exchange);
     reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     return await reply.header("content-length", String(manifest.size)).send();
@@ -104,9 +116,7 @@ export const getManifest: Handler<"manifest"> = {
   action: "registry.pull",
   async run(services, exchange) {
     const { request, reply, actor, org, repository } = exchange;
-    const manifest = await stored(services, exchange);
-    // INVARIANT: by a tag or a digest, it is this digest that is judged, and this digest's bytes that are sent.
-    await requireServed(services.gate, "manifest", exchange, manifest.digest);
+    const manifest = await served(services, exchange);
     reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
     // Also where the client has it: what is asked for and used every day is not what nobody pulls.
     if (services.pulls.count({ org, repository, digest: manifest.digest, actor: actor.id, time: services.now() })) {

@@ -1,6 +1,7 @@
 import type { Digest } from "@assay/evidence";
 import { Problem } from "../http/problem.ts";
 import type { Actor, Refusal } from "../record/command.ts";
+import type { SettledReader } from "../storage/prepared.ts";
 
 /** Somebody who may pull from a repository, and is about to. */
 export interface Pull {
@@ -8,6 +9,8 @@ export interface Pull {
   /** The canonical name, `org/path`. */
   readonly repository: string;
   readonly actor: Actor;
+  /** What was settled when what is pulled was found, where nothing was waited for since; absent: whoever judges looks by themselves. */
+  readonly settled?: SettledReader | undefined;
 }
 
 /** Characters of a Warning header's text that are kept. */

@@ -2,7 +2,7 @@ import { type Digest, parseDigest } from "@assay/evidence";
 import { sql } from "kysely";
 import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
-import { prepared } from "../storage/prepared.ts";
+import { prepared, recorded } from "../storage/prepared.ts";
 import type { RegistryTables } from "./schema.ts";
 
 /** A manifest as a repository holds it. */
@@ -82,7 +82,7 @@ export async function tagSetBy(reader: Reader, sequence: number): Promise<string
   return row?.actor;
 }
 
-const taggedNow = prepared((reader, at: { repository: string; tag: string }) =>
+const taggedNow = recorded((reader, at: { repository: string; tag: string }) =>
   reader
     .tables<RegistryTables>()
     .selectFrom("tag")

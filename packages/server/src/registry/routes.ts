@@ -8,7 +8,7 @@ import { retryAfter } from "../pressure/refusals.ts";
 import type { Actor, Refusal } from "../record/command.ts";
 import { SettledRecord } from "../record/settled.ts";
 import { note } from "../signals/about.ts";
-import type { Reader } from "../storage/database.ts";
+import type { SettledReader } from "../storage/prepared.ts";
 import { deleteBlob, getBlob, headBlob } from "./blob-routes.ts";
 import type { RegistryContext } from "./context.ts";
 import { OciError, sendOciError, toOciError } from "./errors.ts";
@@ -52,7 +52,7 @@ export const HANDLERS: Handlers = {
 /** Who asks, and what was settled when they did: what they may is asked of it at once, and nothing later. */
 interface Asker {
   readonly actor: Actor;
-  readonly settled: Reader;
+  readonly settled: SettledReader;
 }
 
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
@@ -130,7 +130,17 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   const refused = refusal && (await refusedHere(services, actor, handler.action, canonical, refusal));
   if (refused !== undefined) throw Problem.fromRefusal(refused);
   const asEverybody = refusal !== undefined;
-  const exchange = { request, reply, path, query, actor, name: path.name, asEverybody, ...canonical };
+  const exchange = {
+    request,
+    reply,
+    path,
+    query,
+    actor,
+    name: path.name,
+    asEverybody,
+    settledAtStart: settled,
+    ...canonical,
+  };
   try {
     return await handler.run(services, exchange);
   } catch (error) {

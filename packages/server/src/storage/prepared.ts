@@ -95,11 +95,14 @@ export function recorded<G extends Given, Row extends object>(
  * anything but the database.
  */
 export class SettledReader implements Reader {
+  /** The record's newest sequence, as it was looked up. */
+  readonly asOf: number;
   readonly #reader: Reader;
   readonly #answers = new Map<string, readonly unknown[]>();
 
-  constructor(reader: Reader) {
+  constructor(reader: Reader, asOf: number) {
     this.#reader = reader;
+    this.asOf = asOf;
   }
 
   tables<T>(): ReadTables<T> {
