@@ -1,18 +1,9 @@
-import type { Compilable, CompiledQuery, Kysely } from "kysely";
-import { ServerError } from "../errors.ts";
+import type { Compilable, Kysely } from "kysely";
 import type { Reader, ReadTables } from "./database.ts";
+import { writtenDown } from "./written-down.ts";
 
 /** What a query is given at each use. */
 type Given = Readonly<Record<string, string | number>>;
-
-/** Stands in a query, while it is written down, for a value that is given at each use. */
-class Place {
-  readonly name: string;
-
-  constructor(name: string) {
-    this.name = name;
-  }
-}
 
 /** Answers a query without a wait between its beginning and its end; undefined when it cannot just now. */
 type AtOnce = (text: string, parameters: readonly unknown[]) => unknown[] | undefined;
@@ -23,9 +14,6 @@ const AT_ONCE = new WeakMap<object, AtOnce>();
 export function answersAtOnce(database: Kysely<unknown>, answer: AtOnce): void {
   AT_ONCE.set(database, answer);
 }
-
-/** In each place a value by its name: nobody who writes the query down sees more of it. */
-const PLACES = new Proxy({}, { get: (_target, name) => new Place(String(name)) });
 
 /**
  * A query that is written down once for each dialect and then only given its values. Building and compiling one costs several times what
@@ -45,26 +33,15 @@ const PLACES = new Proxy({}, { get: (_target, name) => new Place(String(name)) }
 export function prepared<G extends Given, Row>(
   write: (reader: Reader, at: G) => Compilable<Row>,
 ): (reader: Reader, given: G) => Promise<Row[]> {
-  // An adapter belongs to one database that is open, so a text is never asked in another dialect than its own.
-  const texts = new WeakMap<object, CompiledQuery<Row>>();
+  const query = writtenDown(write);
   return async (reader, given) => {
     // INVARIANT: what is run is what `write` made of a reader, which makes nothing but queries.
     const database = reader.tables<unknown>() as Kysely<unknown>;
     const executor = database.getExecutor();
-    let text = texts.get(executor.adapter);
-    if (text === undefined) {
-      text = write(reader, PLACES as G).compile();
-      texts.set(executor.adapter, text);
-    }
-    const parameters = text.parameters.map((value) => {
-      if (!(value instanceof Place)) return value;
-      const filled = given[value.name];
-      if (filled === undefined) throw new ServerError("internal", `a query was not given its ${value.name}`);
-      return filled;
-    });
-    const atOnce = AT_ONCE.get(database)?.(text.sql, parameters);
+    const compiled = query(executor, reader, given);
+    const atOnce = AT_ONCE.get(database)?.(compiled.sql, compiled.parameters);
     if (atOnce !== undefined) return atOnce as Row[];
-    const { rows } = await executor.executeQuery<Row>({ ...text, parameters });
+    const { rows } = await executor.executeQuery<Row>(compiled);
     return rows;
   };
 }
