@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { REGISTRY_LIMITS } from "../src/registry/limits.ts";
 import { type Instance, startInstance } from "./instance.ts";
 import { pushImage } from "./pushing.ts";
 
@@ -205,6 +206,35 @@ describe("a repository that was deleted", () => {
     ]);
   });
 });
+
+it("a manifest with more tags than fit an event stays as it is, and goes when some of them did", async () => {
+  const { manifest } = await pushImage(instance.url, "acme/many", "first", randomBytes(32));
+  const bytes = await (await registry("GET", `acme/many/manifests/${manifest}`)).text();
+  const type = "application/vnd.oci.image.manifest.v1+json";
+  const most = REGISTRY_LIMITS.tagsPerDeletion;
+  const step = REGISTRY_LIMITS.tagsPerPut - 1;
+  for (let tag = 0; tag < most; tag += step) {
+    const count = Math.min(step, most - tag);
+    const query = Array.from({ length: count }, (_, index) => `tag=t${tag + index}`).join("&");
+    const put = await fetch(`${instance.url}/v2/acme/many/manifests/${manifest}?${query}`, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${instance.adminToken}`, "content-type": type },
+      body: bytes,
+    });
+    expect(put.status).toBe(201);
+  }
+  const refused = await registry("DELETE", `acme/many/manifests/${manifest}`);
+  expect(refused.status).toBe(409);
+  const { errors } = (await refused.json()) as { errors: { code: string; message: string }[] };
+  expect(errors[0]?.code).toBe("DENIED");
+  expect(errors[0]?.message).toContain("delete tags of it first");
+  expect((await registry("HEAD", "acme/many/manifests/t9999")).status).toBe(200);
+  expect((await registry("DELETE", "acme/many/manifests/first")).status).toBe(202);
+  expect((await registry("DELETE", `acme/many/manifests/${manifest}`)).status).toBe(202);
+  expect((await registry("HEAD", "acme/many/manifests/t9999")).status).toBe(404);
+  await restore((await newest("many"))["sequence"]);
+  expect((await registry("HEAD", "acme/many/manifests/t9999")).status).toBe(200);
+}, 60_000);
 
 describe("what was deleted", () => {
   it("of another tenant is as what was never there", async () => {

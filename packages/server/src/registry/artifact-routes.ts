@@ -81,7 +81,7 @@ export function registerArtifactRoutes(
         Promise.all(
           rows.slice(0, SHOWN).map(async (row) => ({
             ...row,
-            tags: (await tagsOf(reader, row.repository, parseDigest(of(row)))).slice(0, SHOWN),
+            tags: await tagsOf(reader, row.repository, parseDigest(of(row)), SHOWN),
           })),
         );
       return {

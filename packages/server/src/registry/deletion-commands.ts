@@ -14,6 +14,7 @@ import {
 import { collectedSince } from "../collection/generation.ts";
 import type { Reader } from "../storage/database.ts";
 import { bytesOfDeleted, type DeletionRow, findDeletion, tagsDeletedWith } from "./deletion-queries.ts";
+import { REGISTRY_LIMITS } from "./limits.ts";
 import { findManifest, resolveTag, tagsOf } from "./queries.ts";
 import { contentOfDeleted } from "./quota-queries.ts";
 import { roomFor } from "./quota-rule.ts";
@@ -192,7 +193,13 @@ export function deletionCommands(holds: DeletionHolds): readonly CommandDefiniti
         const held = await refuseHeld(reader, holds, body, context);
         if (held !== undefined) return { accepted: false, refusal: held };
         // An index that lists it does not hold it back (OCI distribution 1.1, "Deleting Manifests"): the index then has a gap.
-        const tags = await tagsOf(reader, body.repository, body.digest);
+        const most = REGISTRY_LIMITS.tagsPerDeletion;
+        const tags = await tagsOf(reader, body.repository, body.digest, most + 1);
+        if (tags.length > most) {
+          return refuse("tags-too-many", `${body.digest} has more than ${most} tags in ${body.repository}`, {
+            hint: "delete tags of it first: those that are left are deleted with it",
+          });
+        }
         const gone = { repository: body.repository, digest: body.digest, tags, ...saying(body.reason) };
         return accept([{ type: "registry.manifest-deleted", body: gone }]);
       },

@@ -14,6 +14,8 @@ export const REGISTRY_LIMITS = {
   uploadsPerActor: 1000,
   /** Tags one PUT may set (`?tag=`). */
   tagsPerPut: 32,
+  /** Tags that are deleted with their manifest: they stand in its event. */
+  tagsPerDeletion: 10_000,
   /** Manifests that come with one promoted artifact: its platforms, what refers to them, and what refers to that. */
   promotedManifests: 1000,
   /** Tags or repositories in one list; more come by Link. */

@@ -114,8 +114,8 @@ export async function findTagged(
   );
 }
 
-/** The tags that name a manifest now. */
-export async function tagsOf(reader: Reader, repository: string, digest: Digest): Promise<string[]> {
+/** The tags that name a manifest now, at most `limit`, by name. */
+export async function tagsOf(reader: Reader, repository: string, digest: Digest, limit: number): Promise<string[]> {
   const rows = await reader
     .tables<RegistryTables>()
     .selectFrom("tag")
@@ -124,6 +124,7 @@ export async function tagsOf(reader: Reader, repository: string, digest: Digest)
     .where("digest", "=", digest)
     .where("to_seq", "is", null)
     .orderBy("name")
+    .limit(limit)
     .execute();
   return rows.map((row) => row.name);
 }
