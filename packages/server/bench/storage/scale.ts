@@ -245,7 +245,7 @@ async function measure(
   // The tables come at the end, hours later at the largest sizes: what is known is said now, in case there is no end.
   told();
   process.stdout.write(
-    `${mode}, ${events} events: append ${figure(line.appendCpu)} / ${figure(line.appendWall)} µs, receipt ${spread(line.receipts)} ms, record page ${spread(line.recordPages)} ms\n`,
+    `${mode}, ${events} events: append ${figure(line.appendCpu)} / ${figure(line.appendWall)} µs, receipt ${spread(line.receipts)}, record page ${spread(line.recordPages)}\n`,
   );
   return line;
 }

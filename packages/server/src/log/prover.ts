@@ -147,6 +147,7 @@ export class LogProver {
       this.#crypto,
       (level, index, width) => this.files.readTile(level, index, width),
       checkpoint.size,
+      (index) => this.files.readKept(index),
     );
     this.#tree = { note, tree, root: checkpoint.root };
     return this.#tree;

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { closeSync, constants, openSync, readFileSync, readSync } from "node:fs";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { entriesPath, TILE_WIDTH, tilePath } from "@assay/evidence";
 import { isMissing, makeDurableDirectory, readIfThere, syncDirectory, writeDurable } from "../storage/durable.ts";
 import type { CheckpointFile } from "./checkpoint-file.ts";
+import { KEPT_BYTES } from "./sparse-tile.ts";
 
 /** A tile, or an entry bundle, as it is written: `width` hashes or entries. */
 export interface TileFile {
@@ -12,6 +13,8 @@ export interface TileFile {
   readonly index: number;
   readonly width: number;
   readonly bytes: Uint8Array;
+  /** Of a complete tile of leaves: nodes that spare readers hashing (sparse-tile.ts). */
+  readonly kept?: Uint8Array;
 }
 
 /**
@@ -48,6 +51,43 @@ export class TileFiles {
       }
     }
     return undefined;
+  }
+
+  /** The nodes kept of a complete tile of leaves; undefined when there are none. Nobody may believe them: see {@link SparseTile}. */
+  readKept(index: number): Uint8Array | undefined {
+    const kept = new Uint8Array(KEPT_BYTES);
+    let descriptor: number;
+    try {
+      descriptor = openSync(this.#keptPath, "r");
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+    try {
+      return readSync(descriptor, kept, 0, KEPT_BYTES, index * KEPT_BYTES) === KEPT_BYTES ? kept : undefined;
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  /**
+   * One file for all tiles, each in its place. It is no part of what is published and nothing rests on it, so it is not synced: what a crash leaves
+   * of it is believed by nobody, and costs time.
+   */
+  get #keptPath(): string {
+    return join(this.directory, "kept-nodes");
+  }
+
+  async #keep(tiles: readonly TileFile[]): Promise<void> {
+    if (tiles.length === 0) return;
+    const file = await open(this.#keptPath, constants.O_CREAT | constants.O_WRONLY, 0o644);
+    try {
+      for (const { index, kept } of tiles) {
+        if (kept !== undefined) await file.write(kept, 0, KEPT_BYTES, index * KEPT_BYTES);
+      }
+    } finally {
+      await file.close();
+    }
   }
 
   /** An entry bundle holding at least `width` entries; undefined when it is not published. */
@@ -94,7 +134,9 @@ export class TileFiles {
    */
   async writeTiles(tiles: Iterable<TileFile>, entryBundles: Iterable<Omit<TileFile, "level">>): Promise<string[]> {
     const files: { path: string; bytes: Uint8Array; full: boolean }[] = [];
+    const keeping: TileFile[] = [];
     for (const tile of tiles) {
+      if (tile.kept !== undefined) keeping.push(tile);
       files.push({
         path: tilePath(tile.level, tile.index, tile.width),
         bytes: tile.bytes,
@@ -130,6 +172,7 @@ export class TileFiles {
       directories.add(directory);
     }
     for (const directory of directories) await syncDirectory(directory);
+    await this.#keep(keeping);
     return files.filter((file) => file.full).map((file) => file.path);
   }
 

@@ -1,5 +1,6 @@
 import { type Crypto, emptyRoot, inclusionProof, nodeHash, rootHash, TILE_HEIGHT, TILE_WIDTH } from "@assay/evidence";
 import { ServerError } from "../errors.ts";
+import { KEPT_BYTES, KEPT_HEIGHT, SparseTile } from "./sparse-tile.ts";
 
 /** Complete tiles of leaves kept in memory beside the right edge; 64 tiles are about 3 MB. */
 const CACHED_LEAF_TILES = 64;
@@ -12,6 +13,12 @@ const CACHED_INNER_TILES = 256;
 
 /** Reads the hashes of a published tile, `width` of them; undefined when it is not there. */
 export type TileSource = (level: number, index: number, width: number) => Uint8Array | undefined;
+
+/**
+ * Reads the nodes that were kept of a complete tile of leaves (sparse-tile.ts); undefined when there are none. They are not believed, so that
+ * anything may be handed over.
+ */
+export type KeptNodes = (index: number) => Uint8Array | undefined;
 
 /** One tile with its inner nodes: `levels[0]` are the tile's hashes, `levels[k]` the complete subtrees of 2^k of them. */
 class Tile {
@@ -42,11 +49,14 @@ class Tile {
 
   /** The first `width` hashes, concatenated: the tile as published. */
   bytes(width: number): Uint8Array {
-    const hashes = (this.levels[0] ?? []).slice(0, width);
-    const out = new Uint8Array(hashes.length * 32);
-    for (const [index, hash] of hashes.entries()) out.set(hash, index * 32);
-    return out;
+    return concatenated((this.levels[0] ?? []).slice(0, width));
   }
+}
+
+function concatenated(hashes: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(hashes.length * 32);
+  for (const [index, hash] of hashes.entries()) out.set(hash, index * 32);
+  return out;
 }
 
 /** The number of hashes on a tile level when the tree has `size` leaves: floor(size / 256^level). */
@@ -61,6 +71,9 @@ export function tileLevelSize(size: number, level: number): number {
 export class TileTree {
   readonly #crypto: Crypto;
   readonly #source: TileSource;
+  readonly #kept: KeptNodes | undefined;
+  /** Complete tiles of leaves by index, of which some nodes are made; the oldest first. */
+  readonly #sparse = new Map<number, SparseTile>();
   /** Tiles by "level/index". Those at or after `#pinned` are not evicted: they are not published yet. */
   readonly #tiles = new Map<string, Tile>();
   #size = 0;
@@ -68,9 +81,10 @@ export class TileTree {
   /** How many tiles there may be before some are forgotten. */
   #evictAt = 2 * CACHED_LEAF_TILES;
 
-  private constructor(crypto: Crypto, source: TileSource, size: number) {
+  private constructor(crypto: Crypto, source: TileSource, size: number, kept: KeptNodes | undefined) {
     this.#crypto = crypto;
     this.#source = source;
+    this.#kept = kept;
     this.#size = size;
     this.#published = size;
   }
@@ -78,10 +92,11 @@ export class TileTree {
   /**
    * Opens a tree of `size` leaves over its published tiles.
    *
+   * @param kept what spares a reader of proofs most of the hashing.
    * @throws ServerError `log-inconsistent` when a tile is missing or of the wrong size.
    */
-  static open(crypto: Crypto, source: TileSource, size: number): TileTree {
-    return new TileTree(crypto, source, size);
+  static open(crypto: Crypto, source: TileSource, size: number, kept?: KeptNodes): TileTree {
+    return new TileTree(crypto, source, size, kept);
   }
 
   get size(): number {
@@ -107,6 +122,7 @@ export class TileTree {
       if (keep <= 0) this.#tiles.delete(key);
       else if (keep < tile.width) tile.truncate(keep);
     }
+    this.#sparse.clear();
     this.#size = size;
   }
 
@@ -127,25 +143,34 @@ export class TileTree {
     const perTile = TILE_WIDTH >> height;
     const tileIndex = Math.floor(index / perTile);
     const width = Math.min(TILE_WIDTH, tileLevelSize(this.#size, tileLevel) - tileIndex * TILE_WIDTH);
-    const hash = this.#tile(tileLevel, tileIndex, width).levels[height]?.[index % perTile];
+    const known = tileLevel === 0 && width === TILE_WIDTH ? this.#sparseTile(tileIndex) : undefined;
+    const hash =
+      known?.nodeAt(height, index % perTile) ??
+      this.#tile(tileLevel, tileIndex, width).levels[height]?.[index % perTile];
     if (hash === undefined) {
       throw new ServerError("log-inconsistent", `no node ${index} on level ${level} of a tree of ${this.#size} leaves`);
     }
     return hash;
   };
 
-  /** The tiles that differ between the trees of the first `from` and the first `to` leaves, with their bytes. */
+  /**
+   * The tiles that differ between the trees of the first `from` and the first `to` leaves, with their bytes; of complete tiles of leaves also the
+   * nodes that are to be kept of them.
+   */
   *tilesBetween(
     from: number,
     to: number,
-  ): Generator<{ level: number; index: number; width: number; bytes: Uint8Array }> {
+  ): Generator<{ level: number; index: number; width: number; bytes: Uint8Array; kept?: Uint8Array }> {
     for (let level = 0; tileLevelSize(to, level) > 0; level += 1) {
       const end = tileLevelSize(to, level);
       const start = tileLevelSize(from, level);
       if (start === end) continue;
       for (let index = Math.floor(start / TILE_WIDTH); index * TILE_WIDTH < end; index += 1) {
         const width = Math.min(TILE_WIDTH, end - index * TILE_WIDTH);
-        yield { level, index, width, bytes: this.#tile(level, index, width).bytes(width) };
+        const tile = this.#tile(level, index, width);
+        const found = { level, index, width, bytes: tile.bytes(width) };
+        const kept = level === 0 && width === TILE_WIDTH ? tile.levels[KEPT_HEIGHT] : undefined;
+        yield kept === undefined ? found : { ...found, kept: concatenated(kept) };
       }
     }
   }
@@ -161,6 +186,21 @@ export class TileTree {
   markPublished(size: number): void {
     this.#published = size;
     this.#evict();
+  }
+
+  /** A complete tile of leaves over what was kept of it; undefined when it is in memory whole, or nothing good was kept. */
+  #sparseTile(index: number): SparseTile | undefined {
+    const known = this.#sparse.get(index);
+    if (known !== undefined || this.#kept === undefined || this.#tiles.has(`0/${index}`)) return known;
+    const kept = this.#kept(index);
+    if (kept?.length !== KEPT_BYTES) return undefined;
+    const leaves = this.#source(0, index, TILE_WIDTH);
+    const tile = leaves && SparseTile.of(this.#crypto, leaves, kept, this.nodeAt(TILE_HEIGHT, index));
+    if (tile === undefined) return undefined;
+    this.#sparse.set(index, tile);
+    const [oldest] = this.#sparse.keys();
+    if (this.#sparse.size > CACHED_LEAF_TILES && oldest !== undefined) this.#sparse.delete(oldest);
+    return tile;
   }
 
   #tile(level: number, index: number, width: number): Tile {

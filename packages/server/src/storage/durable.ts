@@ -101,12 +101,16 @@ export function isDurableDirectory(path: string): boolean {
   return durableDirectories.has(path);
 }
 
+let replacements = 0;
+
 /**
  * Replaces a small file atomically and durably: temporary file, sync, rename, directory sync. A reader sees the old bytes or the
  * new ones; after a crash one of both is there.
  */
 export async function writeDurable(path: string, bytes: Uint8Array | string, mode = 0o600): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  // Of two that replace one file at once, each has its own: the later rename stands, and neither fails.
+  replacements += 1;
+  const temporary = `${path}.${process.pid}.${replacements}.tmp`;
   const handle = await open(temporary, "w", mode);
   try {
     await handle.writeFile(bytes);
