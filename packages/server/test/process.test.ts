@@ -197,15 +197,38 @@ it("stops while another HTTP process starts in the place of one that died", asyn
   expect(await running.ended).toBe(0);
 });
 
-it("speaks TLS with a self-signed certificate it keeps", async () => {
+it("speaks TLS with a self-signed certificate it keeps, and takes blobs of any size by it", async () => {
   running = await startProcess(directory.path, await freePort(), { ASSAY_TLS: "self-signed" });
-  const { request } = await import("node:https");
+  const { Agent, request } = await import("node:https");
   const ca = await readFile(join(directory.path, "tls", "cert.pem"), "utf8");
   const url = running.url.replace("http:", "https:");
-  const status = await new Promise<number | undefined>((resolve, reject) => {
-    request(`${url}/healthz`, { ca }, (answer) => resolve(answer.statusCode))
-      .on("error", reject)
-      .end();
-  });
-  expect(status).toBe(200);
+  // One connection: what is left of one request's memory would be the next one's.
+  const agent = new Agent({ ca, keepAlive: true, maxSockets: 1 });
+  const ask = (
+    method: string,
+    path: string,
+    body?: Uint8Array,
+  ): Promise<{ status: number | undefined; bytes: Buffer }> =>
+    new Promise((resolve, reject) => {
+      const length = { "content-length": String(body?.length ?? 0) };
+      const headers = { authorization: ADMIN_BASIC, ...(method === "GET" ? {} : length) };
+      request(`${url}${path}`, { method, agent, headers }, (answer) => {
+        const pieces: Buffer[] = [];
+        answer.on("data", (piece: Buffer) => pieces.push(piece));
+        answer.on("end", () => resolve({ status: answer.statusCode, bytes: Buffer.concat(pieces) }));
+      })
+        .on("error", reject)
+        .end(body);
+    });
+  try {
+    expect((await ask("GET", "/healthz")).status).toBe(200);
+    for (const size of [0, 1, 10_000, 16_384, 300_000, 1_048_576, 1_500_000]) {
+      const bytes = randomBytes(size);
+      const digest = sha256(bytes);
+      expect((await ask("POST", `/v2/default/app/blobs/uploads/?digest=${digest}`, bytes)).status).toBe(201);
+      expect((await ask("GET", `/v2/default/app/blobs/${digest}`)).bytes.equals(bytes)).toBe(true);
+    }
+  } finally {
+    agent.destroy();
+  }
 });
