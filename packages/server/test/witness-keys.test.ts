@@ -63,6 +63,17 @@ describe("the witness key", () => {
     expect(found).toEqual([expect.stringContaining(`table key, row of ${id}: its public key cannot be read`)]);
   });
 
+  // PostgreSQL keeps no text that is none.
+  it.runIf(ENGINE === "sqlite")("does not look for ever at a log whose name has a damaged byte", async () => {
+    await sql(
+      "insert into witnessed_log (origin, size, root, note, time) values (cast(x'6c6f67f02e6f6e65' as text), 1, x'00', 'no note', 1)",
+    );
+    const found: string[] = [];
+    for await (const { where, problem } of checkWitnessed(server.reader, undefined)) found.push(`${where}: ${problem}`);
+    expect(found.filter((line) => line.includes("row of log\ufffd.one"))).toHaveLength(2);
+    expect(found.at(-1)).toContain("it comes again after itself");
+  });
+
   it("of a state that was lost with its database is retired, and never used again", async () => {
     const first = await vkey();
     const log = new MemoryLog("log.example/one", ["a"]);
