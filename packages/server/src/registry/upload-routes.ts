@@ -18,7 +18,7 @@ import {
 } from "./exchange.ts";
 import { contentLength, hasBody } from "./incoming.ts";
 import { AT_HAND_BYTES } from "./limits.ts";
-import { operationRefusal } from "./operations.ts";
+import { operationRefusal } from "./operation-shapes.ts";
 import { noRoomForBlob } from "./quota-rule.ts";
 import { parseContentRange, uploadRange } from "./range.ts";
 import type { HeldSession, SessionKey } from "./uploads.ts";

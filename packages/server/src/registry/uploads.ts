@@ -10,7 +10,7 @@ import { algorithmOf, type DigestAlgorithm, isSha512, type NamedDigest } from ".
 import { OciError } from "./errors.ts";
 import { giveBack, incoming } from "./incoming.ts";
 import { CLAIM_MS, REGISTRY_LIMITS } from "./limits.ts";
-import { operationRefusal } from "./operations.ts";
+import { operationRefusal } from "./operation-shapes.ts";
 import { countUploads, findUpload } from "./queries.ts";
 import { RunningHashes, UploadHash } from "./running-hash.ts";
 import { isOpened, isUuid, openSession } from "./session-name.ts";
