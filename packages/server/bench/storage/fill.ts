@@ -180,11 +180,11 @@ export async function fill(
       const drafts = await make(blobs, log.size, Math.min(BATCH, target - log.size));
       const ending = await database.transaction((batch) => write(batch, log, learnt, drafts), { long: true });
       ending.committed();
-      log.schedulePublish();
+      // Until it is published all of the tree lies in memory: of ten million events that is gigabytes.
+      await log.published();
       tell(log.size);
     }
     await database.transaction((batch) => runAll(batch, indexes), { long: true });
-    await log.published();
     return { written: log.size - start, seconds: (performance.now() - began) / 1000 };
   } finally {
     await writer.stop();
