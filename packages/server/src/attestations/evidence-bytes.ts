@@ -41,13 +41,21 @@ export function isSigned({ form }: Kind): boolean {
 }
 
 const LINE_END = /[\r\n]+/g;
+const LINE_FEED = Buffer.from("\n");
+
+/** Whether a JSON object stands in one line already, as most do: then its bytes are the line. */
+function isLine(bytes: Buffer): boolean {
+  return bytes[0] === 0x7b && bytes.at(-1) === 0x7d && !bytes.includes(0x0a) && !bytes.includes(0x0d);
+}
 
 /**
  * A piece as one line of JSON; undefined when it is not JSON (COSE, a clear-signed text). Inside JSON's texts no line end can stand
  * unescaped (RFC 8259 §7), so only blanks between values go.
  */
 export async function jsonLine(blobs: Pick<BlobStore, "readSmall">, digest: Digest): Promise<Buffer | undefined> {
-  const bytes = await blobs.readSmall(digest, MAX_EVIDENCE_BYTES);
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8").trim();
+  const { buffer, byteOffset, byteLength } = await blobs.readSmall(digest, MAX_EVIDENCE_BYTES);
+  const bytes = Buffer.from(buffer, byteOffset, byteLength);
+  if (isLine(bytes)) return Buffer.concat([bytes, LINE_FEED]);
+  const text = bytes.toString("utf8").trim();
   return text.startsWith("{") ? Buffer.from(`${text.replace(LINE_END, " ")}\n`, "utf8") : undefined;
 }

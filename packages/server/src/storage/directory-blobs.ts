@@ -27,6 +27,15 @@ const READ_CHUNK = 1024 * 1024;
 /** What is read of a small blob at once, bytes. */
 const FIRST_READ = 16 * 1024;
 
+/**
+ * The memory it is read into, used again: a server that reads many small blobs otherwise asks for hundreds of megabytes a second, and each time
+ * some have gathered the collector of garbage stops everything for tens of milliseconds.
+ */
+const firstReads: Uint8Array[] = [];
+
+/** Kept of it: more are seldom under way at once. */
+const FIRST_READS_KEPT = 16;
+
 /** How often a blob is looked for while generations of it come and go. */
 const LOOKS = 4;
 
@@ -297,11 +306,14 @@ export class DirectoryBlobs implements BlobStore {
     const handle = await this.#handle(digest);
     try {
       // Most are smaller than this, and are here when their size is.
-      const first = new Uint8Array(Math.min(FIRST_READ, maxBytes));
-      const [{ size }, { bytesRead }] = await Promise.all([handle.stat(), handle.read(first, 0, first.length, 0)]);
+      const first = firstReads.pop() ?? new Uint8Array(FIRST_READ);
+      const [{ size }, { bytesRead }] = await Promise.all([handle.stat(), handle.read(first, 0, FIRST_READ, 0)]);
+      const small = bytesRead === size && size <= maxBytes ? first.slice(0, size) : undefined;
+      // INVARIANT: nothing reads or writes it any more. Where one of the two failed the other may be under way, and it is not used again.
+      if (firstReads.length < FIRST_READS_KEPT) firstReads.push(first);
+      if (small !== undefined) return small;
       if (size > maxBytes)
         throw new ServerError("blob-too-large", `${digest} has ${size} bytes, more than ${maxBytes}`);
-      if (bytesRead === size) return first.slice(0, size);
       return new Uint8Array(await handle.readFile());
     } finally {
       await handle.close();
