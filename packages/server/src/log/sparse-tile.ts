@@ -9,18 +9,26 @@ const GROUP = 2 ** KEPT_HEIGHT;
 /** Bytes of a tile's kept nodes. */
 export const KEPT_BYTES = (TILE_WIDTH / GROUP) * 32;
 
+/** The nodes over a row of nodes, pair by pair; one without another to its right has none. */
+export function nodesAbove(
+  row: readonly Uint8Array[],
+  node: (left: Uint8Array, right: Uint8Array) => Uint8Array,
+): Uint8Array[] {
+  const above: Uint8Array[] = [];
+  for (let at = 0; at < row.length; at += 2) {
+    const [left, right] = [row[at], row[at + 1]];
+    if (left !== undefined && right !== undefined) above.push(node(left, right));
+  }
+  return above;
+}
+
 /** Rows of nodes over some hashes, as many as a power of two: the hashes themselves, then what they make pair by pair, up to one. */
 function rowsOver(crypto: Crypto, hashes: Uint8Array): Uint8Array[][] {
   let row = Array.from({ length: hashes.length / 32 }, (_, index) => hashes.subarray(index * 32, index * 32 + 32));
   const rows = [row];
   while (row.length > 1) {
-    const above: Uint8Array[] = [];
-    for (let at = 0; at + 1 < row.length; at += 2) {
-      const [left, right] = [row[at], row[at + 1]];
-      if (left !== undefined && right !== undefined) above.push(nodeHash(crypto, left, right));
-    }
-    rows.push(above);
-    row = above;
+    row = nodesAbove(row, (left, right) => nodeHash(crypto, left, right));
+    rows.push(row);
   }
   return rows;
 }

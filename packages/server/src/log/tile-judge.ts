@@ -14,6 +14,7 @@ import {
 import { isMissing } from "../storage/durable.ts";
 import type { LogFinding } from "./finding.ts";
 import { tileLevelSize } from "./tree.ts";
+import { nodesAbove } from "./sparse-tile.ts";
 
 /** No tile or entry bundle is larger: 256 entries of 64 KiB with their lengths. */
 const MAX_FILE_BYTES = TILE_WIDTH * (2 + 65_535);
@@ -173,14 +174,7 @@ export function foldTile(
     const width = 2 ** height;
     if (hashes.length - start < width) continue;
     let row = hashes.slice(start, start + width);
-    while (row.length > 1) {
-      const next: Uint8Array[] = [];
-      for (let at = 0; at < row.length; at += 2) {
-        const [left, right] = [row[at], row[at + 1]];
-        if (left !== undefined && right !== undefined) next.push(node(left, right));
-      }
-      row = next;
-    }
+    while (row.length > 1) row = nodesAbove(row, node);
     const [peak] = row;
     if (peak !== undefined) peaks.push(peak);
     start += width;
