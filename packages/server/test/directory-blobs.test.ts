@@ -1,7 +1,9 @@
 import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { digestHex, utf8Encode } from "@assay/evidence";
+import { digestHex, digestOf, utf8Encode } from "@assay/evidence";
+import { nodeCrypto } from "@assay/evidence/node";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { alignedMemory, isAligned, PIECE } from "../src/storage/aligned-memory.ts";
 import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
 import { temporaryDirectory } from "./core.ts";
 
@@ -22,6 +24,34 @@ it("heals a damaged blob when the same bytes are put again", async () => {
   await writeFile(path, "damaged!");
   expect(await blobs.putSmall(bytes, 0)).toBe(digest);
   expect(await readFile(path, "utf8")).toBe("evidence");
+});
+
+it("puts what lies in memory that a disk can take as it is, whatever its length", async () => {
+  for (const length of [128 * 1024, 128 * 1024 + 1, 300_000, PIECE - 1, PIECE]) {
+    const piece = alignedMemory.take();
+    try {
+      expect(isAligned(piece)).toBe(true);
+      const bytes = piece.subarray(0, length);
+      bytes.forEach((_, at) => {
+        bytes[at] = (at * 31 + length) % 253;
+      });
+      const digest = digestOf(nodeCrypto, bytes);
+      await blobs.put(digest, bytes, 0);
+      expect(digestOf(nodeCrypto, await blobs.readSmall(digest, PIECE))).toBe(digest);
+      expect(await blobs.size(digest)).toBe(length);
+    } finally {
+      alignedMemory.giveBack(piece);
+    }
+  }
+});
+
+it("lends no piece of its memory twice, and has other memory for who comes then", () => {
+  const pieces = Array.from({ length: 20 }, () => alignedMemory.take());
+  expect(
+    new Set(pieces.map(({ buffer, byteOffset }) => (isAligned({ buffer, byteOffset }) ? byteOffset : buffer))).size,
+  ).toBe(20);
+  expect(pieces.map(({ length }) => length)).toEqual(pieces.map(() => PIECE));
+  for (const piece of pieces) alignedMemory.giveBack(piece);
 });
 
 it("never sends a blob that ends early as if it were whole", async () => {

@@ -7,15 +7,12 @@ import { Problem } from "../http/problem.ts";
 import type { JsonObject } from "../record/command.ts";
 import { algorithmOf, isSha512, type NamedDigest, type Sha512 } from "./digest.ts";
 import { BodyInterrupted, giveBack, takeBody } from "./incoming.ts";
+import { alignedMemory } from "../storage/aligned-memory.ts";
 import { AT_HAND_BYTES } from "./limits.ts";
 import { UploadHash } from "./running-hash.ts";
 
-/** Memory for large bodies that is used again and again: new memory has to be cleared first, which costs as much as filling it. */
-const spare: Buffer<ArrayBuffer>[] = [];
-
-/** Kept of it while no body needs it, and the bodies it is for, bytes: smaller ones have memory of their own size. */
-const SPARES = 8;
-const SPARE_FROM = AT_HAND_BYTES / 2;
+/** The bodies that are held in memory which is used again, bytes: smaller ones have memory of their own size. */
+const SPARE_FROM = AT_HAND_BYTES / 4;
 
 /** A blob that came whole in one request, and is held in memory until it is stored. */
 export class BlobAtHand {
@@ -24,9 +21,9 @@ export class BlobAtHand {
   readonly digest: Digest;
   /** Their other name, where they were named by it. */
   readonly sha512: Sha512 | undefined;
-  readonly #spare: Buffer<ArrayBuffer> | undefined;
+  readonly #spare: Uint8Array<ArrayBuffer> | undefined;
 
-  private constructor(bytes: Uint8Array, hash: UploadHash, memory: Buffer<ArrayBuffer> | undefined) {
+  private constructor(bytes: Uint8Array, hash: UploadHash, memory: Uint8Array<ArrayBuffer> | undefined) {
     const { sha256, sha512 } = hash.digests();
     this.bytes = bytes;
     this.digest = sha256;
@@ -49,7 +46,7 @@ export class BlobAtHand {
     mayGrow: () => void,
   ): Promise<BlobAtHand> {
     const hash = UploadHash.begin(algorithmOf(named));
-    const memory = length < SPARE_FROM ? undefined : (spare.pop() ?? Buffer.allocUnsafeSlow(AT_HAND_BYTES));
+    const memory = length < SPARE_FROM ? undefined : alignedMemory.take();
     let bytes: Uint8Array | undefined = memory?.subarray(0, length);
     let filled = 0;
     try {
@@ -69,7 +66,7 @@ export class BlobAtHand {
       });
       if (filled !== length) throw new BodyInterrupted(`${filled} bytes came, not the ${length} that were announced`);
     } catch (error) {
-      keepSpare(memory);
+      if (memory !== undefined) alignedMemory.giveBack(memory);
       throw error;
     }
     return new BlobAtHand(bytes ?? new Uint8Array(0), hash, memory);
@@ -103,13 +100,6 @@ export class BlobAtHand {
 
   /** Lets go of its memory: nobody may look at its bytes any more. */
   dispose(): void {
-    keepSpare(this.#spare);
+    if (this.#spare !== undefined) alignedMemory.giveBack(this.#spare);
   }
-}
-
-function keepSpare(memory: Buffer<ArrayBuffer> | undefined): void {
-  if (memory === undefined) return;
-  if (spare.length < SPARES) spare.push(memory);
-  // Given back at once (see giveBack).
-  else memory.buffer.transfer(0);
 }

@@ -1,3 +1,5 @@
+import { PIECE } from "../storage/aligned-memory.ts";
+
 /** Every bound on what comes in through `/v2/`, in one place. */
 export const REGISTRY_LIMITS = {
   /** Bytes of a manifest (OCI distribution: at least 4 MiB; more is answered 413). */
@@ -56,7 +58,7 @@ export const WHOLE_BYTES = 8 * 1024 * 1024;
  * Bytes of a body up to which a blob that comes whole is held in memory until it is stored, and staged nowhere: as much as an upload may hold of its
  * body in any case (admission.ts).
  */
-export const AT_HAND_BYTES = 1024 * 1024;
+export const AT_HAND_BYTES = PIECE;
 
 /** How long an upload may send nothing before its connection is cut, ms. What came stays. */
 export const IDLE_MS = 60_000;

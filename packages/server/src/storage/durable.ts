@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fdatasyncSync,
   fsync,
   fsyncSync,
@@ -9,10 +10,11 @@ import {
   write,
   writeSync,
 } from "node:fs";
-import { mkdir, open, readFile, rename } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import { ServerError } from "../errors.ts";
+import { ALIGNMENT, isAligned } from "./aligned-memory.ts";
 
 // Descriptors instead of handles where a file is open for one write: a handle costs more of the processor than the write of a small file.
 const opening = promisify(openDescriptor);
@@ -48,21 +50,62 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** From this many bytes on a file is written past the kernel's cache, where its bytes lie so that the disk can take them. */
+const DIRECT_FROM = 128 * 1024;
+
+/** Whether a file system here has refused direct I/O. */
+let directRefused = false;
+
 /**
  * Makes a file that is not there yet. When it resolves the bytes are on disk; the name is only when its directory was synced. When it
  * rejects, what there is of the file is the caller's to remove. Either way nothing reads the bytes' memory any more.
+ *
+ * Many bytes of {@link isAligned} memory go to the disk without a copy in the kernel's cache. A server that takes gigabytes would fill that
+ * with them, in place of what is read, and to find the pages for it costs more than all else about a write.
  */
 export async function writeNewFile(path: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
-  const descriptor = await opening(path, "wx", mode);
+  const direct = await writeDirectly(path, bytes, mode);
+  if (direct === bytes.length && direct > 0) return;
+  const descriptor = await opening(path, direct === undefined ? "wx" : "r+", mode);
   try {
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await writing(descriptor, bytes, at, bytes.length - at, at);
-      if (bytesWritten === 0) throw new ServerError("storage-failed", `nothing more could be written to ${path}`);
-      at += bytesWritten;
-    }
+    await writeFrom(descriptor, path, bytes, direct ?? 0, bytes.length);
     await syncing(descriptor);
   } finally {
     closeSync(descriptor);
+  }
+}
+
+async function writeFrom(fd: number, path: string, bytes: Uint8Array, start: number, end: number): Promise<void> {
+  for (let at = start; at < end; ) {
+    const { bytesWritten } = await writing(fd, bytes, at, end - at, at);
+    if (bytesWritten === 0) throw new ServerError("storage-failed", `nothing more could be written to ${path}`);
+    at += bytesWritten;
+  }
+}
+
+/**
+ * Makes a file with the bytes that direct I/O can take: whole blocks.
+ *
+ * @returns bytes in it from its beginning, which are on disk if they are all; undefined when there is no file, and another way must be gone.
+ */
+async function writeDirectly(path: string, bytes: Uint8Array, mode: number): Promise<number | undefined> {
+  const whole = bytes.length - (bytes.length % ALIGNMENT);
+  if (directRefused || whole < DIRECT_FROM || !isAligned(bytes)) return undefined;
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DIRECT;
+  let descriptor: number | undefined;
+  try {
+    descriptor = await opening(path, flags, mode);
+    await writeFrom(descriptor, path, bytes, 0, whole);
+    if (whole === bytes.length) await syncing(descriptor);
+    return whole;
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EINVAL")) throw error;
+    // Some file systems have none of it. The file may have been made all the same (open(2), O_DIRECT).
+    directRefused = true;
+    await rm(path, { force: true });
+    return undefined;
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }
 

@@ -1,0 +1,61 @@
+/** V8 maps a memory of WebAssembly's at the beginning of a page of the machine; of a Buffer nobody says where it begins. */
+declare const WebAssembly: {
+  readonly Memory: new (pages: {
+    readonly initial: number;
+    readonly maximum: number;
+  }) => {
+    readonly buffer: ArrayBuffer;
+  };
+};
+
+const WASM_PAGE = 64 * 1024;
+
+/** What direct I/O asks of where memory begins, of where it goes in a file, and of how much it is: no disk's block is larger. */
+export const ALIGNMENT = 4096;
+
+/** One piece, bytes. */
+export const PIECE = 1024 * 1024;
+
+/** Pieces there are: what more bodies need at once is memory as any. */
+const PIECES = 16;
+
+const aligned = new WeakSet<ArrayBufferLike>();
+
+/** Whether this memory begins where direct I/O can take it from. */
+export function isAligned({ buffer, byteOffset }: Pick<Uint8Array, "buffer" | "byteOffset">): boolean {
+  return byteOffset % ALIGNMENT === 0 && aligned.has(buffer);
+}
+
+/**
+ * Memory for bodies that is used again and again: new memory has to be cleared first, which costs as much as filling it. A disk takes it as it
+ * is, so that its bytes need no copy in the kernel (durable.ts).
+ */
+class AlignedMemory {
+  #free: Uint8Array<ArrayBuffer>[] | undefined;
+
+  /** A piece of {@link PIECE} bytes, with whatever was in it before. */
+  take(): Uint8Array<ArrayBuffer> {
+    return this.#pieces().pop() ?? Buffer.allocUnsafeSlow(PIECE);
+  }
+
+  /** Takes back what {@link take} gave. Nobody may read or write it any more. */
+  giveBack(piece: Uint8Array<ArrayBuffer>): void {
+    if (aligned.has(piece.buffer)) this.#pieces().push(piece);
+    // Without waiting for the collector of garbage (giveBack in registry/incoming.ts says why).
+    else piece.buffer.transfer(0);
+  }
+
+  /** Reserved when first asked for; what was never used takes no memory of the machine. */
+  #pieces(): Uint8Array<ArrayBuffer>[] {
+    if (this.#free === undefined) {
+      const pages = (PIECES * PIECE) / WASM_PAGE;
+      const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+      aligned.add(buffer);
+      this.#free = Array.from({ length: PIECES }, (_, index) => new Uint8Array(buffer, index * PIECE, PIECE));
+    }
+    return this.#free;
+  }
+}
+
+/** That of this process. */
+export const alignedMemory = new AlignedMemory();
