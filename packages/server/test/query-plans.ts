@@ -6,7 +6,7 @@ import type { DatabasePlace } from "../src/storage/open.ts";
 import { databasePath } from "../src/storage/sqlite.ts";
 
 /** Walks along a table's own key, or in no order at all, that stop at the first rows. */
-const FIRST_ROWS = /from ("event"( order by "sequence" desc)?|"job" order by "id" desc) limit (\?|\$\d+)$/;
+const FIRST_ROWS = /from ("event"( order by "sequence" desc)?|"job" order by "id" desc) limit (1|\?|\$\d+)$/;
 
 /**
  * What asks for all there is and is meant to: the metrics' count of jobs, of which only so many are kept; and the default organisation,
@@ -22,7 +22,7 @@ const OF_A_STEP = /\b(role_membership_widened|evidence_subject_new)\b/;
 
 /**
  * Tables that stay small whatever the server does; `ranked`: what a query found of one page's pieces, ranked; `asked`, `listed`: digests
- * that are asked about at once; `leased`: blobs no manifest names where there is a quota, which is refused beyond some thousands.
+ * that are asked about at once; `page`: one page of tags; `leased`: blobs no manifest names where there is a quota, which is refused beyond some thousands.
  */
 const SMALL = new Set([
   "log_state",
@@ -36,6 +36,7 @@ const SMALL = new Set([
   "ranked",
   "asked",
   "listed",
+  "page",
   "leased",
 ]);
 

@@ -4,6 +4,7 @@ import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
 import { prepared, recorded } from "../storage/prepared.ts";
 import type { RegistryTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** A manifest as a repository holds it. */
 export interface StoredManifest {
@@ -156,7 +157,7 @@ const heldBy = prepared((reader, at: { repository: string; digest: string }) =>
     .where("to_seq", "is", null)
     .where("held", "=", 1)
     .where("kind", "<>", "child")
-    .limit(1),
+    .limit(ONE_ROW),
 );
 
 /**
@@ -188,7 +189,7 @@ export async function artifactSize(reader: Reader, org: string, digest: Digest):
     .where("digest", "=", digest)
     .where("to_seq", "is", null)
     .where("held", "=", 1)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   if (named !== undefined) return named.size;
   const manifest = await tables
@@ -197,7 +198,7 @@ export async function artifactSize(reader: Reader, org: string, digest: Digest):
     .where("org", "=", org)
     .where("digest", "=", digest)
     .where("to_seq", "is", null)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return manifest?.size;
 }
@@ -267,7 +268,7 @@ const awaitedUnder = prepared((reader, at: { repository: string; name: string; o
     .where("to_seq", "is", null)
     .where("held", "=", 0)
     .where("size", "=", at.size)
-    .limit(1),
+    .limit(ONE_ROW),
 );
 
 /**
@@ -301,7 +302,7 @@ export async function awaitedBlob(reader: Reader, repository: string, named: str
     .where("to_seq", "is", null)
     .where("held", "=", 0)
     .where("kind", "<>", "child")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row && { size: row.size };
 }
@@ -383,23 +384,36 @@ export async function repositoryExists(reader: Reader, repository: string): Prom
   return (await repositoryNow(reader, { repository })).length > 0;
 }
 
+/**
+ * One text with all of a page's tags in it. A row for each would be an object for each, and some hundred thousand of those a second make a heap grow
+ * to several times what is ever needed at once.
+ */
+const tagsAfter = prepared((reader, at: { repository: string; last: string; limit: number }) =>
+  reader
+    .tables<RegistryTables>()
+    .selectFrom((from) =>
+      from
+        .selectFrom("tag")
+        .select("name")
+        .where("repository", "=", at.repository)
+        .where("to_seq", "is", null)
+        .where("name", ">", at.last)
+        .orderBy("name")
+        .limit(at.limit)
+        .as("page"),
+    )
+    // No tag has a comma in it (distribution-spec, "Pulling manifests").
+    .select(sql<string | null>`string_agg(page.name, ',' order by page.name)`.as("names")),
+);
+
 /** Tags after `last` (exclusive), in byte order, at most `limit`. */
 export async function listTags(
   reader: Reader,
   repository: string,
   page: { readonly last: string; readonly limit: number },
 ): Promise<string[]> {
-  const rows = await reader
-    .tables<RegistryTables>()
-    .selectFrom("tag")
-    .select("name")
-    .where("repository", "=", repository)
-    .where("to_seq", "is", null)
-    .where("name", ">", page.last)
-    .orderBy("name")
-    .limit(page.limit)
-    .execute();
-  return rows.map((row) => row.name);
+  const [row] = await tagsAfter(reader, { repository, ...page });
+  return row?.names?.split(",") ?? [];
 }
 
 /** The first organisation after `last` that has a repository. */
@@ -410,7 +424,7 @@ export async function nextOrganisation(reader: Reader, last: string): Promise<st
     .select("org")
     .where("org", ">", last)
     .orderBy("org")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.org;
 }
