@@ -4,6 +4,7 @@ import { recorded } from "../storage/prepared.ts";
 import { BOOTSTRAP_ADMIN } from "./names.ts";
 import type { Role } from "./roles.ts";
 import type { AccessTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type OrganisationRow = Selectable<AccessTables["organisation"]>;
 export type PrincipalRow = Selectable<AccessTables["principal"]>;
@@ -127,7 +128,7 @@ export async function hasLiveKey(reader: Reader, principal: string, time: number
     .where("principal", "=", principal)
     .where("revoked_sequence", "is", null)
     .where((where) => where.or([where("expires_time", "is", null), where("expires_time", ">", time)]))
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row !== undefined;
 }

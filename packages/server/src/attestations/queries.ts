@@ -1,5 +1,6 @@
 import type { Reader } from "../storage/database.ts";
 import type { AttestationTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type EvidenceRow = AttestationTables["evidence"];
 export type PrimaryRow = AttestationTables["primary_provenance"];
@@ -50,7 +51,7 @@ export async function firstOfSignature(
     .where("org", "=", org)
     .where("signature", "=", signature)
     .orderBy("sequence")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
 }
 
@@ -113,7 +114,7 @@ export async function newestAbout(reader: Reader, org: string, subject: string):
     .where("org", "=", org)
     .where("subject", "=", subject)
     .orderBy("sequence", "desc")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.sequence;
 }
@@ -203,7 +204,7 @@ export async function otherPrimary(
     .where("one.repository", "=", repository)
     .where("two.repository", "=", other)
     .whereRef("two.payload_digest", "<>", "one.payload_digest")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.subject;
 }
@@ -217,7 +218,7 @@ export async function hasEvidence(reader: Reader, org: string, subject: string):
     .select("sequence")
     .where("org", "=", org)
     .where("subject", "=", subject)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row !== undefined;
 }

@@ -3,6 +3,7 @@ import type { Reader } from "../storage/database.ts";
 import type { Field } from "./fields.ts";
 import { type EvidenceRow, piecesAbout } from "./queries.ts";
 import type { AttestationTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** What is searched for: pieces that meet all of it. */
 export interface Search {
@@ -105,7 +106,7 @@ export async function firstSince(reader: Reader, org: string, time: number): Pro
     .where("time", ">=", time)
     .orderBy("time")
     .orderBy("sequence")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.sequence;
 }
@@ -183,7 +184,7 @@ async function countPath(reader: Reader, org: string, path: Path, span: Span): P
 async function windowEnd(reader: Reader, org: string, path: Path, span: Span): Promise<number | undefined> {
   const row = await entries(reader, org, path, span)
     .orderBy("sequence")
-    .limit(1)
+    .limit(ONE_ROW)
     .offset(WINDOW - 1)
     .executeTakeFirst();
   return row?.sequence;

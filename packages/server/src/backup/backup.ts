@@ -41,6 +41,7 @@ import { chooseEncryption, type DecryptionChoice, type EncryptionChoice } from "
 import { Chunks, FORMAT, type Index, jsonBytes, MANIFEST, type Manifest, UNKEPT_KEY } from "./format.ts";
 import { type ArchiveIndex, indexBeside, readArchiveIndex } from "./open-archive.ts";
 import { Progress } from "./progress.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** How often a moment is looked for in which no event after the newest checkpoint redacts one before it, and how far apart, ms. */
 const MOMENTS = { attempts: 40, apart: 250 };
@@ -201,7 +202,7 @@ async function atMoment<T>(
         .select("sequence")
         .where("sequence", ">=", checkpoint.size)
         .where("type", "=", EVENTS_REDACTED)
-        .limit(1)
+        .limit(ONE_ROW)
         .executeTakeFirst();
       if (redacted !== undefined) return undefined;
       return { result: await work({ snapshot, origin: state.origin, vkey: state.vkey, note, checkpoint }) };

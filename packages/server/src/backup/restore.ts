@@ -30,6 +30,7 @@ import type { DecryptionChoice } from "./encryption.ts";
 import type { CounterLine, Manifest } from "./format.ts";
 import { newestSigned, placeLog } from "./place-log.ts";
 import { type ArchivedEvent, type ArchiveSink, readChain } from "./verify.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Rows of one statement: both databases bound how many values one may carry. */
 const ROWS_PER_STATEMENT = 500;
@@ -159,7 +160,7 @@ async function begin(database: WriteDatabase, parts: RecordParts): Promise<void>
         .tables<RecordTables>()
         .selectFrom("event")
         .select("sequence")
-        .limit(1)
+        .limit(ONE_ROW)
         .executeTakeFirst();
       if (names.includes(RECORD_LOG) || (event !== undefined && !names.includes(RESTORING_LOG))) {
         throw new ServerError("restore-refused", "the database holds a record already", {

@@ -4,6 +4,7 @@ import { defineOperation } from "../record/command.ts";
 import type { Transactor } from "../storage/database.ts";
 import { COLLECTION_LIMITS } from "./limits.ts";
 import type { CollectionMode, CollectionTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** The job that runs a collection. */
 export const COLLECT = "collection.run";
@@ -34,7 +35,7 @@ async function openRun(
     .selectFrom("collection_run")
     .select("id")
     .orderBy("id", "desc")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   const id = (newest?.id ?? 0) + 1;
   await tables
@@ -85,7 +86,7 @@ export const collectionOperations = [
         .select(["id", "state"])
         .where("requested_by", "is", null)
         .orderBy("id", "desc")
-        .limit(1)
+        .limit(ONE_ROW)
         .execute();
       if (newest?.state === "running") return { id: newest.id };
       return { id: await openRun(transactor, { mode: "collect", requestedBy: null }, time) };

@@ -1,5 +1,6 @@
 import type { Reader } from "../storage/database.ts";
 import type { GateTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type PullGateRow = GateTables["pull_gate"];
 
@@ -42,7 +43,7 @@ export async function currentPolicy(
     .where("org", "=", org)
     .where("name", "=", name)
     .orderBy("version", "desc")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
 }
 

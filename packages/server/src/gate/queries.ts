@@ -1,5 +1,6 @@
 import type { Reader } from "../storage/database.ts";
 import type { GateTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type PolicyRow = GateTables["gate_policy"];
 export type DecisionRow = GateTables["gate_decision"];
@@ -40,7 +41,7 @@ export async function findPolicy(
     .where("name", "=", name);
   if (at.version !== undefined) query = query.where("version", "=", at.version);
   if (at.asOf !== undefined) query = query.where("from_seq", "<=", at.asOf);
-  return query.orderBy("version", "desc").limit(1).executeTakeFirst();
+  return query.orderBy("version", "desc").limit(ONE_ROW).executeTakeFirst();
 }
 
 /** A policy by its digest, in whatever version it was first set. */
@@ -52,7 +53,7 @@ export async function findPolicyByDigest(reader: Reader, org: string, digest: st
     .where("org", "=", org)
     .where("digest", "=", digest)
     .orderBy("from_seq")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
 }
 
@@ -64,7 +65,7 @@ export async function decidedByPolicy(reader: Reader, org: string, digest: strin
     .select("id")
     .where("org", "=", org)
     .where("policy_digest", "=", digest)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row !== undefined;
 }

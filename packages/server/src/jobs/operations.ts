@@ -8,6 +8,7 @@ import { JOB_LIMITS, KEPT } from "./limits.ts";
 import { occurrenceAfter, type Rhythm } from "./occurrence.ts";
 import { countLane, jobsDue } from "./lane-queries.ts";
 import type { JobState, JobTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Jobs of a kind whose lease has ended that one operation takes back, and schedules it looks at. */
 const TAKE_BACK = 100;
@@ -80,14 +81,14 @@ export async function enqueue(transactor: Transactor, job: NewJob, time: number)
     .where("kind", "=", job.kind)
     .orderBy("due")
     .offset(JOB_LIMITS.waitingPerKind - 1)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   if (last !== undefined) {
     throw new ServerError("jobs-overloaded", `${JOB_LIMITS.waitingPerKind} jobs of the kind ${job.kind} are waiting`, {
       hint: "try again later; `assay jobs list --state waiting` shows them",
     });
   }
-  const newest = await tables.selectFrom("job").select("id").orderBy("id", "desc").limit(1).executeTakeFirst();
+  const newest = await tables.selectFrom("job").select("id").orderBy("id", "desc").limit(ONE_ROW).executeTakeFirst();
   const id = Math.max((newest?.id ?? 0) + 1, time * 1000);
   await tables
     .insertInto("job")
@@ -495,7 +496,7 @@ async function sweepState(transactor: Transactor, state: JobState, before: numbe
     .where("state", "=", state)
     .orderBy("id", "desc")
     .offset(count)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   const oldest = await tables
     .selectFrom("job")

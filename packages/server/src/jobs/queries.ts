@@ -1,6 +1,7 @@
 import type { Reader } from "../storage/database.ts";
 import { fullLanes, waitingJobs } from "./lane-queries.ts";
 import type { JobState, JobTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type JobRow = JobTables["job"];
 export type ScheduleRow = JobTables["job_schedule"];
@@ -45,7 +46,7 @@ export async function nextDue(
     if (!free) continue;
     // What waits for a place in its own lane is not to be done now: the end of a run there is.
     const waiting = waitingJobs(reader, kind, await fullLanes(reader, kind, perLane));
-    dues.push((await waiting.select("due").limit(1).executeTakeFirst())?.due);
+    dues.push((await waiting.select("due").limit(ONE_ROW).executeTakeFirst())?.due);
   }
   const known = new Set(kinds.map(({ kind }) => kind));
   const schedules = await reader.tables<JobTables>().selectFrom("job_schedule").select(["kind", "next"]).execute();
@@ -83,7 +84,7 @@ async function firstDue(reader: Reader, kind: string, state: JobState): Promise<
     .where("state", "=", state)
     .where("kind", "=", kind)
     .orderBy("due")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.due;
 }

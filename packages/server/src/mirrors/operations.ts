@@ -5,6 +5,7 @@ import { currentMirror } from "./queries.ts";
 import { currentReplication } from "./replication-queries.ts";
 import { credentialId } from "./setting.ts";
 import { type MirrorTables, RUN_STATES } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** How long a credential is kept that nothing names, ms: from when it is written until the event that names it is. */
 const UNNAMED_MS = 3_600_000;
@@ -71,7 +72,7 @@ export const mirrorOperations: readonly OperationDefinition[] = [
           .where("org", "=", org)
           .where("to_seq", "is", null)
           .where("credential", "=", id)
-          .limit(1)
+          .limit(ONE_ROW)
           .executeTakeFirst();
         if (named !== undefined) return null;
       }

@@ -3,6 +3,7 @@ import type { ListPlace } from "../access/queries.ts";
 import type { Reader } from "../storage/database.ts";
 import { countStanding, listStanding } from "../storage/named-rows.ts";
 import type { MirrorTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type MirrorRow = Selectable<MirrorTables["mirror"]>;
 
@@ -24,7 +25,7 @@ export async function wasMirror(reader: Reader, repository: string): Promise<boo
     .selectFrom("mirror")
     .select("from_seq")
     .where("repository", "=", repository)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row !== undefined;
 }
@@ -38,7 +39,7 @@ export async function anyMirror(reader: Reader): Promise<boolean> {
     // Every name: said so that both databases go along the index of those that stand.
     .where("repository", ">", "")
     .where("to_seq", "is", null)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row !== undefined;
 }

@@ -6,6 +6,7 @@ import type { Finding } from "./finding.ts";
 import { HEAD_WRITTEN } from "./heads.ts";
 import { EVENTS_REDACTED } from "./redaction.ts";
 import type { RecordTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Rows read at a time, and what their events may hold together: an event can have megabytes. */
 const PAGE = 1000;
@@ -221,7 +222,7 @@ export class EventChecker {
         .where("sequence", ">=", from)
         .orderBy("sequence")
         .offset(LEAVES)
-        .limit(1)
+        .limit(ONE_ROW)
         .executeTakeFirst();
       yield* this.strayLeaves(from, next?.sequence);
       from = next?.sequence;
@@ -349,7 +350,7 @@ export class EventChecker {
       .where("event.org", "=", org)
       .where("event.sequence", "<", sequence)
       .orderBy("event.org_sequence", "desc")
-      .limit(1)
+      .limit(ONE_ROW)
       .executeTakeFirst();
     if (row === undefined) return undefined;
     return { orgSequence: row.org_sequence, commitment: toHex(row.commitment), sequence: row.sequence };

@@ -4,6 +4,7 @@ import { ServerError } from "../errors.ts";
 import type { RecordPart } from "./command.ts";
 import { accept, defineCommand, defineEvent, defineOperation, type NewEvent, refuse, SYSTEM_ORG } from "./command.ts";
 import type { RecordTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Organisations whose heads one command writes down at most; the next call takes the rest. */
 const HEADS_PER_COMMAND = 256;
@@ -36,7 +37,7 @@ export const recordPart: RecordPart = {
           .tables<RecordTables>()
           .selectFrom("event")
           .select("sequence")
-          .limit(1)
+          .limit(ONE_ROW)
           .executeTakeFirst();
         if (first !== undefined || context.sequence !== 0)
           return refuse("log-exists", "the record has its log already");

@@ -23,6 +23,7 @@ import type { RecordParts } from "./parts.ts";
 import type { RecordTables } from "./schema.ts";
 import { settleSuccession, successions } from "./succession.ts";
 import { RecordWriter } from "./writer.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** The record's log among the server's logs. */
 export const RECORD_LOG = "record";
@@ -195,7 +196,12 @@ async function refuseUnfounded(reader: Reader): Promise<void> {
       hint: "run `assay server restore` again: it starts over",
     });
   }
-  const event = await reader.tables<RecordTables>().selectFrom("event").select("sequence").limit(1).executeTakeFirst();
+  const event = await reader
+    .tables<RecordTables>()
+    .selectFrom("event")
+    .select("sequence")
+    .limit(ONE_ROW)
+    .executeTakeFirst();
   if (event !== undefined) {
     throw new ServerError("log-inconsistent", "the database holds events, but the state of their log is gone", {
       hint: "restore it from a backup, into another database",

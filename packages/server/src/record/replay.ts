@@ -7,6 +7,7 @@ import { decodeEnvelope, liftEvent } from "./event.ts";
 import type { Finding } from "./finding.ts";
 import type { RecordParts } from "./parts.ts";
 import { writeHead } from "./writer.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Rows of a projected table fetched for comparison at a time. */
 const PAGE = 2000;
@@ -105,7 +106,7 @@ async function columnsOf(expected: Reader, table: string): Promise<string[] | un
   interface AnyTables {
     [table: string]: Record<string, unknown>;
   }
-  const row = await expected.tables<AnyTables>().selectFrom(table).selectAll().limit(1).executeTakeFirst();
+  const row = await expected.tables<AnyTables>().selectFrom(table).selectAll().limit(ONE_ROW).executeTakeFirst();
   return row && Object.keys(row).toSorted();
 }
 

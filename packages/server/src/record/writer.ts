@@ -12,6 +12,7 @@ import { isRecorded, notRecorded } from "./lost-commit.ts";
 import type { RecordParts } from "./parts.ts";
 import { formReceipt } from "./receipt.ts";
 import type { RecordTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Requests one transaction takes at most, and how many may wait: beyond, the answer is 503 rather than an endless queue. */
 const BATCH_LIMIT = 256;
@@ -430,7 +431,7 @@ async function newestTime(reader: Reader): Promise<number> {
     .selectFrom("event")
     .select("time")
     .orderBy("sequence", "desc")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return newest?.time ?? 0;
 }

@@ -2,6 +2,7 @@ import { type Digest, isDigest, parseDigest } from "@assay/evidence";
 import type { Reader } from "../storage/database.ts";
 import { inBatches } from "./queries.ts";
 import type { RegistryTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Manifests of a repository, in order of digest, from after `after` (exclusive; "" for the first). */
 export interface NamingPage {
@@ -45,7 +46,7 @@ export async function holds(reader: Reader, repository: string, manifest: Digest
     .where("to_seq", "is", null)
     .where("held", "=", 1)
     .where("kind", "<>", "child")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row !== undefined;
 }

@@ -4,6 +4,7 @@ import type { Reader } from "../storage/database.ts";
 import { inBatches } from "./queries.ts";
 import { DEFAULT_SETTINGS, type RepositorySettings } from "./repository-settings.ts";
 import type { RegistryTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 type SettingRow = RegistryTables["repository_setting"];
 
@@ -147,7 +148,7 @@ export async function nextPublicOrganisation(reader: Reader, last: string): Prom
     .where("to_seq", "is", null)
     .where("visibility", "=", sql.lit("public" as const))
     .orderBy("org")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.org;
 }
@@ -221,7 +222,7 @@ export async function lastOfTag(
     .where("repository", "=", repository)
     .where("name", "=", tag)
     .orderBy("from_seq", "desc")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row && { digest: parseDigest(row.digest), sequence: row.from_seq, current: row.to_seq === null };
 }

@@ -5,6 +5,7 @@ import { inBatches } from "./queries.ts";
 import { type RetentionRule, retentionRulesSchema, ruleOfTag } from "./retention-rules.ts";
 import type { RegistryTables } from "./schema.ts";
 import { isEvidenceTag } from "./tag-rules.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 /** The rules of a repository that hold now. */
 export interface Retention {
@@ -259,7 +260,7 @@ export async function standsAlone(
     .where("repository", "=", repository)
     .where("digest", "=", digest)
     .where("to_seq", "is", null)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return tag === undefined && (await standsApart(reader, repository, digest, subject));
 }
@@ -278,7 +279,7 @@ export async function standsApart(
     .where("repository", "=", repository)
     .where("digest", "=", digest)
     .where("to_seq", "is", null)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   if (parent !== undefined) return false;
   if (subject === null) return true;

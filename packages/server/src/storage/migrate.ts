@@ -1,6 +1,7 @@
 import { ServerError } from "../errors.ts";
 import type { Batch, Reader, WriteDatabase } from "./database.ts";
 import type { Migration } from "./migrations/migration.ts";
+import { ONE_ROW } from "./one-row.ts";
 
 type Kind = "expand" | "contract";
 
@@ -166,7 +167,12 @@ async function openSchema(database: WriteDatabase, migrations: readonly Migratio
       .addColumn("position", "integer", (column) => column.notNull())
       .addColumn("kind", "text", (column) => column.notNull().defaultTo("expand"))
       .execute();
-    const [first] = await batch.tables<MigrationTables>().selectFrom("schema_migration").selectAll().limit(1).execute();
+    const [first] = await batch
+      .tables<MigrationTables>()
+      .selectFrom("schema_migration")
+      .selectAll()
+      .limit(ONE_ROW)
+      .execute();
     if (first === undefined || "kind" in first) return;
     await schema
       .alterTable("schema_migration")

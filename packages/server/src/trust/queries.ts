@@ -5,6 +5,7 @@ import { entryScope } from "./entry.ts";
 import { identityIn } from "./identity-text.ts";
 import { readStoredRoot } from "./root.ts";
 import type { TrustTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 type EntryRow = TrustTables["trust_entry"];
 
@@ -47,7 +48,7 @@ export async function currentTrustNumber(reader: Reader, org: string): Promise<n
     .select("version")
     .where("org", "=", org)
     .orderBy("version", "desc")
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.version ?? 0;
 }
@@ -130,7 +131,7 @@ async function numberAt(reader: Reader, org: string, at: TrustAt): Promise<numbe
   if (at.version !== undefined && at.version !== 0) query = query.where("version", "=", at.version);
   if (at.asOf !== undefined) query = query.where("from_seq", "<=", at.asOf);
   if (at.version === 0) return 0;
-  const row = await query.orderBy("version", "desc").limit(1).executeTakeFirst();
+  const row = await query.orderBy("version", "desc").limit(ONE_ROW).executeTakeFirst();
   // As of a moment before the first change, the version is 0; a version that was asked for by number must exist.
   return row?.version ?? (at.version === undefined ? 0 : undefined);
 }
@@ -164,7 +165,7 @@ export async function keysSince(reader: Reader, org: string, version: number): P
     .select("name")
     .where("org", "=", org)
     .where("from_version", ">", version)
-    .limit(1)
+    .limit(ONE_ROW)
     .execute();
   const rows = await tables
     .selectFrom("trust_entry")

@@ -4,6 +4,7 @@ import type { RecordTables } from "../record/schema.ts";
 import type { Reader } from "../storage/database.ts";
 import { countStanding, currentNamed, listStanding } from "../storage/named-rows.ts";
 import type { DeliveryState, WebhookTables } from "./schema.ts";
+import { ONE_ROW } from "../storage/one-row.ts";
 
 export type WebhookRow = Selectable<WebhookTables["webhook"]>;
 export type CursorRow = Selectable<WebhookTables["webhook_cursor"]>;
@@ -159,7 +160,7 @@ export async function oldestKept(
     .where("state", "=", state)
     .orderBy("sequence", "desc")
     .offset(keep)
-    .limit(1)
+    .limit(ONE_ROW)
     .executeTakeFirst();
   return row?.sequence;
 }
