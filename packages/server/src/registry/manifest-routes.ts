@@ -1,4 +1,5 @@
 import type { Command } from "../record/command.ts";
+import { restOfTurn } from "../http/rest-of-turn.ts";
 import { note } from "../signals/about.ts";
 import { acceptManifest } from "./accept-manifest.ts";
 import { canonicalDigest } from "./alias-queries.ts";
@@ -106,6 +107,7 @@ export const headManifest: Handler<"manifest"> = {
     const { request, reply } = exchange;
     const manifest = await served(services, exchange);
     reply.headers(manifestHeaders(manifest, await cachingOf(services, exchange)));
+    await restOfTurn();
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     return await reply.header("content-length", String(manifest.size)).send();
   },
@@ -124,6 +126,7 @@ export const getManifest: Handler<"manifest"> = {
     }
     if (alreadyHas(request, manifest.named)) return await reply.code(304).send();
     const bytes = await services.manifests.read(manifest.digest);
+    await restOfTurn();
     return await reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   },
 };

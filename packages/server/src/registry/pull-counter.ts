@@ -8,6 +8,8 @@ const BUFFER = 10_000;
 /** And at most, while they cannot be written: pulls of others are then not counted, and the memory stays bounded. */
 const MOST = 4 * BUFFER;
 
+const DAY_MS = 86_400_000;
+
 /** A pull of a manifest. */
 export interface Pull {
   readonly org: string;
@@ -23,19 +25,28 @@ export class PullCounter {
   readonly #record: RecordClient;
   #waiting = new Map<string, { readonly pull: Pull; readonly day: string; count: number }>();
 
+  #day = { number: Number.NaN, text: "" };
+
   constructor(record: RecordClient) {
     this.#record = record;
   }
 
   /** @returns whether so many wait that they should be written now. */
   count(pull: Pull): boolean {
-    const day = new Date(pull.time).toISOString().slice(0, 10);
+    const day = this.#dayOf(pull.time);
     // No part can hold a space.
     const key = `${pull.repository} ${pull.digest} ${pull.actor} ${day}`;
     const known = this.#waiting.get(key);
     if (known !== undefined) known.count += 1;
     else if (this.#waiting.size < MOST) this.#waiting.set(key, { pull, day, count: 1 });
     return this.#waiting.size >= BUFFER;
+  }
+
+  /** The day of a moment, `YYYY-MM-DD` in UTC, which is the same as that of the pull before nearly always. */
+  #dayOf(time: number): string {
+    const number = Math.floor(time / DAY_MS);
+    if (this.#day.number !== number) this.#day = { number, text: new Date(time).toISOString().slice(0, 10) };
+    return this.#day.text;
   }
 
   /** Writes what waits. What could not be written waits on. */

@@ -2,7 +2,7 @@ import { type Selectable, sql } from "kysely";
 import type { ListPlace } from "../access/queries.ts";
 import { ServerError } from "../errors.ts";
 import type { Reader } from "../storage/database.ts";
-import { prepared } from "../storage/prepared.ts";
+import { recorded } from "../storage/prepared.ts";
 import type { DeletionRow } from "./deletion-queries.ts";
 import { inBatches } from "./queries.ts";
 import { inScope, type QuotaScope } from "./quota-scope.ts";
@@ -66,8 +66,8 @@ export async function currentQuota(reader: Reader, scope: string): Promise<Quota
   return quota;
 }
 
-/** Every upload asks this two or three times. */
-const standingOver = prepared((reader, at: { org: string; repository: string }) =>
+/** Every upload asks this two or three times: where the record has not grown since anybody asked, it is remembered. */
+const standingOver = recorded((reader, at: { org: string; repository: string }) =>
   standing(reader).where("scope", "in", [at.org, at.repository]),
 );
 

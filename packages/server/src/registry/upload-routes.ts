@@ -4,6 +4,7 @@ import { authorize } from "../access/authorize.ts";
 import { canonicalRepository } from "../access/names.ts";
 import { Problem } from "../http/problem.ts";
 import type { JsonObject } from "../record/command.ts";
+import type { Reader } from "../storage/database.ts";
 import { canonicalDigest, repositoriesHolding } from "./alias-queries.ts";
 import { algorithmOf, type NamedDigest, readAlgorithm, readDigest } from "./digest.ts";
 import { OciError } from "./errors.ts";
@@ -62,17 +63,18 @@ const ASKED_FROM = 8 * 1024 * 1024;
 /**
  * Refuses early what there is no room for: when it is here the answer that counts is given.
  *
+ * @param reader the settled one, as long as nothing but the database was waited for.
  * @param size bytes it will have at least.
  * @param digest where that is known already.
  * @throws Problem 403 `quota-exceeded`.
  */
 async function requireRoom(
   services: Services,
+  reader: Reader,
   exchange: RepositoryExchange,
   size: number,
   digest: NamedDigest | null = null,
 ): Promise<void> {
-  const { reader } = services;
   const now = services.now();
   // What is held is known by its SHA-256: by another name it would seem to need room.
   const known = digest === null ? undefined : await canonicalDigest(reader, exchange.repository, digest, now);
@@ -113,7 +115,7 @@ async function receiveChunk(services: Services, exchange: Exchange<"upload">, se
     );
   }
   const length = contentLength(request) ?? 0;
-  if (length >= ASKED_FROM) await requireRoom(services, exchange, session.offset + length);
+  if (length >= ASKED_FROM) await requireRoom(services, services.reader, exchange, session.offset + length);
   if (hasBody(request) || expected !== undefined) await services.uploads.receive(session, request, expected);
 }
 
@@ -199,7 +201,7 @@ export const openUpload: Handler<"uploads"> = {
         const digest = readDigest(whole);
         const request: IncomingMessage = exchange.request.raw;
         const length = contentLength(request);
-        await requireRoom(services, exchange, length ?? 1, digest);
+        await requireRoom(services, exchange.settledAtStart, exchange, length ?? 1, digest);
         const owner = { actor, org, repository };
         const awaited =
           length !== undefined && length <= AT_HAND_BYTES
@@ -212,7 +214,7 @@ export const openUpload: Handler<"uploads"> = {
         return await created(services, exchange, digest).send();
       }
     }
-    await requireRoom(services, exchange, 1);
+    await requireRoom(services, mounted === null ? exchange.settledAtStart : services.reader, exchange, 1);
     const id = await services.uploads.open({ actor, org, repository }, algorithm, services.now());
     return await reply
       .code(202)
@@ -259,7 +261,7 @@ async function closeWhole(
   if (length === undefined || length === 0 || request.headers["content-range"] !== undefined) return undefined;
   const key = sessionKey(services, exchange);
   if (!(await services.wholes.mayEnd(key, length))) return undefined;
-  await requireRoom(services, exchange, length, named);
+  await requireRoom(services, exchange.settledAtStart, exchange, length, named);
   return await services.wholes.end(key, request.raw, { length, named });
 }
 
