@@ -94,7 +94,7 @@ async function against(where: string, directory: string): Promise<void> {
       },
     ];
     process.stdout.write(`\n${where}: ${CONNECTIONS} connections, ${WORKERS} HTTP processes of ours\n`);
-    row("", "ours /s", "theirs /s", "ratio", "target", "CPU ms ours", "CPU ms theirs", "driver busy");
+    row("", "ours /s", "theirs /s", "ratio", "target", "CPU ms ours", "theirs", "driver busy", "ours, MiB", "theirs");
     for (const { name, target, work, rate = perSecond } of figures) {
       if (!asked(name)) continue;
       const [mine, reference] = await compare(driver, [
@@ -110,7 +110,9 @@ async function against(where: string, directory: string): Promise<void> {
         `≥ ${target}×`,
         mine.cpuMs.toFixed(3),
         reference.cpuMs.toFixed(3),
-        `${mine.driver.toFixed(2)} ${reference.driver.toFixed(2)}${judge(where, name, ratio, target)}`,
+        `${mine.driver.toFixed(2)} ${reference.driver.toFixed(2)}`,
+        number(ours.memory() / MIB),
+        `${number(theirs.memory() / MIB)}${judge(where, name, ratio, target)}`,
       );
     }
     const memory = ours.memory() / theirs.memory();
