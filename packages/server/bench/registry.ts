@@ -1,7 +1,8 @@
 /**
  * The registry beside the reference implementation, `distribution`: the same driver, connections and bytes, in turn in one run; then in a
  * repository with a thousand manifests; then lists that are long. Once on the disk (ASSAY_BENCH_DIR, default: the temporary directory) and
- * once in memory (/dev/shm, or ASSAY_BENCH_RAM). Everything ours acknowledges is synced. It needs `node scripts/interop-install.ts registry`.
+ * once in memory (/dev/shm, or ASSAY_BENCH_RAM). Everything ours acknowledges is synced, and ours is the bundle that is installed (ASSAY_BENCH_SERVER
+ * names another program, from the root). It needs `node scripts/interop-install.ts registry`.
  * Linux only: it reads /proc.
  *
  * The machine's speed is in both sides of each ratio. CPU a request is what a busy machine changes least.

@@ -1,5 +1,5 @@
 /** The two registries under measurement, each a process (with its children) of its own on a port and a directory of its own. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -93,12 +93,23 @@ async function started(
   };
 }
 
+let bundle: string | undefined;
+
+/** The server as it is installed, from the root: it is built when it is first asked for. */
+function bundled(): string {
+  if (bundle === undefined) {
+    execFileSync(process.execPath, [join(ROOT, "scripts/build.ts")], { stdio: ["ignore", "ignore", "inherit"] });
+    bundle = "dist/server.mjs";
+  }
+  return bundle;
+}
+
 /** Ours, on SQLite and a directory. Everything it acknowledges is synced, as always. */
 export async function startAssay(directory: string, settings: Record<string, string> = {}): Promise<Registry> {
   const port = await freePort();
   mkdirSync(directory, { recursive: true });
   // With the flag of Node's that `npm start`, `assay server start` and the service file give it.
-  const program = join(ROOT, process.env["ASSAY_BENCH_SERVER"] ?? "packages/server/src/main.ts");
+  const program = join(ROOT, process.env["ASSAY_BENCH_SERVER"] ?? bundled());
   const child = spawn(process.execPath, ["--max-semi-space-size=4", program], {
     cwd: directory,
     env: {
