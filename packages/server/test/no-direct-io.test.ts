@@ -7,17 +7,15 @@ import { temporaryDirectory } from "./core.ts";
 
 const refused = vi.hoisted(() => ({ times: 0 }));
 
-// A file system without direct I/O: it makes the file, and then refuses (open(2), O_DIRECT).
+// A file system without direct I/O.
 vi.mock("node:fs", async (importOriginal) => {
   const fs = await importOriginal<typeof import("node:fs")>();
-  const { constants } = fs;
-  function open(path: string, flags: string | number, mode: number, done: (error: unknown, fd?: number) => void): void {
-    if (typeof flags === "string" || (flags & constants.O_DIRECT) === 0) return fs.open(path, flags, mode, done);
+  function openSync(path: string, flags: string | number, mode?: number): number {
+    if (typeof flags === "string" || (flags & fs.constants.O_DIRECT) === 0) return fs.openSync(path, flags, mode);
     refused.times += 1;
-    fs.writeFileSync(path, "");
-    done(Object.assign(new Error("EINVAL: invalid argument, open"), { code: "EINVAL" }));
+    throw Object.assign(new Error("EINVAL: invalid argument, open"), { code: "EINVAL" });
   }
-  return { ...fs, open };
+  return { ...fs, openSync };
 });
 
 it("writes through the cache where the file system has no direct I/O, and asks it once", async () => {

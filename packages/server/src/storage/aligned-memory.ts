@@ -10,7 +10,7 @@ declare const WebAssembly: {
 
 const WASM_PAGE = 64 * 1024;
 
-/** What direct I/O asks of where memory begins, of where it goes in a file, and of how much it is: no disk's block is larger. */
+/** What direct I/O asks of where memory begins, of where it goes in a file, and of how much it is. A disk with larger blocks refuses it. */
 export const ALIGNMENT = 4096;
 
 /** One piece, bytes. */
@@ -47,13 +47,20 @@ class AlignedMemory {
 
   /** Reserved when first asked for; what was never used takes no memory of the machine. */
   #pieces(): Uint8Array<ArrayBuffer>[] {
-    if (this.#free === undefined) {
-      const pages = (PIECES * PIECE) / WASM_PAGE;
-      const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
-      aligned.add(buffer);
-      this.#free = Array.from({ length: PIECES }, (_, index) => new Uint8Array(buffer, index * PIECE, PIECE));
-    }
+    this.#free ??= reserved();
     return this.#free;
+  }
+}
+
+/** The pieces; none where there is no such memory (`node --jitless`, or a limit on addresses): it only saves work. */
+function reserved(): Uint8Array<ArrayBuffer>[] {
+  const pages = (PIECES * PIECE) / WASM_PAGE;
+  try {
+    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    aligned.add(buffer);
+    return Array.from({ length: PIECES }, (_, index) => new Uint8Array(buffer, index * PIECE, PIECE));
+  } catch {
+    return [];
   }
 }
 

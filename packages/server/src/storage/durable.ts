@@ -10,8 +10,9 @@ import {
   write,
   writeSync,
 } from "node:fs";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
+import process from "node:process";
 import { promisify } from "node:util";
 import { ServerError } from "../errors.ts";
 import { ALIGNMENT, isAligned } from "./aligned-memory.ts";
@@ -53,6 +54,9 @@ export async function syncDirectory(path: string): Promise<void> {
 /** From this many bytes on a file is written past the kernel's cache, where its bytes lie so that the disk can take them. */
 const DIRECT_FROM = 128 * 1024;
 
+/** How file systems say that they have no direct I/O, or not for memory or blocks like these. */
+const NOT_DIRECT = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
+
 /** Whether a file system here has refused direct I/O. */
 let directRefused = false;
 
@@ -60,15 +64,15 @@ let directRefused = false;
  * Makes a file that is not there yet. When it resolves the bytes are on disk; the name is only when its directory was synced. When it
  * rejects, what there is of the file is the caller's to remove. Either way nothing reads the bytes' memory any more.
  *
- * Many bytes of {@link isAligned} memory go to the disk without a copy in the kernel's cache. A server that takes gigabytes would fill that
- * with them, in place of what is read, and to find the pages for it costs more than all else about a write.
+ * On Linux many bytes of {@link isAligned} memory go to the disk without a copy in the kernel's cache. A server that takes gigabytes would fill
+ * that with them, in place of what is read, and to find the pages for it costs more than all else about a write.
  */
 export async function writeNewFile(path: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
-  const direct = await writeDirectly(path, bytes, mode);
-  if (direct === bytes.length && direct > 0) return;
-  const descriptor = await opening(path, direct === undefined ? "wx" : "r+", mode);
+  const descriptor = await opening(path, "wx", mode);
   try {
-    await writeFrom(descriptor, path, bytes, direct ?? 0, bytes.length);
+    const there = await writeDirectly(path, bytes);
+    await writeFrom(descriptor, path, bytes, there, bytes.length);
+    // Of the whole file, whichever descriptor its bytes came through.
     await syncing(descriptor);
   } finally {
     closeSync(descriptor);
@@ -84,26 +88,23 @@ async function writeFrom(fd: number, path: string, bytes: Uint8Array, start: num
 }
 
 /**
- * Makes a file with the bytes that direct I/O can take: whole blocks.
+ * Writes what direct I/O can take, whole blocks, into a file that was made just now.
  *
- * @returns bytes in it from its beginning, which are on disk if they are all; undefined when there is no file, and another way must be gone.
+ * @returns bytes from the beginning that need not be written any more.
  */
-async function writeDirectly(path: string, bytes: Uint8Array, mode: number): Promise<number | undefined> {
+async function writeDirectly(path: string, bytes: Uint8Array): Promise<number> {
   const whole = bytes.length - (bytes.length % ALIGNMENT);
-  if (directRefused || whole < DIRECT_FROM || !isAligned(bytes)) return undefined;
-  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_DIRECT;
+  if (process.platform !== "linux" || directRefused || whole < DIRECT_FROM || !isAligned(bytes)) return 0;
   let descriptor: number | undefined;
   try {
-    descriptor = await opening(path, flags, mode);
+    // It is there: opening it waits for no disk.
+    descriptor = openSync(path, constants.O_WRONLY | constants.O_DIRECT);
     await writeFrom(descriptor, path, bytes, 0, whole);
-    if (whole === bytes.length) await syncing(descriptor);
     return whole;
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EINVAL")) throw error;
-    // Some file systems have none of it. The file may have been made all the same (open(2), O_DIRECT).
+    if (!(error instanceof Error && "code" in error && NOT_DIRECT.has(String(error.code)))) throw error;
     directRefused = true;
-    await rm(path, { force: true });
-    return undefined;
+    return 0;
   } finally {
     if (descriptor !== undefined) closeSync(descriptor);
   }
