@@ -2,6 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RecordTables } from "../src/record/schema.ts";
+import { SettledRecord } from "../src/record/settled.ts";
+import { quotasOver } from "../src/registry/quota-queries.ts";
 import type { RegistryTables } from "../src/registry/schema.ts";
 import { openSession } from "../src/registry/session-name.ts";
 import { openRoom, replayDifferences, type Room } from "./evidence-room.ts";
@@ -289,6 +291,15 @@ describe("a quota", () => {
       state: "finished",
     });
     expect(await linksIn(place.repository)).toEqual({ leases: 1, naming: 0 });
+  });
+
+  it("that has ended since somebody asked which hold is none, whoever remembers it", async () => {
+    expect((await quota("PUT", "acme/ended", KIB)).status).toBe(200);
+    const settled = await new SettledRecord(room.instance.reader).now();
+    const place = { org: "acme", repository: "acme/ended" };
+    expect((await quotasOver(settled, place)).map(({ scope }) => scope)).toContain("acme/ended");
+    await quota("DELETE", "acme/ended");
+    expect((await quotasOver(settled, place)).map(({ scope }) => scope)).not.toContain("acme/ended");
   });
 
   it("takes what is there already by whichever of its names it is pushed", async () => {

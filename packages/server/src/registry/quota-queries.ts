@@ -38,8 +38,8 @@ type Row = Pick<
   readonly from_seq: number;
 };
 
-/** Rows of quotas with how they are used. */
-async function withUsage(reader: Reader, rows: readonly Row[]): Promise<Quota[]> {
+/** Rows of quotas with how they are used; undefined when one of them is not counted. */
+async function counted(reader: Reader, rows: readonly Row[]): Promise<Quota[] | undefined> {
   if (rows.length === 0) return [];
   const usage = await reader
     .tables<RegistryTables>()
@@ -52,12 +52,22 @@ async function withUsage(reader: Reader, rows: readonly Row[]): Promise<Quota[]>
     )
     .execute();
   const used = new Map(usage.map((one) => [one.scope, one]));
-  return rows.map(({ set_by: setBy, set_time: setTime, from_seq: sequence, ...row }) => {
+  const quotas: Quota[] = [];
+  for (const { set_by: setBy, set_time: setTime, from_seq: sequence, ...row } of rows) {
     const of = used.get(row.scope);
-    // INVARIANT: a scope with a quota is counted.
-    if (of === undefined) throw new ServerError("internal", `the quota of ${row.scope} is not counted`);
-    return { ...row, used: of.bytes, warned: of.warned === 1, refusedTime: of.refused_time, setBy, setTime, sequence };
-  });
+    if (of === undefined) return undefined;
+    const { bytes, warned, refused_time: refusedTime } = of;
+    quotas.push({ ...row, used: bytes, warned: warned === 1, refusedTime, setBy, setTime, sequence });
+  }
+  return quotas;
+}
+
+/** Rows of quotas that stand, with how they are used. */
+async function withUsage(reader: Reader, rows: readonly Row[]): Promise<Quota[]> {
+  const quotas = await counted(reader, rows);
+  // INVARIANT: a scope with a quota is counted.
+  if (quotas === undefined) throw new ServerError("internal", "a quota is not counted");
+  return quotas;
 }
 
 /** The quota of a scope; undefined when it has none. */
@@ -66,9 +76,12 @@ export async function currentQuota(reader: Reader, scope: string): Promise<Quota
   return quota;
 }
 
+const overNow = (reader: Reader, org: string, repository: string) =>
+  standing(reader).where("scope", "in", [org, repository]);
+
 /** Every upload asks this two or three times: where the record has not grown since anybody asked, it is remembered. */
 const standingOver = recorded((reader, at: { org: string; repository: string }) =>
-  standing(reader).where("scope", "in", [at.org, at.repository]),
+  overNow(reader, at.org, at.repository),
 );
 
 /** The quotas that hold for a repository: its own and its organisation's. */
@@ -76,7 +89,9 @@ export async function quotasOver(
   reader: Reader,
   { org, repository }: { readonly org: string; readonly repository: string },
 ): Promise<Quota[]> {
-  return await withUsage(reader, await standingOver(reader, { org, repository }));
+  const quotas = await counted(reader, await standingOver(reader, { org, repository }));
+  // One that is remembered may have ended since, and is counted no more.
+  return quotas ?? (await withUsage(reader, await overNow(reader, org, repository).execute()));
 }
 
 /** An organisation's quotas, its own and its repositories', in the order they were last set. */
