@@ -49,7 +49,7 @@ export const HANDLERS: Handlers = {
   referrers: { GET: referrers },
 };
 
-/** Who asks, and what was settled when they did: what they may is asked of it at once, and nothing later. */
+/** Who asks, and what was settled when they did: what is asked of it is asked before anything but the database is waited for. */
 interface Asker {
   readonly actor: Actor;
   readonly settled: SettledReader;
