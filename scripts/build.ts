@@ -6,8 +6,7 @@
  *   man/man1/*.1               the manual pages, written by the bundled CLI itself
  *   THIRD_PARTY_LICENSES.txt   the licence of each package that went in
  *
- * Nothing but Node's built-in modules stays outside, and nothing is minified: a stack trace must be readable. Where two modules use one name, one
- * of them has a number after it: keepNames would undo that with a call for each function that is made, which is a sixth of a busy server's work.
+ * Nothing but Node's built-in modules stays outside. Names are kept and nothing is minified: a stack trace must be readable.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -28,6 +27,7 @@ const shared = {
   target: "node24",
   format: "esm",
   splitting: true,
+  keepNames: true,
   outdir,
   outExtension: { ".js": ".mjs" },
   legalComments: "none",
@@ -68,6 +68,20 @@ function licences(metafiles: Metafile[]): string {
   return `Assay contains the following packages.\n\n${sections.join(`\n${"-".repeat(80)}\n\n`)}`;
 }
 
+/** What esbuild keeps names with: for each function that is made, also where it has its name already. */
+const NAMES = 'var __name = (target, value) => __defProp(target, "name", { value, configurable: true });';
+
+/** Has only those named that bundling gave another name. To name them all again is a sixth of a busy server's work. */
+function leaveNamesThatAreRight(paths: readonly string[]): void {
+  const left = paths.filter((path) => {
+    const text = readFileSync(path, "utf8");
+    if (!text.includes(NAMES)) return false;
+    writeFileSync(path, text.replace(NAMES, NAMES.replace("=> ", "=> target.name === value ? target : ")));
+    return true;
+  });
+  if (left.length === 0) throw new Error("esbuild keeps names in another way than this script knows");
+}
+
 rmSync(outdir, { recursive: true, force: true });
 mkdirSync(outdir);
 const builds = await Promise.allSettled([
@@ -82,6 +96,7 @@ const builds = await Promise.allSettled([
 ]);
 const metafiles = builds.filter((result) => result.status === "fulfilled").map(({ value }) => value.metafile);
 if (metafiles.length < builds.length) process.exit(1); // esbuild has said why
+for (const { outputs } of metafiles) leaveNamesThatAreRight(Object.keys(outputs).map((path) => join(root, path)));
 writeFileSync(join(outdir, "THIRD_PARTY_LICENSES.txt"), licences(metafiles));
 execFileSync(process.execPath, [join(outdir, "assay.mjs"), "man", "--into", join(outdir, "man", "man1")]);
 for (const entry of readdirSync(outdir).sort()) {
