@@ -86,32 +86,6 @@ describe("what follows from the record", () => {
     ]);
   });
 
-  it("is looked at once for all who ask in one turn, and again for who asks when that look has begun", async () => {
-    const inner = await another();
-    let looks = 0;
-    let meanwhile: (() => void) | undefined;
-    const counting: Reader = {
-      tables: <T>() => {
-        looks += 1;
-        meanwhile?.();
-        return inner.tables<T>();
-      },
-    };
-    const settled = new SettledRecord(counting);
-    await settled.now();
-    looks = 0;
-    await Promise.all([settled.now(), settled.now(), settled.now()]);
-    expect(looks).toBe(1);
-    let late: Promise<unknown> | undefined;
-    meanwhile = () => {
-      meanwhile = undefined;
-      late = settled.now();
-    };
-    await settled.now();
-    await late;
-    expect(looks).toBe(3);
-  });
-
   it("cannot be changed by who asks for it", async () => {
     await core.writer.append(take("a"));
     const [row] = await askRecorded(await new SettledRecord(await another()).now(), { after: "", text: "", most: 9 });
