@@ -34,6 +34,7 @@ const asked = (name: string): boolean => only === undefined || only.some((part) 
 const TAGS_LISTED = "1,000 tags listed";
 const WITH_MANY = `with ${MANY} manifests`;
 const LISTS = "long lists";
+const SEVERAL = "two HTTP processes";
 
 const missed: string[] = [];
 const row = (...cells: readonly string[]): void => {
@@ -57,6 +58,52 @@ interface Figure {
 
 const perSecond = (side: Side): number => side.perSecond;
 
+const blobPath = (repository: string, digest: string): string => `/v2/${repository}/blobs/${digest}`;
+
+/** What is measured in an empty repository and in a full one. */
+const inRepository = (repository: string, small: readonly string[]): Figure[] => [
+  { name: "push 1 MiB", target: 2, work: { kind: "push", repository, size: MIB } },
+  { name: "push 1 KiB", target: 3, work: { kind: "push", repository, size: 1024 } },
+  { name: "manifest by tag", target: 2.5, work: { kind: "get", paths: [`/v2/${repository}/manifests/latest`] } },
+  {
+    name: "blob GET 1 MiB",
+    target: 2,
+    work: { kind: "get", paths: small.map((digest) => blobPath(repository, digest)) },
+  },
+];
+
+/** One figure of both, in a row. @param tell what is to be said of the ratio. */
+async function figureOf(
+  driver: Driver,
+  ours: Registry,
+  theirs: Registry,
+  { name, target, work, rate = perSecond }: Figure,
+  tell: (ratio: number) => string,
+): Promise<void> {
+  const [mine, reference] = await compare(driver, [
+    { registry: ours, work },
+    { registry: theirs, work },
+  ]);
+  const ratio = rate(mine) / rate(reference);
+  row(
+    name,
+    number(rate(mine)),
+    number(rate(reference)),
+    `${ratio.toFixed(2)}×`,
+    `≥ ${target}×`,
+    mine.cpuMs.toFixed(3),
+    reference.cpuMs.toFixed(3),
+    `${mine.driver.toFixed(2)} ${reference.driver.toFixed(2)}`,
+    number(ours.memory() / MIB),
+    `${number(theirs.memory() / MIB)}${tell(ratio)}`,
+  );
+}
+
+function heading(where: string, workers: string): void {
+  process.stdout.write(`\n${where}: ${CONNECTIONS} connections, ${workers} HTTP processes of ours\n`);
+  row("", "ours /s", "theirs /s", "ratio", "target", "CPU ms ours", "theirs", "driver busy", "ours, MiB", "theirs");
+}
+
 async function against(where: string, directory: string): Promise<void> {
   const ours = await startAssay(join(directory, "assay"), { ASSAY_WORKERS: WORKERS });
   let theirs: Registry | undefined;
@@ -69,23 +116,12 @@ async function against(where: string, directory: string): Promise<void> {
     const other = new Filler(theirs);
     await other.fill(blobs);
     if (asked(TAGS_LISTED)) for (const each of [filler, other]) await each.tags(MANY);
-    const blob = (repository: string, digest: string): string => `/v2/${repository}/blobs/${digest}`;
-    const inRepository = (repository: string): Figure[] => [
-      { name: "push 1 MiB", target: 2, work: { kind: "push", repository, size: MIB } },
-      { name: "push 1 KiB", target: 3, work: { kind: "push", repository, size: 1024 } },
-      { name: "manifest by tag", target: 2.5, work: { kind: "get", paths: [`/v2/${repository}/manifests/latest`] } },
-      {
-        name: "blob GET 1 MiB",
-        target: 2,
-        work: { kind: "get", paths: filled.small.map((digest) => blob(repository, digest)) },
-      },
-    ];
     const figures: Figure[] = [
-      ...inRepository(SMALL),
+      ...inRepository(SMALL, filled.small),
       {
         name: "pull 64 MiB, MiB",
         target: 1,
-        work: { kind: "get", paths: [blob(SMALL, filled.large)] },
+        work: { kind: "get", paths: [blobPath(SMALL, filled.large)] },
         rate: (side) => side.mibPerSecond,
       },
       {
@@ -94,27 +130,10 @@ async function against(where: string, directory: string): Promise<void> {
         work: { kind: "get", paths: [`/v2/${TAGGED}/tags/list?n=${MANY}`] },
       },
     ];
-    process.stdout.write(`\n${where}: ${CONNECTIONS} connections, ${WORKERS} HTTP processes of ours\n`);
-    row("", "ours /s", "theirs /s", "ratio", "target", "CPU ms ours", "theirs", "driver busy", "ours, MiB", "theirs");
-    for (const { name, target, work, rate = perSecond } of figures) {
-      if (!asked(name)) continue;
-      const [mine, reference] = await compare(driver, [
-        { registry: ours, work },
-        { registry: theirs, work },
-      ]);
-      const ratio = rate(mine) / rate(reference);
-      row(
-        name,
-        number(rate(mine)),
-        number(rate(reference)),
-        `${ratio.toFixed(2)}×`,
-        `≥ ${target}×`,
-        mine.cpuMs.toFixed(3),
-        reference.cpuMs.toFixed(3),
-        `${mine.driver.toFixed(2)} ${reference.driver.toFixed(2)}`,
-        number(ours.memory() / MIB),
-        `${number(theirs.memory() / MIB)}${judge(where, name, ratio, target)}`,
-      );
+    heading(where, WORKERS);
+    for (const figure of figures) {
+      const { name, target } = figure;
+      if (asked(name)) await figureOf(driver, ours, theirs, figure, (ratio) => judge(where, name, ratio, target));
     }
     const memory = ours.memory() / theirs.memory();
     row(
@@ -127,8 +146,8 @@ async function against(where: string, directory: string): Promise<void> {
     if (asked(WITH_MANY)) {
       await filler.manifests(MANY);
       row(`${WITH_MANY}, ours beside itself`, "then /s", "before /s", "ratio", "target");
-      for (const [index, { name, work }] of inRepository(FULL).entries()) {
-        const before = inRepository(SMALL)[index];
+      for (const [index, { name, work }] of inRepository(FULL, filled.small).entries()) {
+        const before = inRepository(SMALL, filled.small)[index];
         if (before === undefined) continue;
         const pair: [Contender, Contender] = [
           { registry: ours, work },
@@ -146,9 +165,25 @@ async function against(where: string, directory: string): Promise<void> {
       }
     }
     if (asked(LISTS)) await longLists(where, driver, ours);
+    if (asked(SEVERAL)) await withSeveral(where, directory, driver, theirs);
   } finally {
     driver.stop();
     await theirs?.stop();
+    await ours.stop();
+  }
+}
+
+/** What one process answers is bounded by one processor; theirs uses all there are. So again with as many processes as keep two busy. */
+async function withSeveral(where: string, directory: string, driver: Driver, theirs: Registry): Promise<void> {
+  const ours = await startAssay(join(directory, "assay-several"), { ASSAY_WORKERS: "2" });
+  try {
+    const { small } = await new Filler(ours).fill(makeBlobs());
+    heading(where, "2");
+    for (const figure of inRepository(SMALL, small).filter(
+      ({ work }) => work.kind === "push" || work.paths.length === 1,
+    ))
+      await figureOf(driver, ours, theirs, figure, () => "");
+  } finally {
     await ours.stop();
   }
 }
