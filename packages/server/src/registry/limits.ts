@@ -1,5 +1,8 @@
 import { PIECE } from "../storage/aligned-memory.ts";
 
+/** ms; of UTC, which has no longer and no shorter ones. */
+export const DAY_MS = 86_400_000;
+
 /** Every bound on what comes in through `/v2/`, in one place. */
 export const REGISTRY_LIMITS = {
   /** Bytes of a manifest (OCI distribution: at least 4 MiB; more is answered 413). */

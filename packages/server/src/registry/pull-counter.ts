@@ -1,14 +1,13 @@
 import type { Digest, JsonObject } from "@assay/evidence";
 import type { RecordClient } from "../record/client.ts";
 import { PULLS_PER_OPERATION } from "./operations.ts";
+import { DAY_MS } from "./limits.ts";
 
 /** Distinct (repository, digest, identity, day) held in memory before they are written at once. */
 const BUFFER = 10_000;
 
 /** And at most, while they cannot be written: pulls of others are then not counted, and the memory stays bounded. */
 const MOST = 4 * BUFFER;
-
-const DAY_MS = 86_400_000;
 
 /** A pull of a manifest. */
 export interface Pull {

@@ -66,7 +66,9 @@ async function counted(reader: Reader, rows: readonly Row[]): Promise<Quota[] | 
 async function withUsage(reader: Reader, rows: readonly Row[]): Promise<Quota[]> {
   const quotas = await counted(reader, rows);
   // INVARIANT: a scope with a quota is counted.
-  if (quotas === undefined) throw new ServerError("internal", "a quota is not counted");
+  if (quotas === undefined) {
+    throw new ServerError("internal", `a quota is not counted: ${rows.map(({ scope }) => scope).join(", ")}`);
+  }
   return quotas;
 }
 

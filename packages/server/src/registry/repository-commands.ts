@@ -24,6 +24,7 @@ import {
   type RepositorySettings,
   repositorySettingsSchema,
 } from "./repository-settings.ts";
+import { DAY_MS } from "./limits.ts";
 
 /** The command's organisation and the repository's must be one: what is authorised is what is written. */
 export function foreignRepository(org: string, repository: string): Decided | undefined {
@@ -73,8 +74,6 @@ export async function movedTag(
 
 /** Attempts of one identity to move one tag that are events of their own, until the tag changes; and of one identity in a repository in a day. */
 export const REFUSED_MOVES = { perTag: 16, perDay: 200 } as const;
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 const digest = z
   .string()

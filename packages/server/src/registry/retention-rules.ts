@@ -1,6 +1,5 @@
 import { z } from "zod";
-
-const DAY_MS = 86_400_000;
+import { DAY_MS } from "./limits.ts";
 
 /** Bounds of a repository's rules. */
 const LIMITS = { rules: 20, patterns: 20, pattern: 128, days: 36_500, last: 10_000 } as const;

@@ -16,7 +16,7 @@ export const ALIGNMENT = 4096;
 /** One piece, bytes. */
 export const PIECE = 1024 * 1024;
 
-/** Pieces there are: what more bodies need at once is memory as any. */
+/** Pieces there are. More bodies than these at once get ordinary memory. */
 const PIECES = 16;
 
 const aligned = new WeakSet<ArrayBufferLike>();
