@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { TOKEN_PATH } from "./access/challenge.ts";
 import type { Connections } from "./pressure/connections.ts";
 import type { DiskWatch } from "./pressure/disk-watch.ts";
@@ -79,36 +79,66 @@ export class Admission {
   /** Guards every door of `server`. Called before any of them is registered. */
   guard(server: FastifyInstance): void {
     this.#options.connections.watch(server.server);
-    server.addHook("onRequest", async (request, reply) => {
+    server.addHook("onRequest", (request, reply, done) => {
       if (this.#draining) reply.header("connection", "close");
-      try {
-        const taken = await this.#admit(request);
-        const giveBack = (): void => {
-          for (const give of taken) give();
-        };
-        // A client that left meanwhile is not heard of again.
-        if (request.raw.socket.destroyed) giveBack();
-        else reply.raw.once("close", giveBack);
-      } catch (error) {
-        // The connection of one that is too many ends with its answer; on any other the client may go on.
-        if (this.#options.connections.isRefused(request.raw.socket)) reply.header("connection", "close");
-        lingerOver(request.raw);
-        throw error;
+      const cost = costOf(request, this.#options.blobsOnDisk);
+      // Most requests neither write nor bring a body: nothing has to be waited for.
+      if (cost === undefined) {
+        try {
+          this.#underWay(request, reply, this.#connection(request));
+        } catch (error) {
+          done(this.#refused(request, reply, error));
+          return;
+        }
+        done();
+        return;
       }
+      this.#admit(request, cost).then(
+        (taken) => {
+          this.#underWay(request, reply, ...taken);
+          done();
+        },
+        (error: unknown) => done(this.#refused(request, reply, error)),
+      );
     });
-    server.addHook("onSend", async (_request, reply) => {
+    server.addHook("onSend", (_request, reply, _payload, done) => {
       // For those that were under way when it began.
       if (this.#draining && !reply.raw.headersSent) reply.header("connection", "close");
+      done();
     });
   }
 
-  async #admit(request: FastifyRequest): Promise<(() => void)[]> {
-    const { disk, memory, connections, metrics } = this.#options;
+  /** Keeps what a request has taken until it is over. */
+  #underWay(request: FastifyRequest, reply: FastifyReply, ...taken: readonly (() => void)[]): void {
+    const giveBack = (): void => {
+      for (const give of taken) give();
+    };
+    // A client that left meanwhile is not heard of again.
+    if (request.raw.socket.destroyed) giveBack();
+    else reply.raw.once("close", giveBack);
+  }
+
+  /** Readies the answer to a request that is not taken up. @returns why it is not. */
+  #refused(request: FastifyRequest, reply: FastifyReply, error: unknown): Error {
+    this.#options.metrics.refused(error);
+    // The connection of one that is too many ends with its answer; on any other the client may go on.
+    if (this.#options.connections.isRefused(request.raw.socket)) reply.header("connection", "close");
+    lingerOver(request.raw);
+    return error instanceof Error ? error : new Error(String(error));
+  }
+
+  /** Counts a request among those of its connection. @returns what is called at its end. @throws ServerError `connections-full`. */
+  #connection(request: FastifyRequest): () => void {
+    if (ALWAYS_ANSWERED.has(request.routeOptions.url ?? "")) return () => undefined;
+    return this.#options.connections.admit(request.raw.socket);
+  }
+
+  /** @returns what is called at its end. @throws ServerError `connections-full`, `disk-low`, `memory-low`. */
+  async #admit(request: FastifyRequest, cost: Cost): Promise<(() => void)[]> {
+    const { disk, memory } = this.#options;
     const taken: (() => void)[] = [];
     try {
-      if (!ALWAYS_ANSWERED.has(request.routeOptions.url ?? "")) taken.push(connections.admit(request.raw.socket));
-      const cost = costOf(request, this.#options.blobsOnDisk);
-      if (cost === undefined) return taken;
+      taken.push(this.#connection(request));
       if (cost.disk !== undefined) {
         // Promised before it is asked for: of several that come together each counts those before it.
         const own = cost.disk > 0 ? this.#promise(request.raw, cost.disk) : undefined;
@@ -120,7 +150,6 @@ export class Admission {
       return taken;
     } catch (error) {
       for (const giveBack of taken) giveBack();
-      metrics.refused(error);
       throw error;
     }
   }

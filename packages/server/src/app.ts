@@ -188,6 +188,7 @@ function measured(
       }
     },
     operate: (type, body) => record.operate(type, body),
+    stamp: record.stamp,
   };
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { ServerError, type ServerErrorCode } from "./errors.ts";
 import { ChannelClient, type WriterAnswer } from "./record/port.ts";
+import { RecordStamp } from "./record/stamp.ts";
 import type { WriterMessage, WriterStart, WriterStop } from "./writer.ts";
 
 /** The writer thread as its owner sees it. */
@@ -22,9 +23,12 @@ function writerUrl(): URL {
 }
 
 /** Starts the writer thread and waits until the record is open. @throws ServerError why it could not be opened. */
-export async function startWriterThread(start: WriterStart): Promise<WriterThread> {
-  const worker = new Worker(writerUrl(), { workerData: start, name: "assay-writer" });
-  const client = new ChannelClient((request) => worker.postMessage(request));
+export async function startWriterThread(start: Omit<WriterStart, "stamp">): Promise<WriterThread> {
+  // With a database elsewhere other hosts write the record too.
+  const stamp = start.databaseUrl === undefined ? new RecordStamp() : undefined;
+  const workerData: WriterStart = { ...start, ...(stamp === undefined ? {} : { stamp: stamp.shared }) };
+  const worker = new Worker(writerUrl(), { workerData, name: "assay-writer" });
+  const client = new ChannelClient((request) => worker.postMessage(request), stamp);
   let stopped = false;
   let onStopped: (problem?: string) => void = () => undefined;
   const stoppedPromise = new Promise<string | undefined>((resolve) => {

@@ -10,6 +10,7 @@ import { SYSTEM_ACTOR, SYSTEM_ORG } from "./record/command.ts";
 import { letGoOfStart } from "./pressure/after-start.ts";
 import { keyDirectory, openRecord } from "./record/open.ts";
 import { answerRequest, type WriterRequest } from "./record/port.ts";
+import { RecordStamp } from "./record/stamp.ts";
 import { migrate, programName, schemaFence } from "./storage/migrate.ts";
 import { translateDiskError } from "./storage/disk-errors.ts";
 import { openWriter } from "./storage/open.ts";
@@ -22,6 +23,7 @@ const startSchema = z.strictObject({
   org: z.string(),
   host: z.string().optional(),
   witnessPolicy: z.string().optional(),
+  stamp: z.instanceof(SharedArrayBuffer).optional(),
 });
 
 /** What the thread is started with. */
@@ -62,6 +64,7 @@ async function main(): Promise<void> {
       notices.push(`a witness could not be asked at this start: ${notice}`),
     ),
     fence: schemaFence(MIGRATIONS),
+    stamp: start.stamp && new RecordStamp(start.stamp),
   });
   port.on("message", (message: WriterRequest | WriterStop) => {
     if (message.kind === "stop") {

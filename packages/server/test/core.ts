@@ -20,6 +20,7 @@ import {
 import { recordPart } from "../src/record/heads.ts";
 import { openRecord } from "../src/record/open.ts";
 import { RecordParts } from "../src/record/parts.ts";
+import type { RecordStamp } from "../src/record/stamp.ts";
 import type { RecordWriter } from "../src/record/writer.ts";
 import type { WriteDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
@@ -135,6 +136,7 @@ export async function openCore(
   directory: string,
   wrap: (database: WriteDatabase) => WriteDatabase = (d) => d,
   place?: DatabasePlace,
+  stamp?: RecordStamp,
 ): Promise<Core> {
   const database = wrap(openWriter(place ?? (await placeOf(directory))));
   await migrate(database, CORE_MIGRATIONS);
@@ -146,6 +148,7 @@ export async function openCore(
     parts,
     founding: [],
     host: undefined,
+    stamp,
   });
   return {
     directory,

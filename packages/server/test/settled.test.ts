@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { SettledRecord } from "../src/record/settled.ts";
+import { RecordStamp } from "../src/record/stamp.ts";
 import type { ReadDatabase, Reader } from "../src/storage/database.ts";
 import { openReader } from "../src/storage/open.ts";
 import { prepared, recorded } from "../src/storage/prepared.ts";
@@ -131,5 +132,91 @@ describe("what follows from the record", () => {
     }
     done = true;
     await Promise.all(asking);
+  });
+});
+
+describe("what follows from the record, by a stamp that the writer sets", () => {
+  const stamp = new RecordStamp();
+  const everything = { after: "", text: "", most: 9 };
+  let looks = 0;
+  let settled: SettledRecord;
+
+  beforeEach(async () => {
+    await core.stop();
+    core = await openCore(directory.path, undefined, undefined, stamp);
+    const reader = await another();
+    const counting: Reader = {
+      tables<T>() {
+        looks += 1;
+        return reader.tables<T>();
+      },
+    };
+    settled = new SettledRecord(counting, new RecordStamp(stamp.shared));
+    await settled.now();
+    looks = 0;
+  });
+
+  it("is looked up again after events were committed, and only then", async () => {
+    await settled.now();
+    await core.writer.operate("note.count", { name: "a" });
+    await settled.now();
+    expect(looks).toBe(0);
+    await core.writer.append(take("a"));
+    expect(await askRecorded(await settled.now(), everything)).toEqual([{ name: "a", text: "" }]);
+    const before = looks;
+    expect(await askRecorded(await settled.now(), everything)).toHaveLength(1);
+    expect(looks).toBe(before);
+    // Refused: nothing was recorded.
+    expect(await core.writer.append(take("a"))).toMatchObject({ ok: false });
+    await settled.now();
+    expect(looks).toBe(before);
+  });
+
+  it("is looked up each time while events are being committed, and afterwards when they were given up", async () => {
+    stamp.begin();
+    for (const expected of [1, 2]) {
+      await settled.now();
+      expect(looks).toBe(expected);
+    }
+    stamp.end();
+    await settled.now();
+    await settled.now();
+    expect(looks).toBe(3);
+  });
+
+  it("holds a look-up that was overtaken by a commit for what was before it", async () => {
+    const early = settled.now();
+    stamp.begin();
+    await core.writer.append(take("b"));
+    await early;
+    expect(await askRecorded(await settled.now(), everything)).toEqual([{ name: "b", text: "" }]);
+  });
+});
+
+describe("what follows from a reader's actor and the record", () => {
+  it("is concluded once of each, and anew by the next reader", async () => {
+    const settled = new SettledRecord(await another());
+    let concluded = 0;
+    const conclude = (of: object, name: string) => async () =>
+      await (await settled.now()).conclude(of, name, async () => {
+        concluded += 1;
+        return concluded;
+      });
+    const [one, other] = [{}, {}];
+    await core.writer.append(take("a"));
+    for (const [of, name, expected] of [
+      [one, "x", 1],
+      [one, "x", 1],
+      [one, "y", 2],
+      [other, "x", 3],
+    ] as const) {
+      expect(await conclude(of, name)()).toBe(expected);
+    }
+    const nothing = async () => undefined;
+    const now = await settled.now();
+    expect(await now.conclude(one, "nothing", nothing)).toBeUndefined();
+    expect(await now.conclude(one, "nothing", async () => 1)).toBeUndefined();
+    await core.writer.append(take("b"));
+    expect(await conclude(one, "x")()).toBe(4);
   });
 });

@@ -153,7 +153,7 @@ function head(page: string, description: string, version: string): string[] {
 }
 
 function sentence(words: string): string {
-  return words === "" ? "" : `${words[0]?.toUpperCase()}${words.slice(1)}${/[.!?…]$/.test(words) ? "" : "."}`;
+  return words === "" ? "" : `${words[0]?.toUpperCase()}${words.slice(1)}${/[.!?\u2026]$/.test(words) ? "" : "."}`;
 }
 
 /** A line of text in roff: nothing in it is a request or an escape. */

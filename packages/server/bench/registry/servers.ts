@@ -108,12 +108,15 @@ function bundled(): string {
 export async function startAssay(directory: string, settings: Record<string, string> = {}): Promise<Registry> {
   const port = await freePort();
   mkdirSync(directory, { recursive: true });
-  // With the flag of Node's that `npm start`, `assay server start` and the service file give it.
+  // With the flag of Node's and the environment that `npm start`, `assay server start` and the service file give it.
   const program = join(ROOT, process.env["ASSAY_BENCH_SERVER"] ?? bundled());
-  const child = spawn(process.execPath, ["--max-semi-space-size=4", program], {
+  const child = spawn(process.execPath, ["--max-semi-space-size=8", program], {
     cwd: directory,
     env: {
       PATH: process.env["PATH"],
+      MALLOC_ARENA_MAX: "1",
+      MALLOC_TRIM_THRESHOLD_: "131072",
+      UV_THREADPOOL_SIZE: "16",
       ASSAY_LISTEN: `127.0.0.1:${port}`,
       ASSAY_DATA: directory,
       ASSAY_ADMIN_TOKEN: TOKEN,

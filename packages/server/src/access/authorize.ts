@@ -2,6 +2,7 @@ import { matchesRepository } from "@assay/evidence";
 import type { Actor, Refusal, TokenAccess } from "../record/command.ts";
 import { SYSTEM_ORG } from "../record/command.ts";
 import type { Reader } from "../storage/database.ts";
+import { SettledReader } from "../storage/prepared.ts";
 import { ANONYMOUS } from "./denials.ts";
 import { type KeyScope, scopeAllows, scopeOfKey } from "./key-scope.ts";
 import { BOOTSTRAP_ADMIN, mirrorId, parsePrincipal } from "./names.ts";
@@ -89,9 +90,22 @@ export async function authorizeKnown(
   action: Action,
   target: Target,
 ): Promise<Refusal | undefined> {
-  const inRole = await roleRefusal(reader, actor, action, target);
-  if (inRole !== undefined) return inRole;
-  return tokenRefusal(actor, action, target) ?? (await scopeRefusal(reader, actor, action));
+  // No name holds a space.
+  return await settled(reader, actor, `${action} ${target.org} ${target.repository ?? ""}`, async () => {
+    const inRole = await roleRefusal(reader, actor, action, target);
+    if (inRole !== undefined) return inRole;
+    return tokenRefusal(actor, action, target) ?? (await scopeRefusal(reader, actor, action));
+  });
+}
+
+/** What the record says of an actor, which does not change while the record does not grow. */
+async function settled(
+  reader: Reader,
+  actor: Actor,
+  question: string,
+  ask: () => Promise<Refusal | undefined>,
+): Promise<Refusal | undefined> {
+  return reader instanceof SettledReader ? await reader.conclude(actor, question, ask) : await ask();
 }
 
 /**
@@ -154,6 +168,10 @@ export async function authorizeSight(reader: Reader, actor: Actor, action: Actio
 
 /** Does the credential still stand, whatever it is used for? Everything here can change while a request waits for the writer. */
 export async function credentialRefusal(reader: Reader, actor: Actor): Promise<Refusal | undefined> {
+  return await settled(reader, actor, "", () => standingRefusal(reader, actor));
+}
+
+async function standingRefusal(reader: Reader, actor: Actor): Promise<Refusal | undefined> {
   const { credential } = actor;
   // The service acting on its own behalf: no request can make such an actor (authenticate.ts never does).
   if (credential.kind === "system") return actor.id === "system" ? undefined : REVOKED;

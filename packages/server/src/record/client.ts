@@ -1,5 +1,6 @@
 import type { JsonValue, RecordReceipt } from "@assay/evidence";
 import type { Command, JsonObject, Refusal } from "./command.ts";
+import type { RecordStamp } from "./stamp.ts";
 
 /** What came of an append: receipts for the events recorded (none when nothing changed) and each command's result. */
 export type Appended =
@@ -11,6 +12,8 @@ export type Appended =
  * When it resolves with receipts, what they name is durable.
  */
 export interface RecordClient {
+  /** Absent where others write the record too, or from another process. */
+  readonly stamp?: RecordStamp | undefined;
   append(commands: Command | readonly Command[]): Promise<Appended>;
   /** Changes unrecorded state (leases, sessions, counters), durably. */
   operate(type: string, body: JsonObject): Promise<JsonValue>;

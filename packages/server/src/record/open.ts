@@ -21,6 +21,7 @@ import { type Command, type JsonObject, SYSTEM_ACTOR, SYSTEM_ORG } from "./comma
 import { foundingKeyCommands, makeFoundingKeys, recordMissingKeys } from "./missing-keys.ts";
 import type { RecordParts } from "./parts.ts";
 import type { RecordTables } from "./schema.ts";
+import type { RecordStamp } from "./stamp.ts";
 import { settleSuccession, successions } from "./succession.ts";
 import { RecordWriter } from "./writer.ts";
 import { ONE_ROW } from "../storage/one-row.ts";
@@ -64,6 +65,8 @@ interface OpenOptions {
   beforeSigning?: BeforeSigning | undefined;
   /** Asked inside each batch where other hosts may change the schema meanwhile (storage/migrate.ts). */
   fence?: ((reader: Reader) => Promise<void>) | undefined;
+  /** Told of each commit of events. Only where nobody else writes the record. */
+  stamp?: RecordStamp | undefined;
 }
 
 /**
@@ -140,7 +143,7 @@ async function openAlone(options: OpenOptions): Promise<OpenedRecord> {
     sign,
   });
   await options.beforeSigning?.(log, sign, options.database.reader());
-  const writer = await RecordWriter.open(options.database, log, options.parts, nodeCrypto, options.fence);
+  const writer = await RecordWriter.open(options.database, log, options.parts, nodeCrypto, options);
   if (log.size === 0) {
     const system = (type: string, body: JsonObject): Command => ({ type, org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body });
     // COMMIT POINT of the founding: one batch. Before: the log is empty, and the next start founds the record, with the keys that lie

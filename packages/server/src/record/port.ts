@@ -2,6 +2,7 @@ import type { JsonValue } from "@assay/evidence";
 import { ServerError, type ServerErrorCode } from "../errors.ts";
 import type { Appended, RecordClient } from "./client.ts";
 import type { Command, JsonObject } from "./command.ts";
+import type { RecordStamp } from "./stamp.ts";
 
 /**
  * Requests of one process that may be on their way at once. The writer refuses what is too much for its queue, but it has to see a
@@ -42,13 +43,15 @@ export async function answerRequest(record: RecordClient, request: WriterRequest
 
 /** The record as seen through a channel: every HTTP process holds one of these. */
 export class ChannelClient implements RecordClient {
+  readonly stamp: RecordStamp | undefined;
   readonly #send: (request: WriterRequest) => void;
   readonly #waiting = new Map<number, { resolve: (answer: WriterAnswer) => void; reject: (error: unknown) => void }>();
   #next = 1;
   #closed: ServerError | undefined;
 
-  constructor(send: (request: WriterRequest) => void) {
+  constructor(send: (request: WriterRequest) => void, stamp?: RecordStamp) {
     this.#send = send;
+    this.stamp = stamp;
   }
 
   async append(commands: Command | readonly Command[]): Promise<Appended> {

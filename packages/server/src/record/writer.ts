@@ -12,6 +12,7 @@ import { isRecorded, notRecorded } from "./lost-commit.ts";
 import type { RecordParts } from "./parts.ts";
 import { formReceipt } from "./receipt.ts";
 import type { RecordTables } from "./schema.ts";
+import type { RecordStamp } from "./stamp.ts";
 import { ONE_ROW } from "../storage/one-row.ts";
 
 /** Requests one transaction takes at most, and how many may wait: beyond, the answer is 503 rather than an endless queue. */
@@ -55,6 +56,12 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
+/** Who is asked and told of each batch. */
+interface Told {
+  readonly fence?: ((reader: Reader) => Promise<void>) | undefined;
+  readonly stamp?: RecordStamp | undefined;
+}
+
 /** Thrown inside a savepoint to undo a refused command. */
 class RefusedSignal extends Error {
   readonly refusal: Refusal;
@@ -81,6 +88,7 @@ export class RecordWriter implements RecordClient {
   readonly #parts: RecordParts;
   readonly #crypto: Crypto;
   readonly #fence: ((reader: Reader) => Promise<void>) | undefined;
+  readonly #stamp: RecordStamp | undefined;
   readonly #queue: Waiting[] = [];
   #lastTime: number;
   /** The log's size when `#lastTime` was that of its newest event. */
@@ -98,9 +106,10 @@ export class RecordWriter implements RecordClient {
     parts: RecordParts,
     crypto: Crypto,
     lastTime: number,
-    fence: ((reader: Reader) => Promise<void>) | undefined,
+    { fence, stamp }: Told,
   ) {
     this.#fence = fence;
+    this.#stamp = stamp;
     this.#database = database;
     this.#log = log;
     this.#parts = parts;
@@ -114,9 +123,9 @@ export class RecordWriter implements RecordClient {
     log: SequencedLog,
     parts: RecordParts,
     crypto: Crypto,
-    fence?: (reader: Reader) => Promise<void>,
+    told: Told = {},
   ): Promise<RecordWriter> {
-    const writer = new RecordWriter(database, log, parts, crypto, await newestTime(database.reader()), fence);
+    const writer = new RecordWriter(database, log, parts, crypto, await newestTime(database.reader()), told);
     if (database.shared) writer.#scheduleFollow();
     return writer;
   }
@@ -228,12 +237,15 @@ export class RecordWriter implements RecordClient {
             batch,
             pending.written.map((event) => event.commitment),
           );
+          this.#stamp?.begin();
         }
         ran = results;
         return results;
       };
       outcomes = idle ? waiting.map(() => ({ kind: "operated", result: null })) : await this.#database.transaction(run);
+      this.#stamp?.end();
     } catch (error) {
+      this.#stamp?.end();
       // The transaction rolled back: nothing of the batch exists, in tables or in the tree. Or its answer was lost.
       ending?.undone();
       const [first] = pending.written;

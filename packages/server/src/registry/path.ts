@@ -13,6 +13,13 @@ export type RegistryPath =
 /** Longest path looked at, in characters: 255 of a name, 7 of a digest's algorithm, and the fixed words fit many times. */
 const MAX_PATH = 2048;
 
+/** What stands in a path before its last `count` segments. */
+function nameBefore(path: string, count: number): string {
+  let end = path.length;
+  for (let left = count; left > 0; left -= 1) end = path.lastIndexOf("/", end - 1);
+  return path.slice("/v2/".length, end);
+}
+
 /**
  * Reads a path (no query) into what it names. Names have slashes, and their components may be the words of the API itself
  * (`a/manifests/tags/list` lists the tags of `a/manifests`): the words are read from the end.
@@ -24,7 +31,7 @@ export function parseRegistryPath(rawPath: string): RegistryPath {
   if (rawPath.length > MAX_PATH) return { kind: "unknown" };
   let path: string;
   try {
-    path = decodeURIComponent(rawPath);
+    path = rawPath.includes("%") ? decodeURIComponent(rawPath) : rawPath;
   } catch (error) {
     if (error instanceof URIError) return { kind: "unknown" };
     throw error;
@@ -37,23 +44,24 @@ export function parseRegistryPath(rawPath: string): RegistryPath {
   const last = segments.at(-1) ?? "";
   const second = segments.at(-2);
   const third = segments.at(-3);
-  const name = (cut: number): string => segments.slice(0, segments.length - cut).join("/");
   if (third === "blobs" && second === "uploads") {
     // The standard's location for opening an upload ends in a slash.
     if (segments.length > 3)
-      return last === "" ? { kind: "uploads", name: name(3) } : { kind: "upload", name: name(3), id: last };
+      return last === ""
+        ? { kind: "uploads", name: nameBefore(path, 3) }
+        : { kind: "upload", name: nameBefore(path, 3), id: last };
   }
   if (segments.length < 3) return { kind: "unknown" };
-  if (second === "blobs" && last === "uploads") return { kind: "uploads", name: name(2) };
+  if (second === "blobs" && last === "uploads") return { kind: "uploads", name: nameBefore(path, 2) };
   switch (second) {
     case "tags":
-      return last === "list" ? { kind: "tags", name: name(2) } : { kind: "unknown" };
+      return last === "list" ? { kind: "tags", name: nameBefore(path, 2) } : { kind: "unknown" };
     case "manifests":
-      return { kind: "manifest", name: name(2), reference: last };
+      return { kind: "manifest", name: nameBefore(path, 2), reference: last };
     case "blobs":
-      return { kind: "blob", name: name(2), digest: last };
+      return { kind: "blob", name: nameBefore(path, 2), digest: last };
     case "referrers":
-      return { kind: "referrers", name: name(2), digest: last };
+      return { kind: "referrers", name: nameBefore(path, 2), digest: last };
     default:
       return { kind: "unknown" };
   }

@@ -77,6 +77,14 @@ function methodNotAllowed(method: string, allowed: readonly string[]): OciError 
   });
 }
 
+/** What a request's URL names. */
+function targetOf({ raw }: FastifyRequest): { readonly path: RegistryPath; readonly query: URLSearchParams } {
+  const url = raw.url ?? "/";
+  const mark = url.indexOf("?");
+  const path = parseRegistryPath(mark === -1 ? url : url.slice(0, mark));
+  return { path, query: new URLSearchParams(mark === -1 ? "" : url.slice(mark + 1)) };
+}
+
 /** Who asks, and the reader that says what they may. @throws Problem 401. */
 async function authenticated(services: Services, { headers }: FastifyRequest): Promise<Asker> {
   if (headers.authorization === undefined) throw new Problem(401, "unauthorized", "authentication required");
@@ -149,26 +157,29 @@ async function inRepository<K extends RepositoryPath["kind"]>(
   }
 }
 
+/** @throws OciError 405. */
+function handlerOf<K extends RepositoryPath["kind"]>(kind: K, method: string): Handler<K> {
+  const handlers: Readonly<Record<string, Handler<K>>> = HANDLERS[kind];
+  const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
+  if (handler === undefined) throw methodNotAllowed(method, Object.keys(handlers));
+  return handler;
+}
+
 function dispatch(services: Services, path: RepositoryPath, on: Asked): Promise<FastifyReply> {
-  const pick = <K extends RepositoryPath["kind"]>(kind: K): Handler<K> => {
-    const handlers: Readonly<Record<string, Handler<K>>> = HANDLERS[kind];
-    const handler = Object.hasOwn(handlers, on.request.method) ? handlers[on.request.method] : undefined;
-    if (handler === undefined) throw methodNotAllowed(on.request.method, Object.keys(handlers));
-    return handler;
-  };
+  const { method } = on.request;
   switch (path.kind) {
     case "blob":
-      return inRepository(services, path, pick("blob"), on);
+      return inRepository(services, path, handlerOf("blob", method), on);
     case "uploads":
-      return inRepository(services, path, pick("uploads"), on);
+      return inRepository(services, path, handlerOf("uploads", method), on);
     case "upload":
-      return inRepository(services, path, pick("upload"), on);
+      return inRepository(services, path, handlerOf("upload", method), on);
     case "manifest":
-      return inRepository(services, path, pick("manifest"), on);
+      return inRepository(services, path, handlerOf("manifest", method), on);
     case "tags":
-      return inRepository(services, path, pick("tags"), on);
+      return inRepository(services, path, handlerOf("tags", method), on);
     case "referrers":
-      return inRepository(services, path, pick("referrers"), on);
+      return inRepository(services, path, handlerOf("referrers", method), on);
   }
 }
 
@@ -190,21 +201,14 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     wholes: new WholeBlobs({ ...context, leaseMs, sessions: uploads }),
     manifests: new RecentManifests(context.blobs),
     referrerPages: new ReferrerPages(context.reader),
-    settled: new SettledRecord(context.reader),
+    settled: new SettledRecord(context.reader, context.record.stamp),
     pulls,
     gate: context.gate ?? CLOSED_GATE,
   };
-  /** The scope each request under way needs: what a 401 tells the client to ask for. */
-  const scopes = new WeakMap<FastifyRequest, string>();
 
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const url = request.raw.url ?? "/";
-    const mark = url.indexOf("?");
-    const path = parseRegistryPath(mark === -1 ? url : url.slice(0, mark));
-    const query = new URLSearchParams(mark === -1 ? "" : url.slice(mark + 1));
+    const { path, query } = targetOf(request);
     note(request, { operation: operationName(path, request.method, query) });
-    const scope = scopeOf(path, request.method, query);
-    if (scope !== undefined) scopes.set(request, scope);
     reply.header("docker-distribution-api-version", "registry/2.0");
     // Before anything about the path is told: an unknown caller learns nothing from it.
     const asker = await authenticated(services, request);
@@ -235,7 +239,10 @@ export function registerRegistryRoutes(app: FastifyInstance, context: RegistryCo
     const insufficient = error instanceof Problem && error.code === "token-insufficient";
     const given = request.headers.authorization !== undefined;
     const why = insufficient ? "insufficient_scope" : given ? "invalid_token" : undefined;
-    const headers = { "www-authenticate": challenge(services.publicUrl, scopes.get(request), why).join(", ") };
+    // What the client has to ask a token for.
+    const { path, query } = targetOf(request);
+    const scope = scopeOf(path, request.method, query);
+    const headers = { "www-authenticate": challenge(services.publicUrl, scope, why).join(", ") };
     return sendOciError(reply, new OciError(401, problem.code, problem.message, { headers, cause: error }));
   };
 

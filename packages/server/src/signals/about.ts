@@ -19,11 +19,15 @@ export interface About {
   readonly granted?: string;
 }
 
-const ABOUT = new WeakMap<FastifyRequest, About>();
+/** Where it stands at a request: a map of all of them would cost the collector of garbage more than what it is for. */
+const ABOUT = Symbol("about");
+
+type Noted = FastifyRequest & { [ABOUT]?: About };
 
 /** Says something of a request under way. What is said later of the same counts. */
 export function note(request: FastifyRequest, about: About): void {
-  ABOUT.set(request, { ...ABOUT.get(request), ...about });
+  const noted: Noted = request;
+  noted[ABOUT] = Object.assign(noted[ABOUT] ?? {}, about);
 }
 
 const DIGEST = /^[a-z0-9]{1,32}:[0-9a-f]{64,128}$/;
@@ -46,5 +50,5 @@ export function aboutOf(request: FastifyRequest): About {
       if (typeof value === "string" && grammar.test(value)) found[field] = value;
     }
   }
-  return { ...found, ...ABOUT.get(request) };
+  return Object.assign(found, (request as Noted)[ABOUT]);
 }

@@ -51,6 +51,15 @@ const REMEMBERED = 4096;
 
 let queries = 0;
 
+/** One name for each query with its values: each value with its kind and length, so that no two run into one another. */
+function nameOf(query: number, given: Given): string {
+  let name = String(query);
+  for (const value of Object.values(given)) {
+    name += typeof value === "string" ? `"${value.length}:${value}` : `,${value}`;
+  }
+  return name;
+}
+
 /**
  * A query like those of {@link prepared} over tables that nothing but the projection of events changes: what it answers follows from the
  * record, and a {@link SettledReader} asks the database for it once.
@@ -62,7 +71,7 @@ export function recorded<G extends Given, Row extends object>(
   const query = queries++;
   return async (reader, given) => {
     if (!(reader instanceof SettledReader)) return await ask(reader, given);
-    return await reader.answer(JSON.stringify([query, ...Object.values(given)]), () => ask(reader, given));
+    return await reader.answer(nameOf(query, given), () => ask(reader, given));
   };
 }
 
@@ -76,6 +85,7 @@ export class SettledReader implements Reader {
   readonly asOf: number;
   readonly #reader: Reader;
   readonly #answers = new Map<string, readonly unknown[]>();
+  readonly #conclusions = new WeakMap<object, Map<string, unknown>>();
 
   constructor(reader: Reader, asOf: number) {
     this.#reader = reader;
@@ -94,5 +104,26 @@ export class SettledReader implements Reader {
     if (this.#answers.size >= REMEMBERED) this.#answers.clear();
     this.#answers.set(name, rows);
     return rows;
+  }
+
+  /**
+   * What follows from somebody or something, and from the record.
+   *
+   * @param of is never changed, and is the same object when it is asked of again.
+   * @param name what is asked of it.
+   * @param conclude INVARIANT: it asks of nothing but what the projection of events changes, and of no clock.
+   */
+  async conclude<T>(of: object, name: string, conclude: () => Promise<T>): Promise<T> {
+    let known = this.#conclusions.get(of);
+    if (known === undefined) {
+      known = new Map<string, unknown>();
+      this.#conclusions.set(of, known);
+    }
+    const before = known.get(name);
+    if (before !== undefined || known.has(name)) return before as T;
+    const found = await conclude();
+    if (known.size >= REMEMBERED) known.clear();
+    known.set(name, found);
+    return found;
   }
 }
