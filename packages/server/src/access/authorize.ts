@@ -98,14 +98,18 @@ export async function authorizeKnown(
   });
 }
 
-/** What the record says of an actor, which does not change while the record does not grow. */
+/**
+ * What the record says of an actor, which does not change while the record does not grow: concluded once of those who come again and again as
+ * the same object (remembered-tokens.ts), as a registry's clients do.
+ */
 async function settled(
   reader: Reader,
   actor: Actor,
   question: string,
   ask: () => Promise<Refusal | undefined>,
 ): Promise<Refusal | undefined> {
-  return reader instanceof SettledReader ? await reader.conclude(actor, question, ask) : await ask();
+  if (actor.credential.kind !== "registry-token" || !(reader instanceof SettledReader)) return await ask();
+  return await reader.conclude(actor, question, ask);
 }
 
 /**
