@@ -38,6 +38,7 @@ const suitesOnPostgres = [
   "corpus",
   "backup*",
   "witness*",
+  "writer-thread",
   "kills",
   "postgres-*",
 ];

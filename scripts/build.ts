@@ -89,8 +89,9 @@ function leaveNamesThatAreRight(paths: readonly string[]): void {
 function toAscii(path: string): void {
   const text = readFileSync(path, "utf8");
   const ascii = text.replaceAll(/^.*[^\x00-\x7f].*$/gm, (line) => {
-    const comment = /^\s*\*|\/\/|\/\*/.exec(line)?.index ?? line.length;
-    if (/[^\x00-\x7f]/.test(line.slice(0, comment))) throw new Error(`${path}: not ASCII, and no comment: ${line}`);
+    // What is surely a comment: before it stands nothing that could be the inside of a text or of a regular expression.
+    const comment = /^\s*\*|^[^"'`/]*\/[/*]|^[^'`/]*(?:\|\||&&) \/\//;
+    if (!comment.test(line)) throw new Error(`${path}: not ASCII, and no comment: ${line}`);
     return line.replaceAll(/[^\x00-\x7f]/g, "?");
   });
   if (ascii !== text) writeFileSync(path, ascii);

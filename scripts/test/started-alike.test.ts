@@ -5,12 +5,16 @@ import { ROOT } from "../repository.ts";
 /** What a place starts the service with: settings of Node's and of the C library. */
 function startedWith(path: string): Record<string, string | undefined> {
   const text = readFileSync(new URL(path, ROOT), "utf8");
-  const found = (name: string): string | undefined => new RegExp(`${name}[=":, ]+(\\d+)`).exec(text)?.[1];
+  const found = (name: string): string | undefined =>
+    new RegExp(`${name}(?:=\\$\\{${name}:-|[=":, ]+)(\\d+)`).exec(text)?.[1];
   return Object.fromEntries(
-    ["--max-semi-space-size", "MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "UV_THREADPOOL_SIZE"].map((name) => [
-      name,
-      found(name),
-    ]),
+    [
+      "--max-semi-space-size",
+      "MALLOC_ARENA_MAX",
+      "MALLOC_MMAP_THRESHOLD_",
+      "MALLOC_TRIM_THRESHOLD_",
+      "UV_THREADPOOL_SIZE",
+    ].map((name) => [name, found(name)]),
   );
 }
 

@@ -81,25 +81,24 @@ export class Admission {
     this.#options.connections.watch(server.server);
     server.addHook("onRequest", (request, reply, done) => {
       if (this.#draining) reply.header("connection", "close");
-      const cost = costOf(request, this.#options.blobsOnDisk);
-      // Most requests neither write nor bring a body: nothing has to be waited for.
-      if (cost === undefined) {
-        try {
-          this.#underWay(request, reply, this.#connection(request));
-        } catch (error) {
-          done(this.#refused(request, reply, error));
+      let refusal: Error | undefined;
+      try {
+        const cost = costOf(request, this.#options.blobsOnDisk);
+        if (cost !== undefined) {
+          this.#admit(request, cost)
+            .then((taken) => this.#underWay(request, reply, ...taken))
+            .then(
+              () => done(),
+              (error: unknown) => done(this.#refused(request, reply, error)),
+            );
           return;
         }
-        done();
-        return;
+        // Most requests neither write nor bring a body: nothing has to be waited for.
+        this.#underWay(request, reply, this.#connection(request));
+      } catch (error) {
+        refusal = this.#refused(request, reply, error);
       }
-      this.#admit(request, cost).then(
-        (taken) => {
-          this.#underWay(request, reply, ...taken);
-          done();
-        },
-        (error: unknown) => done(this.#refused(request, reply, error)),
-      );
+      done(refusal);
     });
     server.addHook("onSend", (_request, reply, _payload, done) => {
       // For those that were under way when it began.
@@ -123,7 +122,7 @@ export class Admission {
     this.#options.metrics.refused(error);
     // The connection of one that is too many ends with its answer; on any other the client may go on.
     if (this.#options.connections.isRefused(request.raw.socket)) reply.header("connection", "close");
-    lingerOver(request.raw);
+    if (hasBody(request.raw)) lingerOver(request.raw);
     return error instanceof Error ? error : new Error(String(error));
   }
 

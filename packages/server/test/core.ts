@@ -20,7 +20,7 @@ import {
 import { recordPart } from "../src/record/heads.ts";
 import { openRecord } from "../src/record/open.ts";
 import { RecordParts } from "../src/record/parts.ts";
-import type { RecordStamp } from "../src/record/stamp.ts";
+import { RecordStamp } from "../src/record/stamp.ts";
 import type { RecordWriter } from "../src/record/writer.ts";
 import type { WriteDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
@@ -178,6 +178,11 @@ export async function temporaryDirectory(): Promise<{ path: string; dispose: () 
       await rm(path, { recursive: true, force: true });
     },
   };
+}
+
+/** The stamp a writer has in production (writer-thread.ts): where nobody else writes the record. */
+export function stampFor(database: WriteDatabase): RecordStamp | undefined {
+  return database.shared ? undefined : new RecordStamp();
 }
 
 export const ADMIN: Actor = { id: "admin", credential: { kind: "admin-token" } };

@@ -13,7 +13,7 @@ import { migrate } from "../src/storage/migrate.ts";
 import { lockPlace, openReader, openWriter } from "../src/storage/open.ts";
 import { nodeCrypto } from "@assay/evidence/node";
 import { beforeSigning } from "../src/witness-composition.ts";
-import { temporaryDirectory } from "./core.ts";
+import { temporaryDirectory, stampFor } from "./core.ts";
 import { placeOf } from "./database.ts";
 import { s3Of } from "./stored-blobs.ts";
 
@@ -77,6 +77,7 @@ export async function startInstance(options: Partial<Config> = {}): Promise<Inst
       ],
       host: undefined,
       beforeSigning: beforeSigning(config.witnessPolicy, nodeCrypto, () => undefined),
+      stamp: stampFor(database),
     });
     const serving = await serve(config, ADMIN_TOKEN, writer, pino({ level: config.logLevel }));
     const reader = openReader(config);

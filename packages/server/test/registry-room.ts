@@ -31,7 +31,7 @@ import type { BlobStore } from "../src/storage/blobs.ts";
 import type { ReadDatabase } from "../src/storage/database.ts";
 import { migrate } from "../src/storage/migrate.ts";
 import { openReader, openWriter } from "../src/storage/open.ts";
-import { ADMIN, temporaryDirectory } from "./core.ts";
+import { ADMIN, temporaryDirectory, stampFor } from "./core.ts";
 import { placeOf } from "./database.ts";
 import { openStore } from "./stored-blobs.ts";
 
@@ -223,6 +223,7 @@ export async function openRegistryRoom(
       parts,
       founding: [{ type: "access.bootstrap", org: SYSTEM_ORG, actor: SYSTEM_ACTOR, body: { defaultOrg: "default" } }],
       host: undefined,
+      stamp: stampFor(database),
     });
     await releaseUploadClaims(writer);
     const reader = openReader(await placeOf(directory.path));

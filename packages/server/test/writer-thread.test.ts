@@ -6,6 +6,7 @@ import type { ReadDatabase } from "../src/storage/database.ts";
 import { openReader } from "../src/storage/open.ts";
 import { startWriterThread, type WriterThread } from "../src/writer-thread.ts";
 import { temporaryDirectory } from "./core.ts";
+import { placeOf } from "./database.ts";
 
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
 let writer: WriterThread;
@@ -13,8 +14,9 @@ let reader: ReadDatabase;
 
 beforeEach(async () => {
   directory = await temporaryDirectory();
-  writer = await startWriterThread({ dataDirectory: directory.path, org: "default" });
-  reader = openReader({ dataDirectory: directory.path });
+  const place = await placeOf(directory.path);
+  writer = await startWriterThread({ ...place, org: "default" });
+  reader = openReader(place);
 });
 
 afterEach(async () => {
@@ -25,7 +27,8 @@ afterEach(async () => {
 
 it("what the thread has acknowledged is in what follows from the record, however often it was asked for meanwhile", async () => {
   const settled = new SettledRecord(reader, writer.client.stamp);
-  expect(writer.client.stamp).toBeDefined();
+  // On PostgreSQL other hosts write the record too, and no stamp of ours says so.
+  expect(writer.client.stamp === undefined).toBe((await placeOf(directory.path)).databaseUrl !== undefined);
   let acknowledged = -1;
   let done = false;
   let [asked, unknown, missed] = [0, 0, 0];
@@ -51,6 +54,6 @@ it("what the thread has acknowledged is in what follows from the record, however
   done = true;
   await Promise.all(all);
   expect(missed).toBe(0);
-  expect(asked).toBeGreaterThan(120);
+  expect(asked).toBeGreaterThan(20);
   expect(unknown).toBeGreaterThan(0);
 }, 30_000);

@@ -115,8 +115,9 @@ export async function startAssay(directory: string, settings: Record<string, str
     env: {
       PATH: process.env["PATH"],
       MALLOC_ARENA_MAX: "1",
+      MALLOC_MMAP_THRESHOLD_: "4194304",
       MALLOC_TRIM_THRESHOLD_: "131072",
-      UV_THREADPOOL_SIZE: "16",
+      UV_THREADPOOL_SIZE: "8",
       ASSAY_LISTEN: `127.0.0.1:${port}`,
       ASSAY_DATA: directory,
       ASSAY_ADMIN_TOKEN: TOKEN,

@@ -41,7 +41,7 @@ export interface AuthenticatorOptions {
 
 /**
  * Says who a request comes from. Bearer: the admin token, an API key, a workload's token, or a registry token; Basic: `admin` with the admin
- * token, or any user name with an API key or a workload's token. Every secret is compared by its SHA-256 hash in constant time, and every answer comes from the database
+ * token, or any user name with an API key or a workload's token. Every secret is compared by its SHA-256 hash in constant time, and every answer follows from the record
  * as it is now: a revoked key is dead at once.
  */
 export class Authenticator {

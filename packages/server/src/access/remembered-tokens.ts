@@ -16,7 +16,7 @@ interface Remembered<T> {
  * requests has it verified once. They are known by their SHA-256, and looking one up takes as long for any other.
  *
  * INVARIANT: only what follows from the token's bytes and the key is remembered. Whether its bearer's epoch still stands, and what they may do,
- * is asked of the database each time.
+ * is asked of the record as it is now. What that says is kept by the very object that is remembered here (authorize.ts): nobody ever changes it.
  */
 export class RememberedTokens<T> {
   readonly #held = new Map<string, Remembered<T>>();

@@ -3,7 +3,7 @@ import type { BlobStore } from "../storage/blobs.ts";
 import { isSigned } from "./evidence-bytes.ts";
 import type { EvidenceRow } from "./queries.ts";
 
-/** Reads under way at once for one request: as many as Node has threads for files. */
+/** Reads under way at once for one request: half of the threads for files, so that others have some as well. */
 const WIDTH = 4;
 
 /** Larger pieces are read when they are asked for: what waits in memory for one request stays below a megabyte. */

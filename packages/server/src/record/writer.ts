@@ -88,7 +88,7 @@ export class RecordWriter implements RecordClient {
   readonly #parts: RecordParts;
   readonly #crypto: Crypto;
   readonly #fence: ((reader: Reader) => Promise<void>) | undefined;
-  readonly #stamp: RecordStamp | undefined;
+  readonly stamp: RecordStamp | undefined;
   readonly #queue: Waiting[] = [];
   #lastTime: number;
   /** The log's size when `#lastTime` was that of its newest event. */
@@ -109,7 +109,7 @@ export class RecordWriter implements RecordClient {
     { fence, stamp }: Told,
   ) {
     this.#fence = fence;
-    this.#stamp = stamp;
+    this.stamp = stamp;
     this.#database = database;
     this.#log = log;
     this.#parts = parts;
@@ -237,15 +237,15 @@ export class RecordWriter implements RecordClient {
             batch,
             pending.written.map((event) => event.commitment),
           );
-          this.#stamp?.begin();
+          this.stamp?.begin();
         }
         ran = results;
         return results;
       };
       outcomes = idle ? waiting.map(() => ({ kind: "operated", result: null })) : await this.#database.transaction(run);
-      this.#stamp?.end();
+      this.stamp?.end();
     } catch (error) {
-      this.#stamp?.end();
+      this.stamp?.end();
       // The transaction rolled back: nothing of the batch exists, in tables or in the tree. Or its answer was lost.
       ending?.undone();
       const [first] = pending.written;

@@ -76,16 +76,18 @@ export function recorded<G extends Given, Row extends object>(
 }
 
 /**
- * A reader for as long as the record does not grow: it remembers what queries of {@link recorded} answered, and asks all others anew. Whoever
- * hands it out has looked the record's newest sequence up just then (record/settled.ts); whoever gets it is done with it before waiting for
- * anything but the database.
+ * A reader for as long as the record does not grow: it remembers what queries of {@link recorded} answered and what was concluded from the
+ * record, and asks all others anew. Whoever hands it out knows that the record has not grown since its newest sequence was looked up
+ * (record/settled.ts); whoever gets it is done with it before waiting for anything but the database.
  */
 export class SettledReader implements Reader {
   /** The record's newest sequence, as it was looked up. */
   readonly asOf: number;
   readonly #reader: Reader;
   readonly #answers = new Map<string, readonly unknown[]>();
-  readonly #conclusions = new WeakMap<object, Map<string, unknown>>();
+  #conclusions = new WeakMap<object, Map<string, unknown>>();
+  /** How many there are, of all together. */
+  #concluded = 0;
 
   constructor(reader: Reader, asOf: number) {
     this.#reader = reader;
@@ -122,8 +124,14 @@ export class SettledReader implements Reader {
     const before = known.get(name);
     if (before !== undefined || known.has(name)) return before as T;
     const found = await conclude();
-    if (known.size >= REMEMBERED) known.clear();
-    known.set(name, found);
+    if (this.#concluded >= REMEMBERED) {
+      // Whoever asks names what is asked of: however many ask, no more than this is kept.
+      this.#conclusions = new WeakMap();
+      this.#concluded = 0;
+    } else {
+      known.set(name, found);
+      this.#concluded += 1;
+    }
     return found;
   }
 }
