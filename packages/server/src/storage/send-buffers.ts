@@ -13,21 +13,21 @@ const SMALL = 256 * KIB;
 const OWN = 64 * KIB;
 
 /** Buffers of each size that are kept for the next pull. */
-const KEPT = 4;
+const KEPT = 8;
 
 /**
  * The memory that blobs are sent through, used again: memory of this size that is asked for anew is mapped, cleared and unmapped by the kernel
  * each time, which costs as much as copying into it.
  */
 class SendBuffers {
-  readonly #free = new Map<number, Buffer[]>([
+  readonly #free = new Map<number, Buffer<ArrayBuffer>[]>([
     [LARGE, []],
     [SMALL, []],
   ]);
   #large = 0;
 
   /** A buffer for `bytes` bytes, or for as many of them as go at once; an empty one when there are none. */
-  take(bytes: number): Buffer {
+  take(bytes: number): Buffer<ArrayBuffer> {
     if (bytes <= OWN) return Buffer.allocUnsafe(Math.max(bytes, 0));
     const size = bytes > SMALL && this.#large < LARGE_AT_ONCE ? LARGE : SMALL;
     if (size === LARGE) this.#large += 1;
@@ -39,10 +39,13 @@ class SendBuffers {
    *
    * @param unused nobody reads or writes it any more; else its memory is left to whoever does.
    */
-  giveBack(buffer: Buffer, unused: boolean): void {
+  giveBack(buffer: Buffer<ArrayBuffer>, unused: boolean): void {
     if (buffer.length === LARGE) this.#large -= 1;
     const free = this.#free.get(buffer.length);
-    if (unused && free !== undefined && free.length < KEPT) free.push(buffer);
+    if (!unused || free === undefined) return;
+    if (free.length < KEPT) free.push(buffer);
+    // Without waiting for the collector of garbage: a busy server would make it look through all that lives, over and over, for these alone.
+    else buffer.buffer.transfer(0);
   }
 }
 
