@@ -19,7 +19,7 @@ const root = fileURLToPath(ROOT);
 const outdir = join(root, "dist");
 
 /** The server's programs by the name of their bundle. Chunks lie beside them, so a program finds its neighbour by a relative URL. */
-const SERVER_PROGRAMS = { server: "main", writer: "writer", admin: "admin" };
+const SERVER_PROGRAMS = { server: "main", writer: "writer", admin: "admin", "file-thread": "storage/file-thread" };
 
 const shared = {
   bundle: true,

@@ -20,7 +20,7 @@ let load: WriteLoad;
 /** An artifact for evidence to be about. */
 let artifact: string;
 
-/** One thread does everything with files, so that which of its calls fails is no chance. */
+/** One thread does what the pool does with files, so that which of its calls fails is no chance; and one thing is put after another. */
 const start = async (): Promise<ServerProcess> =>
   await startProcess(directory, await freePort(), { UV_THREADPOOL_SIZE: "1" });
 
@@ -39,6 +39,15 @@ afterAll(async () => {
 
 const organisation = (): Promise<void> => load.organisation(`o${randomUUID().slice(0, 8)}`);
 const blob = (): Promise<void> => load.blob("default/app", randomBytes(300_000));
+/** Whose directory has to be made. */
+const firstOfDirectory = async (): Promise<void> => {
+  const there = new Set(readdirSync(join(directory, "blobs", "sha256")));
+  for (;;) {
+    const bytes = randomBytes(2000);
+    if (!there.has(sha256(bytes).slice("sha256:".length, "sha256:".length + 2)))
+      return await load.blob("default/app", bytes);
+  }
+};
 /** Too large to be held in memory. */
 const stagedBlob = (): Promise<void> => load.whole("default/app", randomBytes(1_300_000));
 const evidence = (): Promise<void> => load.judge("default", artifact);
@@ -46,6 +55,7 @@ const evidence = (): Promise<void> => load.judge("default", artifact);
 const error = (name: string): string => `error=${name}`;
 const writer = "assay-writer";
 const files = "libuv-worker";
+const putter = "assay-files";
 const newest = (): string => join(directory, "logs", "record", "newest-checkpoint.tmp");
 
 interface Case {
@@ -96,12 +106,12 @@ const FATAL: readonly Case[] = [
   // Blobs.
   {
     what: "an upload's file cannot be made",
-    fault: () => ({ thread: files, calls: ["openat"], inject: error("ENOSPC"), when: "1" }),
+    fault: () => ({ thread: putter, calls: ["openat"], inject: error("ENOSPC"), when: "1" }),
     write: blob,
   },
   {
     what: "the disk is full in the middle of an upload",
-    fault: () => ({ thread: files, calls: ["pwrite64"], inject: error("ENOSPC"), when: "1" }),
+    fault: () => ({ thread: putter, calls: ["pwrite64"], inject: error("ENOSPC"), when: "1" }),
     write: blob,
   },
   {
@@ -116,28 +126,36 @@ const FATAL: readonly Case[] = [
   },
   {
     what: "an upload cannot be synced",
-    fault: () => ({ thread: files, calls: ["fsync"], inject: error("EIO"), when: "1" }),
+    fault: () => ({ thread: putter, calls: ["fsync"], inject: error("EIO"), when: "1" }),
     write: blob,
   },
   {
     what: "a directory for blobs cannot be synced",
-    fault: () => ({ thread: files, calls: ["fsync"], inject: error("EIO"), when: "2" }),
+    fault: () => ({ thread: files, calls: ["fsync"], inject: error("EIO"), when: "1" }),
+    write: firstOfDirectory,
+  },
+  {
+    what: "a blob's name cannot be synced",
+    fault: () => ({ thread: putter, calls: ["fsync"], inject: error("EIO"), when: "2" }),
     write: blob,
   },
   {
     what: "a blob cannot be renamed",
-    fault: () => ({ thread: files, calls: ["rename"], inject: error("EIO"), when: "1" }),
+    fault: () => ({ thread: putter, calls: ["rename"], inject: error("EIO"), when: "1" }),
     write: blob,
   },
   {
     what: "evidence cannot be synced",
-    fault: () => ({ thread: files, calls: ["fsync"], inject: error("EIO"), when: "1" }),
+    fault: () => ({ thread: putter, calls: ["fsync"], inject: error("EIO"), when: "1" }),
     write: evidence,
   },
 ];
 
-/** Lets a publication that is under way end: its files are made by the same thread. */
-const quiet = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 300));
+/** Lets a publication that is under way end, whose files the pool makes; and has a thread there that puts blobs, which end without work. */
+const quiet = async (): Promise<void> => {
+  await blob();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+};
 
 it.each(FATAL)("answers a write as failed when $what, and the next one succeeds", async ({ fault, write }) => {
   await quiet();
@@ -190,8 +208,8 @@ it("never takes an upload whose sync failed for synced, however often it is clos
 it("puts a blob's name down again when the sync of its directory failed, though the bytes are there", async () => {
   const policy = randomBytes(2000);
   await quiet();
-  // Staged file, the new directory, its parent; the fourth is the one after the rename.
-  await withFault(server.pid, { thread: files, calls: ["fsync"], inject: error("EIO"), when: "4" }, async () => {
+  // The first is the file's, the second the one after the rename.
+  await withFault(server.pid, { thread: putter, calls: ["fsync"], inject: error("EIO"), when: "2" }, async () => {
     await expect(load.blob("default/app", policy)).rejects.toBeInstanceOf(RefusedWrite);
   });
   await load.blob("default/app", policy);

@@ -5,8 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { clientProgram } from "../clients.ts";
 
-/** Which of the server's threads: the one that owns the database, or the one that does everything with files (UV_THREADPOOL_SIZE=1). */
-export type ServerThread = "assay-writer" | "libuv-worker";
+/**
+ * Which of the server's threads: the one that owns the database, the first of those that put blobs at hand (file-threads.ts), or the one that does
+ * all else with files (UV_THREADPOOL_SIZE=1).
+ */
+export type ServerThread = "assay-writer" | "assay-files" | "libuv-worker";
 
 export interface Fault {
   readonly thread: ServerThread;

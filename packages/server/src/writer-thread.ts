@@ -1,8 +1,8 @@
-import { existsSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { ServerError, type ServerErrorCode } from "./errors.ts";
 import { ChannelClient, type WriterAnswer } from "./record/port.ts";
 import { RecordStamp } from "./record/stamp.ts";
+import { threadProgram } from "./storage/thread-program.ts";
 import type { WriterMessage, WriterStart, WriterStop } from "./writer.ts";
 
 /** The writer thread as its owner sees it. */
@@ -16,18 +16,12 @@ export interface WriterThread {
   readonly died: Promise<string>;
 }
 
-/** The bundle has the writer beside it under another name. */
-function writerUrl(): URL {
-  const bundled = new URL("./writer.mjs", import.meta.url);
-  return existsSync(bundled) ? bundled : new URL("./writer.ts", import.meta.url);
-}
-
 /** Starts the writer thread and waits until the record is open. @throws ServerError why it could not be opened. */
 export async function startWriterThread(start: Omit<WriterStart, "stamp">): Promise<WriterThread> {
   // With a database elsewhere other hosts write the record too.
   const stamp = start.databaseUrl === undefined ? new RecordStamp() : undefined;
   const workerData: WriterStart = { ...start, ...(stamp === undefined ? {} : { stamp: stamp.shared }) };
-  const worker = new Worker(writerUrl(), { workerData, name: "assay-writer" });
+  const worker = new Worker(threadProgram("writer", import.meta.url), { workerData, name: "assay-writer" });
   const client = new ChannelClient((request) => worker.postMessage(request), stamp);
   let stopped = false;
   let onStopped: (problem?: string) => void = () => undefined;

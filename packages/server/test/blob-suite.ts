@@ -3,7 +3,7 @@ import { createHash, randomBytes, randomUUID } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Digest, parseDigest } from "@assay/evidence";
-import type { BlobStore, StagedBytes } from "../src/storage/blobs.ts";
+import { type BlobStore, OtherDigest, type StagedBytes } from "../src/storage/blobs.ts";
 
 const MIB = 1024 * 1024;
 
@@ -104,6 +104,18 @@ export function blobSuite(name: string, makePlace: () => Promise<BlobPlace>): vo
         expect((await readAll(store, digest)).equals(bytes)).toBe(false);
         await store.put(digest, bytes, 0);
         expect((await readAll(store, digest)).equals(bytes)).toBe(true);
+      }
+      expect(await place.leftovers()).toEqual([]);
+    });
+
+    test("bytes at hand that are not what they are said to be are not stored, under neither name", async () => {
+      for (const size of [1, 1000, 300_000]) {
+        const [bytes, said] = [randomBytes(size), digestOf(randomBytes(100))];
+        const putting = store.put(said, bytes, 0);
+        await expect(putting).rejects.toThrow(OtherDigest);
+        await expect(putting).rejects.toMatchObject({ actual: digestOf(bytes) });
+        expect(await store.size(said)).toBeUndefined();
+        expect(await store.size(digestOf(bytes))).toBeUndefined();
       }
       expect(await place.leftovers()).toEqual([]);
     });

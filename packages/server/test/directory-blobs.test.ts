@@ -1,9 +1,10 @@
-import { readFile, truncate, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { digestHex, digestOf, utf8Encode } from "@assay/evidence";
+import { digestHex, digestOf, equalBytes, utf8Encode } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { alignedMemory, isAligned, PIECE } from "../src/storage/aligned-memory.ts";
+import { fileThreads } from "../src/storage/file-threads.ts";
 import { DirectoryBlobs } from "../src/storage/directory-blobs.ts";
 import { temporaryDirectory } from "./core.ts";
 
@@ -43,6 +44,41 @@ it("puts what lies in memory that a disk can take as it is, whatever its length"
       alignedMemory.giveBack(piece);
     }
   }
+});
+
+it("puts more at once than there are threads, each from where it lies", async () => {
+  const bodies = Array.from({ length: 20 }, (_, index) => {
+    const piece = index % 2 === 0 ? alignedMemory.take() : new Uint8Array(new ArrayBuffer(70_000), 10, 60_000);
+    const bytes = piece.fill(index).subarray(0, 50_000 + index);
+    return { piece, bytes, digest: digestOf(nodeCrypto, bytes) };
+  });
+  await Promise.all(bodies.map(({ bytes, digest }) => blobs.put(digest, bytes, 0)));
+  for (const [index, { bytes, piece, digest }] of bodies.entries()) {
+    expect(equalBytes(await blobs.readSmall(digest, PIECE), bytes)).toBe(true);
+    if (index % 2 === 0) alignedMemory.giveBack(piece);
+  }
+});
+
+it("makes the directories again that somebody took away", async () => {
+  const bytes = utf8Encode("once");
+  const digest = await blobs.putSmall(bytes, 0);
+  for (const gone of ["uploads", join("blobs", "sha256", digestHex(digest).slice(0, 2)), "blobs"]) {
+    await rm(join(directory.path, gone), { recursive: true });
+    await blobs.put(digest, bytes, 0);
+    expect(equalBytes(await blobs.readSmall(digest, 10), bytes)).toBe(true);
+    expect(await readdir(join(directory.path, "uploads"))).toEqual([]);
+  }
+});
+
+it("takes no name for durable when a sync of a directory failed on another thread meanwhile, and puts it again", async () => {
+  const bytes = utf8Encode("while a disk fails");
+  const failures = vi.spyOn(fileThreads, "failures", "get");
+  failures.mockReturnValueOnce(3).mockReturnValueOnce(4);
+  const digest = digestOf(nodeCrypto, bytes);
+  await expect(blobs.put(digest, bytes, 0)).rejects.toMatchObject({ code: "storage-failed" });
+  failures.mockRestore();
+  await blobs.put(digest, bytes, 0);
+  expect(await blobs.size(digest)).toBe(bytes.length);
 });
 
 it("lends no piece of its memory twice, and has other memory for who comes then", () => {

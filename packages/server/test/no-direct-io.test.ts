@@ -24,7 +24,7 @@ it("writes through the cache where the file system has no direct I/O, and asks i
   try {
     piece.fill(7);
     for (const name of ["first", "second"]) {
-      await writeNewFile(join(directory.path, name), piece);
+      writeNewFile(join(directory.path, name), piece);
       expect((await readFile(join(directory.path, name))).equals(piece)).toBe(true);
     }
     expect(refused.times).toBe(1);

@@ -5,11 +5,13 @@ import { COLLECTION_LIMITS } from "../collection/limits.ts";
 import { BLOB_COLLECTED, type Naming } from "../collection/naming.ts";
 import { Problem } from "../http/problem.ts";
 import type { JsonObject } from "../record/command.ts";
-import { algorithmOf, isSha512, type NamedDigest, type Sha512 } from "./digest.ts";
+import { isSha512, type NamedDigest, type Sha512 } from "./digest.ts";
 import { BodyInterrupted, giveBack, takeBody } from "./incoming.ts";
 import { alignedMemory } from "../storage/aligned-memory.ts";
+import { OtherDigest } from "../storage/blobs.ts";
 import { AT_HAND_BYTES } from "./limits.ts";
 import { UploadHash } from "./running-hash.ts";
+import { digestWrong } from "./uploads.ts";
 
 /** The bodies that are held in memory which is used again, bytes: smaller ones have memory of their own size. */
 const SPARE_FROM = AT_HAND_BYTES / 4;
@@ -17,25 +19,36 @@ const SPARE_FROM = AT_HAND_BYTES / 4;
 /** A blob that came whole in one request, and is held in memory until it is stored. */
 export class BlobAtHand {
   readonly bytes: Uint8Array;
-  /** The name of its bytes. */
+  /** The name of its bytes. As long as they are not stored it may be only what they are said to be. */
   readonly digest: Digest;
   /** Their other name, where they were named by it. */
   readonly sha512: Sha512 | undefined;
-  readonly #spare: Uint8Array<ArrayBuffer> | undefined;
+  readonly #named: NamedDigest;
+  readonly #spare: Uint8Array | undefined;
 
-  private constructor(bytes: Uint8Array, hash: UploadHash, memory: Uint8Array<ArrayBuffer> | undefined) {
-    const { sha256, sha512 } = hash.digests();
+  private constructor(bytes: Uint8Array, named: NamedDigest, memory: Uint8Array | undefined) {
     this.bytes = bytes;
-    this.digest = sha256;
-    this.sha512 = sha512;
+    this.#named = named;
     this.#spare = memory;
+    // What is said to have a SHA-256 is hashed by who stores it, away from this thread. What is named otherwise has to be known by its
+    // SHA-256 before it can be stored.
+    if (isSha512(named)) {
+      const hash = UploadHash.begin("sha512");
+      hash.update(bytes);
+      const { sha256, sha512 } = hash.digests();
+      this.digest = sha256;
+      this.sha512 = sha512;
+    } else {
+      this.digest = named;
+      this.sha512 = undefined;
+    }
   }
 
   /**
    * Takes the body of a request.
    *
    * @param length its bytes as its Content-Length gives them, at most {@link AT_HAND_BYTES}.
-   * @param named what it is said to be: its algorithm is computed too.
+   * @param named what it is said to be, which {@link store} compares.
    * @param mayGrow asked before each piece; what it throws ends the body.
    * @throws BodyInterrupted; what `mayGrow` throws.
    */
@@ -45,7 +58,6 @@ export class BlobAtHand {
     named: NamedDigest,
     mayGrow: () => void,
   ): Promise<BlobAtHand> {
-    const hash = UploadHash.begin(algorithmOf(named));
     const memory = length < SPARE_FROM ? undefined : alignedMemory.take();
     let bytes: Uint8Array | undefined = memory?.subarray(0, length);
     let filled = 0;
@@ -53,7 +65,6 @@ export class BlobAtHand {
       await takeBody(request, (piece) => {
         mayGrow();
         // Node gives out no more of a body than its Content-Length says: what is over is another request.
-        hash.update(piece);
         const at = filled;
         filled += piece.length;
         if (bytes === undefined && piece.length === length) {
@@ -69,12 +80,7 @@ export class BlobAtHand {
       if (memory !== undefined) alignedMemory.giveBack(memory);
       throw error;
     }
-    return new BlobAtHand(bytes ?? new Uint8Array(0), hash, memory);
-  }
-
-  /** What it is called in the algorithm of a digest. */
-  namedLike(named: NamedDigest): NamedDigest | undefined {
-    return isSha512(named) ? this.sha512 : this.digest;
+    return new BlobAtHand(bytes ?? new Uint8Array(0), named, memory);
   }
 
   /**
@@ -82,13 +88,19 @@ export class BlobAtHand {
    *
    * @param name has it named in a transaction that finds `generation` still counting, or answers the state `collected`.
    * @returns what `name` answered.
-   * @throws Problem 503 when they were collected again and again.
+   * @throws OciError 400 `DIGEST_INVALID` when the bytes have another digest than they were named by: then nothing was stored; Problem 503 when
+   * they were collected again and again.
    */
   async store({ reader, blobs }: Naming, name: (generation: number) => Promise<JsonObject>): Promise<JsonObject> {
+    if ((this.sha512 ?? this.digest) !== this.#named) throw digestWrong(this.#named, this.sha512);
     for (let attempt = 1; ; attempt += 1) {
       // INVARIANT: the generation is read before the bytes are put under it, and counts still when they are named.
       const generation = await generationOf(reader, this.digest);
-      await blobs.put(this.digest, this.bytes, generation);
+      try {
+        await blobs.put(this.digest, this.bytes, generation);
+      } catch (error) {
+        throw error instanceof OtherDigest ? digestWrong(this.#named, error.actual) : error;
+      }
       const answer = await name(generation);
       if (answer["state"] !== "collected") return answer;
       if (attempt < COLLECTION_LIMITS.attempts) continue;

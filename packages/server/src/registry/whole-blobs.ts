@@ -7,6 +7,7 @@ import type { BlobStore } from "../storage/blobs.ts";
 import type { Reader } from "../storage/database.ts";
 import { BlobAtHand } from "./blob-at-hand.ts";
 import { algorithmOf, isSha512, type NamedDigest } from "./digest.ts";
+import { OciError } from "./errors.ts";
 import { giveBack, incoming } from "./incoming.ts";
 import { AT_HAND_BYTES, WHOLE_BYTES } from "./limits.ts";
 import { findUpload } from "./queries.ts";
@@ -70,12 +71,10 @@ export class WholeBlobs {
   async take({ org, repository }: Opener, request: IncomingMessage, { length, named }: WholeBody): Promise<boolean> {
     const blob = await BlobAtHand.receive(request, length, named, this.#mayGrow);
     try {
-      const actual = blob.namedLike(named);
-      if (actual !== named) throw digestWrong(named, actual);
       // COMMIT POINT of a blob without a session, with the operation's batch. Before: the bytes are a blob under their name, which nobody can
       // see. After: the repository has it.
       const taken = await blob.store({ reader: this.#reader, blobs: this.#blobs }, (generation) =>
-        this.#operate("registry.take-blob", { org, repository, ...this.#told(blob, named), generation }),
+        this.#operate("registry.take-blob", { org, repository, ...this.#told(blob), generation }),
       );
       if (taken["state"] === "full") throw noRoom(taken);
       return taken["awaited"] === true;
@@ -111,15 +110,13 @@ export class WholeBlobs {
   async #endAtHand(key: SessionKey, request: IncomingMessage, { length, named }: WholeBody): Promise<boolean> {
     const blob = await BlobAtHand.receive(request, length, named, this.#mayGrow);
     try {
-      const actual = blob.namedLike(named);
-      if (actual !== named) {
-        await this.#drop(key);
-        throw digestWrong(named, actual);
-      }
       const finished = await blob.store({ reader: this.#reader, blobs: this.#blobs }, (generation) =>
-        this.#finish(key, { ...this.#told(blob, named), generation }),
+        this.#finish(key, { ...this.#told(blob), generation }),
       );
       return this.#ended(key, finished);
+    } catch (error) {
+      if (error instanceof OciError && error.code === "DIGEST_INVALID") await this.#drop(key);
+      throw error;
     } finally {
       blob.dispose();
     }
@@ -169,8 +166,8 @@ export class WholeBlobs {
   }
 
   /** How a blob at hand is told to the record. */
-  #told({ digest, bytes }: BlobAtHand, named: NamedDigest): JsonObject {
-    return { digest, sha512: isSha512(named) ? named : null, size: bytes.length, leaseMs: this.#leaseMs };
+  #told({ digest, sha512, bytes }: BlobAtHand): JsonObject {
+    return { digest, sha512: sha512 ?? null, size: bytes.length, leaseMs: this.#leaseMs };
   }
 
   /**

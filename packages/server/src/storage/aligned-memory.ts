@@ -3,8 +3,9 @@ declare const WebAssembly: {
   readonly Memory: new (pages: {
     readonly initial: number;
     readonly maximum: number;
+    readonly shared: true;
   }) => {
-    readonly buffer: ArrayBuffer;
+    readonly buffer: SharedArrayBuffer;
   };
 };
 
@@ -21,6 +22,12 @@ const PIECES = 16;
 
 const aligned = new WeakSet<ArrayBufferLike>();
 
+/** The memory for bodies as another thread of this process has it (`AlignedMemory.shared` there). */
+export function sharedAligned(buffer: SharedArrayBuffer): Uint8Array {
+  aligned.add(buffer);
+  return new Uint8Array(buffer);
+}
+
 /** Whether this memory begins where direct I/O can take it from. */
 export function isAligned({ buffer, byteOffset }: Pick<Uint8Array, "buffer" | "byteOffset">): boolean {
   return byteOffset % ALIGNMENT === 0 && aligned.has(buffer);
@@ -31,36 +38,50 @@ export function isAligned({ buffer, byteOffset }: Pick<Uint8Array, "buffer" | "b
  * is, so that its bytes need no copy in the kernel (durable.ts).
  */
 class AlignedMemory {
-  #free: Uint8Array<ArrayBuffer>[] | undefined;
+  #buffer: SharedArrayBuffer | undefined;
+  #free: Uint8Array[] | undefined;
 
   /** A piece of {@link PIECE} bytes, with whatever was in it before. */
-  take(): Uint8Array<ArrayBuffer> {
+  take(): Uint8Array {
     return this.#pieces().pop() ?? Buffer.allocUnsafeSlow(PIECE);
   }
 
+  /** The memory that pieces are of, for other threads to read. */
+  shared(): SharedArrayBuffer | undefined {
+    this.#pieces();
+    return this.#buffer;
+  }
+
   /** Takes back what {@link take} gave. Nobody may read or write it any more. */
-  giveBack(piece: Uint8Array<ArrayBuffer>): void {
+  giveBack(piece: Uint8Array): void {
     if (aligned.has(piece.buffer)) this.#pieces().push(piece);
     // Without waiting for the collector of garbage (giveBack in registry/incoming.ts says why).
-    else piece.buffer.transfer(0);
+    else if (piece.buffer instanceof ArrayBuffer) piece.buffer.transfer(0);
   }
 
   /** Reserved when first asked for; what was never used takes no memory of the machine. */
-  #pieces(): Uint8Array<ArrayBuffer>[] {
-    this.#free ??= reserved();
+  #pieces(): Uint8Array[] {
+    if (this.#free === undefined) {
+      const buffer = reserved();
+      this.#buffer = buffer;
+      this.#free =
+        buffer === undefined
+          ? []
+          : Array.from({ length: PIECES }, (_, index) => new Uint8Array(buffer, index * PIECE, PIECE));
+    }
     return this.#free;
   }
 }
 
-/** The pieces; none where there is no such memory (`node --jitless`, or a limit on addresses): it only saves work. */
-function reserved(): Uint8Array<ArrayBuffer>[] {
+/** Memory for the pieces; none where there is no such memory (`node --jitless`, or a limit on addresses): it only saves work. */
+function reserved(): SharedArrayBuffer | undefined {
   const pages = (PIECES * PIECE) / WASM_PAGE;
   try {
-    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     aligned.add(buffer);
-    return Array.from({ length: PIECES }, (_, index) => new Uint8Array(buffer, index * PIECE, PIECE));
+    return buffer;
   } catch {
-    return [];
+    return undefined;
   }
 }
 

@@ -2,6 +2,18 @@ import type { Readable } from "node:stream";
 import type { Digest } from "@assay/evidence";
 import { ServerError, type ServerErrorCode } from "../errors.ts";
 
+/** Bytes are not what they were said to be. */
+export class OtherDigest extends Error {
+  override readonly name = "OtherDigest";
+  /** What they are. */
+  readonly actual: Digest;
+
+  constructor(said: Digest, actual: Digest) {
+    super(`the bytes have the digest ${actual}, not ${said}`);
+    this.actual = actual;
+  }
+}
+
 /** A half-open byte range [start, end). */
 export interface ByteRange {
   readonly start: number;
@@ -35,10 +47,11 @@ export interface BlobStore {
    */
   putSmall(bytes: Uint8Array, generation: number): Promise<Digest>;
   /**
-   * Stores bytes at hand of which the caller has computed the digest as they came in: written without asking whether they are here already.
-   * Durable, name included, when it resolves. Once it has resolved or rejected nothing reads their memory any more.
+   * Stores bytes at hand that are said to have a digest: written without asking whether they are here already. Durable, name included, when it
+   * resolves. Once it has resolved or rejected nothing reads their memory any more.
    *
    * @param generation as for {@link putSmall}.
+   * @throws OtherDigest when they have another: then nothing is stored.
    */
   put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void>;
   /** Every digest in the store (after `after`), in order: for `check`. What lies there under no digest's name is passed over. */

@@ -13,11 +13,21 @@ import {
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
-import { type Digest, digestHex, digestOf, equalBytes } from "@assay/evidence";
+import { type Digest, digestHex, digestOf, equalBytes, parseDigest } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
-import type { Appending, BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
-import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory, writeNewFile } from "./durable.ts";
+import { isAligned } from "./aligned-memory.ts";
+import {
+  type Appending,
+  type BlobEntry,
+  type BlobStore,
+  type ByteRange,
+  type OpenBlob,
+  OtherDigest,
+  type StagedBytes,
+} from "./blobs.ts";
+import { isDurableDirectory, isMissing, makeDurableDirectory, syncDirectory } from "./durable.ts";
+import { fileThreads, type PutRequest } from "./file-threads.ts";
 import { FoundGenerations, generationName, parseGenerationName } from "./generations.ts";
 import { sendBuffers } from "./send-buffers.ts";
 
@@ -200,6 +210,13 @@ async function sendFile(
   }
 }
 
+/** Bytes as they are told to another thread: where they lie in the memory that both have, or a copy. */
+function bodyOf(bytes: Uint8Array): PutRequest["body"] {
+  if (isAligned(bytes)) return { at: bytes.byteOffset, length: bytes.length };
+  // What is told is the whole memory that a view is of.
+  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+}
+
 /** The names in a directory; none when it is not there, as before the first blob. */
 async function namesIn(path: string): Promise<string[]> {
   try {
@@ -328,24 +345,25 @@ export class DirectoryBlobs implements BlobStore {
   }
 
   async put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void> {
-    const temporary = join(this.#uploads, `${digestHex(digest)}.${crypto.randomUUID()}`);
+    const path = this.#path(digest, generation);
+    const body = bodyOf(bytes);
+    await this.#naming(path, () => this.#putOnThread(digest, path, body));
+  }
+
+  /** Has a thread do all there is to do for a blob at hand (file-thread.ts). */
+  async #putOnThread(digest: Digest, path: string, body: PutRequest["body"]): Promise<void> {
+    const sha256 = digestHex(digest);
+    const temporary = join(this.#uploads, `${sha256}.${crypto.randomUUID()}`);
+    const directory = dirname(path);
     try {
-      await this.#writeNew(temporary, bytes);
-      await this.#name(temporary, digest, generation);
+      const answer = await fileThreads.put({ body, sha256, temporary, path, directory });
+      if (answer.state === "put") return;
+      if (answer.state === "other") throw new OtherDigest(digest, parseDigest(`sha256:${answer.sha256}`));
+      if (answer.state === "unsynced") this.#noteFailure(directory);
+      throw Object.assign(new Error(answer.message), answer.details);
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
-    }
-  }
-
-  async #writeNew(path: string, bytes: Uint8Array): Promise<void> {
-    try {
-      await writeNewFile(path, bytes);
-    } catch (error) {
-      if (!isMissing(error)) throw error;
-      // Somebody took the directory away; it holds no facts.
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-      await writeNewFile(path, bytes);
     }
   }
 
@@ -366,13 +384,16 @@ export class DirectoryBlobs implements BlobStore {
 
   /** Makes a directory's names durable. A failure is remembered: that a later sync succeeds says nothing of what this one was to write. */
   async #syncNames(directory: string): Promise<void> {
-    const before = this.#failures.get(directory);
     try {
       await syncDirectory(directory);
     } catch (error) {
-      this.#failures.set(directory, (before ?? 0) + 1);
+      this.#noteFailure(directory);
       throw error;
     }
+  }
+
+  #noteFailure(directory: string): void {
+    this.#failures.set(directory, (this.#failures.get(directory) ?? 0) + 1);
   }
 
   async adopt(staged: StagedBytes, digest: Digest, generation: number): Promise<void> {
@@ -384,22 +405,35 @@ export class DirectoryBlobs implements BlobStore {
   /** Gives a file whose bytes are on disk the name of their digest. */
   async #name(temporary: string, digest: Digest, generation: number): Promise<void> {
     const path = this.#path(digest, generation);
+    await this.#naming(path, async () => {
+      // COMMIT POINT of a blob that was staged. Before the rename: the upload is as it was. After it and the directory's sync: the blob is there
+      // whole, under the name of its content. A blob already there has the same content, so replacing it changes nothing.
+      await rename(temporary, path);
+      await this.#syncNames(dirname(path));
+    });
+  }
+
+  /**
+   * Gives a file the name of a blob in a directory that is there, durably.
+   *
+   * @param name renames it and syncs the directory.
+   */
+  async #naming(path: string, name: () => Promise<void>): Promise<void> {
     const directory = dirname(path);
     if (!isDurableDirectory(directory)) await makeDurableDirectory(directory);
     const failures = this.#failures.get(directory);
-    // COMMIT POINT of a blob. Before the rename: the upload is as it was, if there is one. After it and the directory's sync: the blob is there whole, under
-    // the name of its content. A blob already there has the same content, so replacing it changes nothing.
+    const onThreads = fileThreads.failures;
     try {
-      await rename(temporary, path);
+      await name();
     } catch (error) {
       if (!isMissing(error)) throw error;
       // The directory was there when this process first looked: whoever took it away, it is made again, its name with it.
       await makeDurableDirectory(directory);
-      await rename(temporary, path);
+      await name();
     }
-    await this.#syncNames(directory);
-    if (this.#failures.get(directory) !== failures) {
-      throw new ServerError("storage-failed", `a sync of ${directory} failed while ${digest} was put there`, {
+    // What another's sync could not write is gone from what the kernel still means to write: this one's own may have had nothing left to do.
+    if (this.#failures.get(directory) !== failures || fileThreads.failures !== onThreads) {
+      throw new ServerError("storage-failed", `a sync of ${directory} failed while ${path} was put there`, {
         hint: "try again; look at the disk of ASSAY_DATA",
       });
     }

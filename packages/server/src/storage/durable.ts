@@ -4,22 +4,17 @@ import {
   fdatasyncSync,
   fsync,
   fsyncSync,
-  open as openDescriptor,
+  mkdirSync,
   openSync,
   renameSync,
-  write,
   writeSync,
 } from "node:fs";
 import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
-import { ServerError } from "../errors.ts";
 import { ALIGNMENT, isAligned } from "./aligned-memory.ts";
 
-// Descriptors instead of handles where a file is open for one write: a handle costs more of the processor than the write of a small file.
-const opening = promisify(openDescriptor);
-const writing = promisify(write);
 const syncing = promisify(fsync);
 
 /** Whether an I/O error says that the file is not there. */
@@ -61,29 +56,29 @@ const NOT_DIRECT = new Set(["EINVAL", "ENOTSUP", "EOPNOTSUPP"]);
 let directRefused = false;
 
 /**
- * Makes a file that is not there yet. When it resolves the bytes are on disk; the name is only when its directory was synced. When it
- * rejects, what there is of the file is the caller's to remove. Either way nothing reads the bytes' memory any more.
+ * Makes a file that is not there yet, without leaving the thread: for threads that do nothing else (file-thread.ts). When it returns the bytes
+ * are on disk; the name is only when its directory was synced. When it throws, what there is of the file is the caller's to remove.
  *
  * On Linux many bytes of {@link isAligned} memory go to the disk without a copy in the kernel's cache. A server that takes gigabytes would fill
  * that with them, in place of what is read, and to find the pages for it costs more than all else about a write.
  */
-export async function writeNewFile(path: string, bytes: Uint8Array, mode = 0o600): Promise<void> {
-  const descriptor = await opening(path, "wx", mode);
+export function writeNewFile(path: string, bytes: Uint8Array, mode = 0o600): void {
+  const descriptor = openSync(path, "wx", mode);
   try {
-    const there = await writeDirectly(path, bytes);
-    await writeFrom(descriptor, path, bytes, there, bytes.length);
+    const there = writeDirectly(path, bytes);
+    writeFrom(descriptor, path, bytes, there, bytes.length);
     // Of the whole file, whichever descriptor its bytes came through.
-    await syncing(descriptor);
+    fsyncSync(descriptor);
   } finally {
     closeSync(descriptor);
   }
 }
 
-async function writeFrom(fd: number, path: string, bytes: Uint8Array, start: number, end: number): Promise<void> {
+function writeFrom(fd: number, path: string, bytes: Uint8Array, start: number, end: number): void {
   for (let at = start; at < end; ) {
-    const { bytesWritten } = await writing(fd, bytes, at, end - at, at);
-    if (bytesWritten === 0) throw new ServerError("storage-failed", `nothing more could be written to ${path}`);
-    at += bytesWritten;
+    const written = writeSync(fd, bytes, at, end - at, at);
+    if (written === 0) throw Object.assign(new Error(`nothing more could be written to ${path}`), { code: "EIO" });
+    at += written;
   }
 }
 
@@ -92,14 +87,13 @@ async function writeFrom(fd: number, path: string, bytes: Uint8Array, start: num
  *
  * @returns bytes from the beginning that need not be written any more.
  */
-async function writeDirectly(path: string, bytes: Uint8Array): Promise<number> {
+function writeDirectly(path: string, bytes: Uint8Array): number {
   const whole = bytes.length - (bytes.length % ALIGNMENT);
   if (process.platform !== "linux" || directRefused || whole < DIRECT_FROM || !isAligned(bytes)) return 0;
   let descriptor: number | undefined;
   try {
-    // It is there: opening it waits for no disk.
     descriptor = openSync(path, constants.O_WRONLY | constants.O_DIRECT);
-    await writeFrom(descriptor, path, bytes, 0, whole);
+    writeFrom(descriptor, path, bytes, 0, whole);
     return whole;
   } catch (error) {
     if (!(error instanceof Error && "code" in error && NOT_DIRECT.has(String(error.code)))) throw error;
@@ -118,6 +112,11 @@ export function syncDirectorySync(path: string): void {
   } finally {
     closeSync(descriptor);
   }
+}
+
+/** Makes the directory of a file, and every missing parent: for what holds no facts. */
+export function makeDirectorySync(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
 }
 
 /** Directories whose names this process has made durable. */

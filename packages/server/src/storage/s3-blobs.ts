@@ -4,7 +4,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Digest, digestHex, digestOf } from "@assay/evidence";
 import { nodeCrypto } from "@assay/evidence/node";
 import { ServerError } from "../errors.ts";
-import type { BlobEntry, BlobStore, ByteRange, OpenBlob, StagedBytes } from "./blobs.ts";
+import {
+  type BlobEntry,
+  type BlobStore,
+  type ByteRange,
+  type OpenBlob,
+  OtherDigest,
+  type StagedBytes,
+} from "./blobs.ts";
 import { FoundGenerations, generationName, parseGenerationName } from "./generations.ts";
 import { type S3Client, type S3Part, sha256Hex } from "./s3-client.ts";
 import { noAnswer, S3Error } from "./s3-error.ts";
@@ -230,6 +237,8 @@ export class S3Blobs implements BlobStore {
   }
 
   async put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void> {
+    const actual = digestOf(nodeCrypto, bytes);
+    if (actual !== digest) throw new OtherDigest(digest, actual);
     // A copy: a request that was given up may go on reading what it was to send, and the caller uses its memory again.
     await this.#create(this.#key(digest, generation), digest, Buffer.from(bytes));
   }
