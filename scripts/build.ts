@@ -2,7 +2,7 @@
  * `npm run build`: bundles what users install into dist/.
  *
  *   assay.mjs                  the CLI; verbs are chunks of their own, loaded on use
- *   server.mjs, writer.mjs, admin.mjs   the service, its writer thread, `assay server …`
+ *   server.mjs, writer.mjs, file-thread.mjs, admin.mjs   the service, its threads, `assay server …`
  *   man/man1/*.1               the manual pages, written by the bundled CLI itself
  *   THIRD_PARTY_LICENSES.txt   the licence of each package that went in
  *

@@ -42,11 +42,12 @@ const blob = (): Promise<void> => load.blob("default/app", randomBytes(300_000))
 /** Whose directory has to be made. */
 const firstOfDirectory = async (): Promise<void> => {
   const there = new Set(readdirSync(join(directory, "blobs", "sha256")));
-  for (;;) {
+  for (let tries = 0; tries < 10_000; tries += 1) {
     const bytes = randomBytes(2000);
     if (!there.has(sha256(bytes).slice("sha256:".length, "sha256:".length + 2)))
       return await load.blob("default/app", bytes);
   }
+  throw new Error("every directory is there");
 };
 /** Too large to be held in memory. */
 const stagedBlob = (): Promise<void> => load.whole("default/app", randomBytes(1_300_000));

@@ -79,6 +79,14 @@ it("takes no name for durable when a sync of a directory failed on another threa
   failures.mockRestore();
   await blobs.put(digest, bytes, 0);
   expect(await blobs.size(digest)).toBe(bytes.length);
+  // The same of bytes that are there: they are put again.
+  const put = vi.spyOn(fileThreads, "put");
+  await blobs.putSmall(bytes, 0);
+  expect(put).not.toHaveBeenCalled();
+  vi.spyOn(fileThreads, "failures", "get").mockReturnValueOnce(3).mockReturnValue(4);
+  await blobs.putSmall(bytes, 0);
+  expect(put).toHaveBeenCalledOnce();
+  vi.restoreAllMocks();
 });
 
 it("lends no piece of its memory twice, and has other memory for who comes then", () => {

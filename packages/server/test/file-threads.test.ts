@@ -6,6 +6,20 @@ import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { FileThreads, type PutRequest } from "../src/storage/file-threads.ts";
 import { temporaryDirectory } from "./core.ts";
 
+const refuse = vi.hoisted(() => ({ workers: false }));
+
+// A system that has no more threads.
+vi.mock("node:worker_threads", async (importOriginal) => {
+  const threads = await importOriginal<typeof import("node:worker_threads")>();
+  class Worker extends threads.Worker {
+    constructor(...args: ConstructorParameters<typeof threads.Worker>) {
+      if (refuse.workers) throw new Error("EAGAIN");
+      super(...args);
+    }
+  }
+  return { ...threads, Worker };
+});
+
 let directory: Awaited<ReturnType<typeof temporaryDirectory>>;
 
 beforeEach(async () => {
@@ -26,7 +40,7 @@ function request(text: string): PutRequest {
 }
 
 it("starts threads as they are needed, not one for each blob, and ends them when there is nothing to do", async () => {
-  const threads = new FileThreads(100);
+  const threads = new FileThreads({ idleMs: 100 });
   expect(threads.size).toBe(0);
   await threads.put(request("a"));
   await threads.put(request("b"));
@@ -40,8 +54,15 @@ it("starts threads as they are needed, not one for each blob, and ends them when
   expect(await readFile(join(directory.path, "d"), "utf8")).toBe("d");
 });
 
+it("has more threads where a disk takes its time, to have more syncs under way", async () => {
+  const threads = new FileThreads({ slowMs: 0 });
+  await threads.put(request("a"));
+  await Promise.all(Array.from({ length: 20 }, (_, index) => threads.put(request(`b${index}`))));
+  expect(threads.size).toBe(8);
+});
+
 it("says how far a blob came that cannot be put, and what the system said", async () => {
-  const threads = new FileThreads(0);
+  const threads = new FileThreads({ idleMs: 0 });
   expect(await threads.put({ ...request("a"), sha256: "0".repeat(64) })).toEqual({
     state: "other",
     sha256: request("a").sha256,
@@ -66,7 +87,27 @@ it("fails the blob that a thread had in hand when it died, and goes on with anot
   const deadly = { ...request("a"), body: null } as unknown as PutRequest;
   const after = Array.from({ length: 8 }, (_, index) => threads.put(request(`b${index}`)));
   const dying = threads.put(deadly);
-  await expect(dying).rejects.toMatchObject({ code: "internal" });
+  await expect(dying).rejects.toMatchObject({ code: "storage-failed" });
   for (const answer of await Promise.all(after)) expect(answer).toEqual({ state: "put" });
   expect(await threads.put(request("c"))).toEqual({ state: "put" });
+});
+
+it("leaves to the threads there are what no other can be started for, and refuses only when there is none", async () => {
+  const threads = new FileThreads();
+  const first = threads.put(request("a"));
+  refuse.workers = true;
+  try {
+    const more = Array.from({ length: 6 }, (_, index) => threads.put(request(`b${index}`)));
+    expect(threads.size).toBe(1);
+    for (const answer of await Promise.all([first, ...more])) expect(answer).toEqual({ state: "put" });
+    const none = new FileThreads();
+    const refused = Array.from({ length: 3 }, (_, index) => none.put(request(`c${index}`)));
+    for (const one of refused) await expect(one).rejects.toMatchObject({ code: "storage-failed" });
+    refuse.workers = false;
+    expect(await none.put(request("d"))).toEqual({ state: "put" });
+    // What was refused is put by nobody.
+    expect((await readdir(directory.path)).filter((name) => name.startsWith("c"))).toEqual([]);
+  } finally {
+    refuse.workers = false;
+  }
 });

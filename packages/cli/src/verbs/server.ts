@@ -202,7 +202,7 @@ const NODE_FLAGS: readonly string[] = ["--max-semi-space-size=8"];
 /**
  * What can only be set before a process begins. With one arena for all threads, and what is free at its end given back, the C library holds
  * 30 MiB less of what only the start needed; less than 4 MiB at once it takes from there, and not from the kernel page by page
- * (https://man7.org/linux/man-pages/man3/mallopt.3.html). Eight threads for files keep as many syncs under way, which a disk takes together: libuv
+ * (https://man7.org/linux/man-pages/man3/mallopt.3.html). Eight threads for files keep as many reads and syncs under way, which a disk takes together: libuv
  * has four (https://docs.libuv.org/en/v1.x/threadpool.html).
  */
 const ENVIRONMENT: Readonly<Record<string, string>> = {

@@ -210,13 +210,6 @@ async function sendFile(
   }
 }
 
-/** Bytes as they are told to another thread: where they lie in the memory that both have, or a copy. */
-function bodyOf(bytes: Uint8Array): PutRequest["body"] {
-  if (isAligned(bytes)) return { at: bytes.byteOffset, length: bytes.length };
-  // What is told is the whole memory that a view is of.
-  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
-}
-
 /** The names in a directory; none when it is not there, as before the first blob. */
 async function namesIn(path: string): Promise<string[]> {
   try {
@@ -346,7 +339,7 @@ export class DirectoryBlobs implements BlobStore {
 
   async put(digest: Digest, bytes: Uint8Array, generation: number): Promise<void> {
     const path = this.#path(digest, generation);
-    const body = bodyOf(bytes);
+    const body = isAligned(bytes) ? { at: bytes.byteOffset, length: bytes.length } : bytes;
     await this.#naming(path, () => this.#putOnThread(digest, path, body));
   }
 
@@ -373,13 +366,19 @@ export class DirectoryBlobs implements BlobStore {
    */
   async #holds(path: string, bytes: Uint8Array): Promise<boolean> {
     const directory = dirname(path);
+    const failures = this.#failuresFor(directory);
     // A name whose sync failed may be gone from what the kernel still means to write: only a new rename puts it there again.
     if (this.#failures.has(directory)) return false;
     if ((await fileSize(path)) !== bytes.length) return false;
     if (!equalBytes(new Uint8Array(await readFile(path)), bytes)) return false;
     await makeDurableDirectory(directory);
     await this.#syncNames(directory);
-    return true;
+    return this.#failuresFor(directory) === failures;
+  }
+
+  /** Grows when a sync of a directory fails; a sync of this one beside which it grew may have had nothing left to write. */
+  #failuresFor(directory: string): number {
+    return (this.#failures.get(directory) ?? 0) + fileThreads.failures;
   }
 
   /** Makes a directory's names durable. A failure is remembered: that a later sync succeeds says nothing of what this one was to write. */
@@ -421,19 +420,18 @@ export class DirectoryBlobs implements BlobStore {
   async #naming(path: string, name: () => Promise<void>): Promise<void> {
     const directory = dirname(path);
     if (!isDurableDirectory(directory)) await makeDurableDirectory(directory);
-    const failures = this.#failures.get(directory);
-    const onThreads = fileThreads.failures;
+    let failures = this.#failuresFor(directory);
     try {
       await name();
     } catch (error) {
       if (!isMissing(error)) throw error;
       // The directory was there when this process first looked: whoever took it away, it is made again, its name with it.
       await makeDurableDirectory(directory);
+      failures = this.#failuresFor(directory);
       await name();
     }
-    // What another's sync could not write is gone from what the kernel still means to write: this one's own may have had nothing left to do.
-    if (this.#failures.get(directory) !== failures || fileThreads.failures !== onThreads) {
-      throw new ServerError("storage-failed", `a sync of ${directory} failed while ${path} was put there`, {
+    if (this.#failuresFor(directory) !== failures) {
+      throw new ServerError("storage-failed", `a sync of a directory failed while ${path} was put there`, {
         hint: "try again; look at the disk of ASSAY_DATA",
       });
     }

@@ -4,7 +4,7 @@ import { renameSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { sharedAligned } from "./aligned-memory.ts";
 import { isMissing, makeDirectorySync, syncDirectorySync, writeNewFile } from "./durable.ts";
-import type { FileThreadStart, PutAnswer, PutFailure, PutRequest } from "./file-threads.ts";
+import type { FileThreadStart, Put, PutAnswer, PutFailure, PutRequest } from "./file-threads.ts";
 
 const { memory, failures } = workerData as FileThreadStart;
 const pieces = memory === undefined ? undefined : sharedAligned(memory);
@@ -52,5 +52,9 @@ function put({ body, sha256, temporary, path, directory }: PutRequest): PutAnswe
 }
 
 parentPort?.on("message", (request: PutRequest) => {
-  parentPort?.postMessage(put(request));
+  const started = performance.now();
+  const answer = put(request);
+  // At once: until the collector of garbage comes round there would be tens of megabytes of them.
+  if (request.body instanceof Uint8Array && request.body.buffer instanceof ArrayBuffer) request.body.buffer.transfer(0);
+  parentPort?.postMessage({ answer, ms: performance.now() - started } satisfies Put);
 });

@@ -13,7 +13,7 @@ export interface FileThreadStart {
 
 /** A blob to be put into a directory. */
 export interface PutRequest {
-  /** Its bytes, or where they lie in the memory for bodies. */
+  /** Its bytes, of which the thread gets a copy; or where they lie in the memory for bodies. */
   readonly body: Uint8Array | { readonly at: number; readonly length: number };
   /** What they are said to be, 64 lower-case hexadecimal digits. */
   readonly sha256: string;
@@ -39,11 +39,25 @@ export type PutAnswer =
   | { readonly state: "other"; readonly sha256: string }
   | PutFailure;
 
+/** What a thread says of a request. */
+export interface Put {
+  readonly answer: PutAnswer;
+  /** How long it had it in hand, ms. */
+  readonly ms: number;
+}
+
 /**
- * Threads there are at most. Each has at most one blob in hand, and so many syncs are under way at once, which a disk takes together. More
- * gained little when measured, and each takes some 7 MiB.
+ * Threads there are at most. Each has one blob in hand, and so many syncs are under way at once, which a disk takes together. More gained little
+ * on a disk that syncs within a millisecond, and each takes some 8 MiB.
  */
 const THREADS = 4;
+
+/** As many as there are where a disk takes its time. */
+const THREADS_OF_SLOW = 8;
+
+/** How long a put takes where a disk takes its time, ms: three syncs, and a megabyte; and of how many puts, about, that is the mean. */
+const SLOW_MS = 10;
+const MEAN_OF = 32;
 
 /** How long a thread without work is kept, ms. */
 const IDLE_MS = 20_000;
@@ -71,15 +85,21 @@ export class FileThreads {
   readonly #threads = new Set<FileThread>();
   readonly #waiting: Waiting[] = [];
   readonly #idleMs: number;
+  readonly #slowMs: number;
+  /** What a put takes, ms. */
+  #mean = 0;
   readonly #failures = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
 
-  constructor(idleMs = IDLE_MS) {
+  /** @param times how long a thread without work is kept, and how long a put takes on a slow disk, ms. */
+  constructor({ idleMs = IDLE_MS, slowMs = SLOW_MS }: { readonly idleMs?: number; readonly slowMs?: number } = {}) {
     this.#idleMs = idleMs;
+    this.#slowMs = slowMs;
   }
 
   /**
-   * Counts syncs of directories that failed. An answer of one thread may come before that of another which is older: a thread counts a failure
-   * before it answers anything.
+   * Syncs of directories that failed, of whatever directory: the first sync of a directory to fail is told so, a later one may have nothing left to
+   * write. A thread counts a failure as soon as it sees it, because answers of two threads may overtake each other. What nobody sees is the
+   * moment between a failure in the kernel and its count.
    */
   get failures(): number {
     return Atomics.load(this.#failures, 0);
@@ -93,7 +113,7 @@ export class FileThreads {
   /**
    * Puts a blob.
    *
-   * @throws ServerError `internal` when the thread that had it in hand died: how far it came nobody knows.
+   * @throws ServerError `storage-failed` when the thread that had it in hand died, and nobody knows how far it came, or none could be started.
    */
   put(request: PutRequest): Promise<PutAnswer> {
     return new Promise((resolve, reject) => {
@@ -104,25 +124,46 @@ export class FileThreads {
 
   #next(): void {
     for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      let thread: FileThread | undefined;
       try {
-        const thread = this.#idle();
-        if (thread === undefined) return;
-        thread.worker.postMessage(next.request);
-        clearTimeout(thread.ending);
-        thread.worker.ref();
-        thread.current = next;
+        thread = this.#idle();
       } catch (error) {
         // INVARIANT: what was answered waits no more: its memory may be another's by now.
-        next.reject(new ServerError("internal", "no thread could be started to put a blob there", { cause: error }));
+        this.#waiting.shift();
+        next.reject(notPut("no thread could be started to put a blob there", error));
+        continue;
       }
+      if (thread === undefined) return;
       this.#waiting.shift();
+      clearTimeout(thread.ending);
+      thread.current = next;
+      thread.worker.ref();
+      const { body } = next.request;
+      if (!(body instanceof Uint8Array)) {
+        thread.worker.postMessage(next.request);
+        continue;
+      }
+      // Copied no sooner than it can be put, whole: what is told of a view is all the memory that it is of.
+      const copy = new Uint8Array(body);
+      thread.worker.postMessage({ ...next.request, body: copy }, [copy.buffer]);
     }
   }
 
-  /** A thread without work; undefined when all that there may be have some. */
+  /**
+   * A thread without work; undefined when all that there may be have some.
+   *
+   * @throws what the system says when there is none and none can be started.
+   */
   #idle(): FileThread | undefined {
     for (const thread of this.#threads) if (thread.current === undefined) return thread;
-    return this.#threads.size < THREADS ? this.#start() : undefined;
+    if (this.#threads.size >= (this.#mean > this.#slowMs ? THREADS_OF_SLOW : THREADS)) return undefined;
+    try {
+      return this.#start();
+    } catch (error) {
+      // Those that there are come to it.
+      if (this.#threads.size > 0) return undefined;
+      throw error;
+    }
   }
 
   #start(): FileThread {
@@ -135,9 +176,12 @@ export class FileThreads {
     });
     const thread: FileThread = { worker, current: undefined, ending: undefined };
     this.#threads.add(thread);
-    worker.on("message", (answer: PutAnswer) => {
+    // It is waited for as long as it has something in hand.
+    worker.unref();
+    worker.on("message", ({ answer, ms }: Put) => {
       const done = thread.current;
       thread.current = undefined;
+      this.#mean += (ms - this.#mean) / MEAN_OF;
       worker.unref();
       thread.ending = setTimeout(() => this.#end(thread), this.#idleMs);
       thread.ending.unref();
@@ -151,7 +195,7 @@ export class FileThreads {
     worker.on("exit", () => {
       clearTimeout(thread.ending);
       this.#threads.delete(thread);
-      thread.current?.reject(new ServerError("internal", "the thread that was to put a blob there ended", { cause }));
+      thread.current?.reject(notPut("the thread that was to put a blob there ended", cause));
       this.#next();
     });
     return thread;
@@ -162,6 +206,11 @@ export class FileThreads {
     this.#threads.delete(thread);
     void thread.worker.terminate();
   }
+}
+
+/** That nobody knows whether a blob is there: putting it again is right in any case. */
+function notPut(message: string, cause: unknown): ServerError {
+  return new ServerError("storage-failed", message, { cause, hint: "send the same request again" });
 }
 
 /** Those of this process. */
