@@ -131,12 +131,29 @@ const durableDirectories = new Set<string>();
  * @param within an ancestor whose own name needs no syncing; else the parent.
  */
 export async function makeDurableDirectory(path: string, within = dirname(path)): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+  const first = await makeDirectories(path);
   if (first === undefined && durableDirectories.has(path)) return;
   const top = first !== undefined && dirname(first).length < within.length ? dirname(first) : within;
   for (let current = path; current !== top; current = dirname(current)) await syncDirectory(current);
   await syncDirectory(top);
   durableDirectories.add(path);
+}
+
+/** @returns the first directory that was not there; undefined when all were. */
+async function makeDirectories(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+  }
+  // Node looks for the directory after whatever failed, and then says that it is missing: where the file system is read-only, for one.
+  try {
+    await mkdir(path, 0o700);
+    return path;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return undefined;
+    throw error;
+  }
 }
 
 /** Whether this process has made a directory's name durable, as {@link makeDurableDirectory} does: as far as it is still there. */
